@@ -1,0 +1,23 @@
+#pragma once
+#include "kiln/graph/graph.h"
+
+/// Every pass takes a graph and gives a new one; each is one file of this folder with a test of before/after
+/// text. `optimize` in pipeline.cpp runs them in order.
+namespace kiln::graph {
+
+/// Algebraic rules (a table) and forwarding of no-ops. Keeps NaN, infinity and signed zero.
+Graph simplify(const Graph& graph);
+/// Common subexpressions: equal op, operands, attributes.
+Graph cse(const Graph& graph);
+/// Evaluates ops whose operands are all (small) constants, by the reference rules.
+Graph fold_constants(const Graph& graph);
+/// Drops what no output, state update or check needs. Inputs and states stay.
+Graph dce(const Graph& graph);
+/// Rewrites products and convolutions into the forms that kernels exist for (see canonical.cpp):
+/// dot as [batch,] M,K x K,N; conv without padding (an explicit pad before it); conv_input_grad as a
+/// convolution of the (interior-)padded gradient with the reversed, transposed kernel.
+Graph canonicalize(const Graph& graph);
+/// Splits reductions that leave too little parallel work into two, by shape only.
+Graph split_reductions(const Graph& graph);
+
+}  // namespace kiln::graph

@@ -1,0 +1,84 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "kiln/graph/graph.h"
+
+/// What fusion, schedule and memory planning make of an optimised graph; codegen reads it and nothing else.
+namespace kiln::graph {
+
+/// Nodes that become one kernel. The kernel has an iteration space; everything it stores has that shape.
+///
+///  - `root` is the group's heavy node (reduction, product, window, ...), or null for a pure map.
+///  - `nodes` are all fused nodes in topological order: producers read at computed indices (elementwise and
+///    movement ops), the root, and the epilogue (elementwise nodes of the root's result shape).
+///  - `siblings` are further reductions over the same operand shape and axes, computed in the same loops.
+///  - `outputs` are what is written to memory: all of shape `space` but for a multi-result root (sort, top_k),
+///    which stands alone in its group.
+///
+/// Where producers may be fused into a root: reductions and argmax (any elementwise or movement chain);
+/// window ops whose windows don't overlap; nothing into dot and conv (their operands are arrays in memory),
+/// sort, top_k, cumsum, scatter_add, put_along. A fused value used by several outputs at the same index is computed
+/// once.
+struct Group {
+  const Node* root = nullptr;
+  std::vector<const Node*> siblings;
+  std::vector<const Node*> nodes;
+  std::vector<Value> inputs;   ///< arrays read, each once: values of other groups, inputs, states, constants
+  std::vector<Value> outputs;
+  Shape space;
+  std::string name;            ///< labels and ops: "conv2d_1: conv+add+sigmoid"
+};
+
+struct Location {
+  enum class Space : std::uint8_t { input, state, output, arena, constant };
+  Space space = Space::arena;
+  int index = 0;
+  std::int64_t offset = 0;
+};
+
+/// One thing the program does, in order.
+struct ScheduledGroup {
+  Group group;
+  std::vector<Location> input_locations;   ///< parallel to group.inputs
+  std::vector<Location> output_locations;  ///< parallel to group.outputs
+  bool barrier_before = false;
+};
+
+/// The whole plan. Owns the graph that its groups point into.
+struct Plan {
+  std::unique_ptr<Graph> graph;
+  std::vector<ScheduledGroup> schedule;
+  std::vector<Tensor> constants;
+  std::int64_t arena_bytes = 0;
+  std::int64_t intermediate_bytes = 0;  ///< sum over arena values, without reuse
+};
+
+struct PlanOptions {
+  bool fuse = true;        ///< false: one group a node (to test fusion against)
+  bool reuse = true;       ///< false: no two values share memory (asan and to test reuse against)
+  std::int64_t red_zone = 0;  ///< bytes left free after each arena value
+};
+
+/// Groups of an optimised graph in dependency order (fuse.cpp).
+std::vector<Group> fuse(const Graph& graph, const PlanOptions& options = {});
+/// Order of the groups: dependencies, checks before state writes, readers of a state's old value before its
+/// writer where possible; then short live ranges (schedule.cpp).
+std::vector<Group> schedule(const Graph& graph, std::vector<Group> groups);
+/// Places every value: one arena with reuse, in-place updates, states written in place (memory.cpp); and
+/// decides the barriers.
+Plan plan_memory(Graph graph, std::vector<Group> groups, const PlanOptions& options = {});
+/// Throws InternalError if two live values overlap, a value is read after it was overwritten, or a barrier is
+/// missing between a writer and a reader (memory_check.cpp). Independent of plan_memory's own reasoning.
+void verify_plan(const Plan& plan);
+
+/// The table of contents: graph -> plan (pipeline.cpp). Dumps each stage into KILN_DUMP if set.
+Plan compile_plan(const Graph& graph, const PlanOptions& options = {});
+/// The passes before fusion only.
+Graph optimize(const Graph& graph);
+/// Groups with kernels, locations and barriers, for dumps and tests.
+std::string print(const Plan& plan);
+
+}  // namespace kiln::graph

@@ -1,0 +1,128 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kiln/runtime/tensor.h"
+
+namespace kiln::runtime {
+
+/// Where a `check` in compiled code writes what it found; the first failing row of the first failing check.
+/// The layout is known to generated code: keep it in step with codegen/entry.cpp.
+struct ErrorRecord {
+  std::int64_t check = -1;  ///< index into Program::checks, or -1
+  std::int64_t row = 0;
+  double value = 0;
+};
+
+/// A generated kernel: does share `thread` of `threads` of its fixed list of tiles. `buffers` holds the
+/// addresses of the kernel's arrays in the order of Step::buffers.
+using KernelFn = void (*)(void* const* buffers, std::int64_t thread, std::int64_t threads);
+
+/// The generated entry: runs all steps with a team of at most `threads` threads. `table` holds the steps'
+/// buffer addresses one after the other. Returns 0, or 1 if a check failed.
+using EntryFn = std::int32_t (*)(void* const* table, ErrorRecord* error, std::int32_t threads);
+
+/// Where a buffer lives while the program runs.
+struct BufferRef {
+  enum class Space : std::uint8_t { input, state, output, arena, constant, error };
+  Space space = Space::arena;
+  std::int32_t index = 0;    ///< which input, state, output or constant
+  std::int64_t offset = 0;   ///< bytes into the arena (space == arena)
+  friend bool operator==(const BufferRef&, const BufferRef&) = default;
+};
+
+/// One kernel call of the program.
+struct Step {
+  KernelFn fn = nullptr;
+  std::string name;                ///< e.g. "conv2d_1+bias+sigmoid", for profiles and traces
+  std::vector<BufferRef> buffers;
+  bool barrier_before = false;     ///< data crosses threads between this step and those before
+  bool serial = false;             ///< one tile only: thread 0 does everything
+  bool leave_on_error = false;     ///< after this step's barrier, leave if a check failed
+  double flops = 0;
+  double bytes = 0;
+  int kernel = 0;                  ///< steps that share machine code share this number
+};
+
+struct BufferDesc {
+  std::string name;
+  DType dtype = DType::f32;
+  Shape shape;
+};
+
+/// What the compiler makes of a graph: descriptions, the plan, and the machine code. Immutable.
+struct Program {
+  std::string name;
+  std::vector<BufferDesc> inputs, states, outputs;
+  std::vector<Tensor> constants;
+  std::vector<std::string> checks;      ///< message of each check, with {row} and {value} to be filled in
+  std::vector<Step> steps;
+  EntryFn entry = nullptr;
+  std::int64_t arena_bytes = 0;
+  std::int64_t intermediate_bytes = 0;  ///< sum of all intermediates, had each its own memory
+  int graph_nodes = 0;                  ///< op nodes before fusion
+  int distinct_kernels = 0;
+  double compile_seconds = 0;
+  bool red_zones = false;               ///< asan builds: the arena has poisoned gaps, dead buffers become NaN
+  std::shared_ptr<void> code;           ///< keeps the machine code alive
+};
+
+struct StepProfile {
+  std::string name;
+  double seconds = 0;
+  double flops = 0;
+  double bytes = 0;
+};
+
+/// Runs a Program. Any number of threads may call `run` at the same time; each gets its own scratch.
+class KILN_API Executable {
+ public:
+  explicit Executable(std::shared_ptr<const Program> program);
+  ~Executable();
+  Executable(const Executable&) = delete;
+  Executable& operator=(const Executable&) = delete;
+
+  const Program& program() const { return *program_; }
+
+  /// Runs once. Shapes and types must be the program's (ShapeError, TypeError name the argument); inputs and
+  /// outputs must be contiguous. States are updated in place. Throws ValueError if a check failed: no state
+  /// has changed then.
+  void run(std::span<const Tensor> inputs, std::span<Tensor> states, std::span<Tensor> outputs);
+  /// The same over raw pointers, unchecked and without allocation: the hot path.
+  void run_raw(void* const* inputs, void* const* states, void* const* outputs);
+
+  /// Times each kernel, run one after the other with the usual team.
+  std::vector<StepProfile> profile(std::span<const Tensor> inputs, std::span<Tensor> states,
+                                   std::span<Tensor> outputs);
+  /// Runs without OpenMP, for tests of the plan: between two barriers the shares of `threads` threads run
+  /// serially in an order shuffled by `seed`. A missing barrier shows as other bits.
+  void run_shuffled(std::span<const Tensor> inputs, std::span<Tensor> states, std::span<Tensor> outputs,
+                    int threads, std::uint64_t seed);
+
+ private:
+  struct Scratch;
+  std::unique_ptr<Scratch> acquire();
+  void release(std::unique_ptr<Scratch> scratch);
+  void fill_table(Scratch& scratch, void* const* inputs, void* const* states, void* const* outputs) const;
+  [[noreturn]] void throw_check(const ErrorRecord& error) const;
+
+  std::shared_ptr<const Program> program_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Scratch>> pool_;
+};
+
+/// The team size that runs use: `set_num_threads`, else OMP_NUM_THREADS, else the number of cores.
+KILN_API int num_threads();
+
+}  // namespace kiln::runtime
+
+namespace kiln {
+/// How many threads Kiln's kernels use from now on; 0 restores the default (OMP_NUM_THREADS or the number of
+/// cores). Results don't depend on it, to the bit.
+KILN_API void set_num_threads(int n);
+}  // namespace kiln
