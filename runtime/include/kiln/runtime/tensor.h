@@ -34,11 +34,17 @@ class KILN_API ElementRef {
 
 /// A dense n-dimensional array. Copying a Tensor is cheap: copies share their elements, as numpy's names do;
 /// `clone()` makes new ones. Memory that Kiln allocates is row-major and aligned to 64 bytes; `view` wraps
-/// foreign memory, with strides if need be.
+/// foreign memory, with strides if need be. What needs elements throws StateError on an empty handle.
 class KILN_API Tensor {
  public:
   /// An empty handle; `defined()` is false.
   Tensor() = default;
+  Tensor(const Tensor&) = default;
+  Tensor& operator=(const Tensor&) = default;
+  /// The tensor moved from becomes an empty handle.
+  Tensor(Tensor&& other) noexcept;
+  Tensor& operator=(Tensor&& other) noexcept;
+  ~Tensor() = default;
   /// Zeros. Throws ShapeError if a size is negative or the element count doesn't fit memory.
   explicit Tensor(Shape shape, DType dtype = DType::f32);
 
@@ -123,7 +129,7 @@ class KILN_API Tensor {
   Tensor clone() const;
   /// This tensor if it is contiguous, else a row-major copy.
   Tensor contiguous() const;
-  /// Elements converted to another type (itself if it already is).
+  /// Elements converted to another type by the rules of convert.h (itself if it already is).
   Tensor astype(DType dtype) const;
 
   /// As numpy prints it.
