@@ -1,5 +1,6 @@
 #pragma once
-#include <functional>
+#include <array>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -67,11 +68,20 @@ struct OpDef {
 
 const OpDef& definition(Op op);
 
-/// Each file of graph/ops/ adds its ops here, from the one function it exports (see registry.cpp).
+/// The table behind `definition`. Each file of graph/ops/ adds its ops to it, from the one function it exports
+/// (ops/register.h); registry.cpp fills the one instance when it is first needed.
 class Registry {
  public:
   void add(OpDef def);
+  const OpDef& operator[](Op op) const;
+
+ private:
+  std::array<std::optional<OpDef>, op_count> table_;
 };
+
+/// Types of the results: checks the number of operands and the attributes (InternalError), then runs the op's
+/// shape rule.
+std::vector<Type> infer_types(const InferContext& c);
 
 /// ShapeError / TypeError with the op and the layer in front: "dense_1 (dot): ...".
 [[noreturn]] void shape_error(const InferContext& c, const std::string& message);
