@@ -23,6 +23,13 @@ const Registry& registry() {
     register_select_ops(r);
     register_movement_ops(r);
     register_reduce_ops(r);
+    register_dot_ops(r);
+    register_conv_ops(r);
+    register_window_ops(r);
+    register_gather_ops(r);
+    register_order_ops(r);
+    register_random_ops(r);
+    register_check_ops(r);
     return r;
   }();
   return all;

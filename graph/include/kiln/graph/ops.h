@@ -118,6 +118,7 @@ KILN_API Value dot(Value a, Value b, Ints lhs_batch, Ints rhs_batch, Ints lhs_co
 /// numpy's matmul for rank >= 2 (leading axes broadcast).
 KILN_API Value matmul(Value a, Value b);
 
+/// What is left empty is filled in: strides and dilation 1, no padding.
 struct ConvAttrs {
   Ints strides;   ///< one per spatial axis
   Ints low;       ///< zeros before
@@ -133,21 +134,27 @@ KILN_API Value conv(Value x, Value kernel, const ConvAttrs& attrs);
 KILN_API Value conv_input_grad(Value dy, Value kernel, const Shape& input, const ConvAttrs& attrs);
 /// d(conv)/d(kernel) applied to dy; `kernel` is the kernel's shape.
 KILN_API Value conv_kernel_grad(Value x, Value dy, const Shape& kernel, const ConvAttrs& attrs);
+/// The attributes of a node of one of the three.
+KILN_API ConvAttrs conv_attrs(const Attributes& attributes);
 
 // ---- windows ----------------------------------------------------------------------------------------------
-/// One entry per axis of x (1 for axes without a window).
+/// One entry per axis of x (1 for axes without a window). What is left empty but for the window is filled in:
+/// strides 1, no padding.
 struct WindowAttrs {
   Ints window, strides, low, high;
 };
 /// Sum over each window; padding counts 0.
 KILN_API Value window_sum(Value x, const WindowAttrs& attrs);
 KILN_API Value window_sum_grad(Value dy, const Shape& input, const WindowAttrs& attrs);
-/// Maximum over each window; padding never wins (-inf); NaN wins.
+/// Maximum over each window; padding never wins (-inf); NaN wins. A window of padding only gives -inf (integers:
+/// the lowest), and has no maximum for the next two: its dy goes nowhere, and it picks 0.
 KILN_API Value window_max(Value x, const WindowAttrs& attrs);
 /// Each dy goes to the first maximum (row-major; first NaN) of its window of x, as TensorFlow does.
 KILN_API Value window_max_grad(Value x, Value dy, const WindowAttrs& attrs);
 /// v's element at the position of each window's first maximum of x: the transpose of window_max_grad.
 KILN_API Value window_max_pick(Value x, Value v, const WindowAttrs& attrs);
+/// The attributes of a window op's node.
+KILN_API WindowAttrs window_attrs(const Attributes& attributes);
 
 // ---- indexing ---------------------------------------------------------------------------------------------
 /// Rows: result shape = x.shape[:axis] + indices.shape + x.shape[axis+1:]. Indices i32/i64; out-of-range ones
@@ -158,7 +165,8 @@ KILN_API Value gather(Value x, Value indices, int axis);
 KILN_API Value scatter_add(Value base, Value indices, Value updates, int axis);
 /// result[.., i, ..] = x[.., indices[.., i, ..], ..] (numpy's take_along_axis); clamped.
 KILN_API Value take_along(Value x, Value indices, int axis);
-/// Zeros of x.shape[axis] = size with updates added at indices: the transpose of take_along.
+/// Zeros of x.shape[axis] = size with updates added at indices (clamped): the transpose of take_along. Equal
+/// indices add in index order.
 KILN_API Value put_along(Value updates, Value indices, int axis, std::int64_t size);
 /// starts: i64 or i32 [rank], clamped so that the slice fits, as StableHLO does.
 KILN_API Value dynamic_slice(Value x, Value starts, Ints sizes);

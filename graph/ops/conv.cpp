@@ -1,0 +1,264 @@
+#include <fmt/format.h>
+
+#include <array>
+
+#include "graph/op_def.h"
+#include "graph/ops/loops.h"
+#include "graph/ops/register.h"
+#include "graph/ops/sliding.h"
+
+// The three convolutions are the partial derivatives of one trilinear form
+//   sum over n, o, k, c, f of  x[n, o * stride + k * dilation - low, c] kernel[k, c, f] y[n, o, f],
+// so each one's gradients are the other two. The one loop nest below evaluates all three.
+
+namespace kiln::graph {
+namespace {
+
+Ints spatial_sizes(const Shape& shape, std::size_t first, std::size_t count) {
+  return Ints(shape.begin() + static_cast<std::ptrdiff_t>(first),
+              shape.begin() + static_cast<std::ptrdiff_t>(first + count));
+}
+
+std::vector<Slide> conv_slides(const Shape& x, const Shape& kernel, const ConvAttrs& a) {
+  const std::size_t axes = x.sizes().size() - 2;
+  return make_slides(spatial_sizes(x, 1, axes), spatial_sizes(kernel, 0, axes), a.strides, a.low, a.high,
+                     a.dilation);
+}
+
+/// The shape of conv(x, kernel), all attributes checked.
+Shape conv_shape(const InferContext& c, const Shape& x, const Shape& kernel) {
+  if (x.rank() < 3 || x.rank() > 5)
+    shape_error(
+        c, fmt::format("the input must be (batch, spatial..., channels) with 1 to 3 spatial axes; got {}",
+                       x.to_string()));
+  if (kernel.rank() != x.rank())
+    shape_error(
+        c, fmt::format("the kernel must be (spatial..., channels / groups, filters) of the input's rank; got "
+                       "kernel {} for input {}",
+                       kernel.to_string(), x.to_string()));
+  const auto axes = static_cast<std::size_t>(x.rank() - 2);
+  check_entries(c, "strides", axes, 1);
+  check_entries(c, "low", axes, 0);
+  check_entries(c, "high", axes, 0);
+  check_entries(c, "dilation", axes, 1);
+  const std::int64_t groups = c.attributes.integer("groups"), channels = x.back(), filters = kernel.back();
+  if (groups < 1 || channels % groups != 0 || filters % groups != 0)
+    shape_error(c,
+                fmt::format("groups must divide channels and filters; got groups {}, {} channels, {} filters",
+                            groups, channels, filters));
+  if (kernel.dim(-2) != channels / groups)
+    shape_error(c,
+                fmt::format("the kernel {} is for {} channels{}, but the input {} has {}", kernel.to_string(),
+                            kernel.dim(-2), groups > 1 ? fmt::format(" in each of {} groups", groups) : "",
+                            x.to_string(), channels));
+  for (std::int64_t n : spatial_sizes(kernel, 0, axes))
+    if (n < 1) shape_error(c, fmt::format("the kernel {} must have sizes of at least 1", kernel.to_string()));
+
+  const std::vector<Slide> slides = conv_slides(x, kernel, conv_attrs(c.attributes));
+  check_slides(c, "kernel", slides);
+  Shape shape = {x[0]};
+  for (const Slide& s : slides) shape.push_back(s.output());
+  shape.push_back(filters);
+  return shape;
+}
+
+void check_types(const InferContext& c) {
+  if (!is_float(c.type(0).dtype) || c.type(0).dtype != c.type(1).dtype)
+    type_error(c, fmt::format("needs two operands of one float type; got {} and {}", name(c.type(0).dtype),
+                              name(c.type(1).dtype)));
+}
+
+std::vector<Type> infer_conv(const InferContext& c) {
+  check_types(c);
+  return {{c.type(0).dtype, conv_shape(c, c.shape(0), c.shape(1))}};
+}
+
+std::vector<Type> infer_conv_input_grad(const InferContext& c) {
+  check_types(c);
+  const Shape input(c.attributes.ints("input"));
+  const Shape y = conv_shape(c, input, c.shape(1));
+  if (c.shape(0) != y)
+    shape_error(c, fmt::format("dy must have the shape {} of the convolution's result; got {}", y.to_string(),
+                               c.shape(0).to_string()));
+  return {{c.type(0).dtype, input}};
+}
+
+std::vector<Type> infer_conv_kernel_grad(const InferContext& c) {
+  check_types(c);
+  const Shape kernel(c.attributes.ints("kernel"));
+  const Shape y = conv_shape(c, c.shape(0), kernel);
+  if (c.shape(1) != y)
+    shape_error(c, fmt::format("dy must have the shape {} of the convolution's result; got {}", y.to_string(),
+                               c.shape(1).to_string()));
+  return {{c.type(0).dtype, kernel}};
+}
+
+std::vector<Value> gradient_conv(const GradientContext& c) {
+  const Value x = c.operand(0), kernel = c.operand(1);
+  const ConvAttrs attrs = conv_attrs(c.node.attributes);
+  return {conv_input_grad(c.dy(), kernel, x.shape(), attrs),
+          conv_kernel_grad(x, c.dy(), kernel.shape(), attrs)};
+}
+
+std::vector<Value> gradient_conv_input_grad(const GradientContext& c) {
+  const Value y = c.operand(0), kernel = c.operand(1);
+  const ConvAttrs attrs = conv_attrs(c.node.attributes);
+  return {conv(c.dy(), kernel, attrs), conv_kernel_grad(c.dy(), y, kernel.shape(), attrs)};
+}
+
+std::vector<Value> gradient_conv_kernel_grad(const GradientContext& c) {
+  const Value x = c.operand(0), y = c.operand(1);
+  const ConvAttrs attrs = conv_attrs(c.node.attributes);
+  return {conv_input_grad(y, c.dy(), x.shape(), attrs), conv(x, c.dy(), attrs)};
+}
+
+/// Sizes of a convolution with exactly three spatial axes: missing ones lead, with size 1.
+struct Sizes {
+  std::int64_t batch, groups, channels, filters;  // channels and filters of one group
+  std::array<Slide, 3> axes;
+};
+
+Sizes sizes(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
+  Sizes s{x[0], attrs.groups, x.back() / attrs.groups, kernel.back() / attrs.groups, {}};
+  const std::vector<Slide> slides = conv_slides(x, kernel, attrs);
+  std::copy(slides.begin(), slides.end(), s.axes.end() - static_cast<std::ptrdiff_t>(slides.size()));
+  return s;
+}
+
+/// Calls f(input position, output position, tap), each counted row-major over batch (not for taps) and
+/// spatial axes, for every tap that falls on an input element: by output position, then by tap.
+template <class F>
+void for_each_tap(const Sizes& s, F&& f) {
+  const auto& [a, b, c] = s.axes;
+  std::int64_t output = 0;
+  for (std::int64_t n = 0; n < s.batch; n++)
+    for (std::int64_t oa = 0; oa < a.output(); oa++)
+      for (std::int64_t ob = 0; ob < b.output(); ob++)
+        for (std::int64_t oc = 0; oc < c.output(); oc++, output++)
+          for (std::int64_t ka = 0; ka < a.window; ka++)
+            for (std::int64_t kb = 0; kb < b.window; kb++)
+              for (std::int64_t kc = 0; kc < c.window; kc++) {
+                const std::int64_t ia = a.position(oa, ka), ib = b.position(ob, kb), ic = c.position(oc, kc);
+                if (ia < 0 || ia >= a.input || ib < 0 || ib >= b.input || ic < 0 || ic >= c.input) continue;
+                f(((n * a.input + ia) * b.input + ib) * c.input + ic, output,
+                  (ka * b.window + kb) * c.window + kc);
+              }
+}
+
+/// Calls f(x element, kernel element, y element) for the products of all taps, each group's filters
+/// innermost. Every element of any of the three arrays meets its products in the order of output position,
+/// tap, channel, filter: the order in which the reference adds.
+template <class F>
+void for_each_product(const Sizes& s, F&& f) {
+  for_each_tap(s, [&](std::int64_t input, std::int64_t output, std::int64_t tap) {
+    for (std::int64_t g = 0; g < s.groups; g++)
+      for (std::int64_t c = 0; c < s.channels; c++) {
+        const std::int64_t x = (input * s.groups + g) * s.channels + c;
+        const std::int64_t k = ((tap * s.channels + c) * s.groups + g) * s.filters;
+        const std::int64_t y = (output * s.groups + g) * s.filters;
+        for (std::int64_t filter = 0; filter < s.filters; filter++) f(x, k + filter, y + filter);
+      }
+  });
+}
+
+void evaluate_conv(const EvalContext& c) {
+  const Sizes s = sizes(c.operands[0].shape(), c.operands[1].shape(), conv_attrs(c.node.attributes));
+  visit_float(c.results[0].dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T *x = c.operands[0].data<T>(), *kernel = c.operands[1].data<T>();
+    T* y = c.results[0].data<T>();
+    for_each_product(s,
+                     [=](std::int64_t ix, std::int64_t ik, std::int64_t iy) { y[iy] += x[ix] * kernel[ik]; });
+  });
+}
+
+void evaluate_conv_input_grad(const EvalContext& c) {
+  const Sizes s = sizes(c.results[0].shape(), c.operands[1].shape(), conv_attrs(c.node.attributes));
+  visit_float(c.results[0].dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T *dy = c.operands[0].data<T>(), *kernel = c.operands[1].data<T>();
+    T* dx = c.results[0].data<T>();
+    for_each_product(
+        s, [=](std::int64_t ix, std::int64_t ik, std::int64_t iy) { dx[ix] += dy[iy] * kernel[ik]; });
+  });
+}
+
+void evaluate_conv_kernel_grad(const EvalContext& c) {
+  const Sizes s = sizes(c.operands[0].shape(), c.results[0].shape(), conv_attrs(c.node.attributes));
+  visit_float(c.results[0].dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T *x = c.operands[0].data<T>(), *dy = c.operands[1].data<T>();
+    T* dkernel = c.results[0].data<T>();
+    for_each_product(
+        s, [=](std::int64_t ix, std::int64_t ik, std::int64_t iy) { dkernel[ik] += x[ix] * dy[iy]; });
+  });
+}
+
+/// The attributes, with what is left empty filled in: strides and dilation 1, no padding.
+Attributes attributes(const ConvAttrs& a, int rank) {
+  const std::size_t axes = rank > 2 ? static_cast<std::size_t>(rank - 2) : 0;
+  const auto filled = [axes](const Ints& given, std::int64_t value) {
+    return given.empty() ? Ints(axes, value) : given;
+  };
+  return {{"strides", filled(a.strides, 1)},
+          {"low", filled(a.low, 0)},
+          {"high", filled(a.high, 0)},
+          {"dilation", filled(a.dilation, 1)},
+          {"groups", a.groups}};
+}
+
+}  // namespace
+
+ConvAttrs conv_attrs(const Attributes& a) {
+  return {a.ints("strides"), a.ints("low"), a.ints("high"), a.ints("dilation"), a.integer("groups")};
+}
+
+Value conv(Value x, Value kernel, const ConvAttrs& attrs) {
+  return x.graph().emit(Op::conv, {x, kernel}, attributes(attrs, x.rank())).value();
+}
+
+Value conv_input_grad(Value dy, Value kernel, const Shape& input, const ConvAttrs& attrs) {
+  Attributes a = attributes(attrs, input.rank());
+  a.set("input", input.sizes());
+  return dy.graph().emit(Op::conv_input_grad, {dy, kernel}, std::move(a)).value();
+}
+
+Value conv_kernel_grad(Value x, Value dy, const Shape& kernel, const ConvAttrs& attrs) {
+  Attributes a = attributes(attrs, x.rank());
+  a.set("kernel", kernel.sizes());
+  return x.graph().emit(Op::conv_kernel_grad, {x, dy}, std::move(a)).value();
+}
+
+void register_conv_ops(Registry& registry) {
+  const std::vector<AttrSpec> common = {{"strides", AttrKind::ints},
+                                        {"low", AttrKind::ints},
+                                        {"high", AttrKind::ints},
+                                        {"dilation", AttrKind::ints},
+                                        {"groups", AttrKind::integer}};
+  std::vector<AttrSpec> with_input = common, with_kernel = common;
+  with_input.push_back({"input", AttrKind::ints});
+  with_kernel.push_back({"kernel", AttrKind::ints});
+  registry.add({.op = Op::conv,
+                .op_class = OpClass::heavy,
+                .operands = 2,
+                .attributes = common,
+                .infer = infer_conv,
+                .gradient = gradient_conv,
+                .evaluate = evaluate_conv});
+  registry.add({.op = Op::conv_input_grad,
+                .op_class = OpClass::heavy,
+                .operands = 2,
+                .attributes = with_input,
+                .infer = infer_conv_input_grad,
+                .gradient = gradient_conv_input_grad,
+                .evaluate = evaluate_conv_input_grad});
+  registry.add({.op = Op::conv_kernel_grad,
+                .op_class = OpClass::heavy,
+                .operands = 2,
+                .attributes = with_kernel,
+                .infer = infer_conv_kernel_grad,
+                .gradient = gradient_conv_kernel_grad,
+                .evaluate = evaluate_conv_kernel_grad});
+}
+
+}  // namespace kiln::graph
