@@ -79,7 +79,8 @@ bool affine_in(const Index& index, const Var& var, std::int64_t& factor);
 /// A named register array of a kernel. `tile` registers hold one vector per chunk of the vector loop whose
 /// variable is the last subscript (an accumulator tile); `lanes` registers hold one vector whatever the chunk
 /// (a reduction over the vector loop: lanes that a masked tail doesn't cover keep their value); `scalar` ones
-/// hold one value. `dims` are subscripts in front, which must be constants after unrolling.
+/// hold one value, the same for all lanes. `dims` are subscripts in front, which must be constants after
+/// unrolling. A `lanes` register is initialised outside its vector loop: a write there sets every lane.
 enum class RegisterKind : std::uint8_t { scalar, tile, lanes };
 struct Register {
   std::string name;
@@ -141,7 +142,9 @@ Expr fold_lanes(graph::Op op, Reg reg, std::vector<Index> subscripts = {});
 
 enum class LoopKind : std::uint8_t {
   serial,
-  parallel,  ///< outermost, at most one in a kernel: its iterations are the tiles that threads share
+  parallel,  ///< outermost, at most one in a kernel: its iterations are the tiles that threads share; beside it
+             ///< there may be lets and register writes only (every thread does them). A kernel without one is
+             ///< done by thread 0
   vector,    ///< `lanes` iterations at a time; the tail is the same code under a mask
   unrolled,  ///< every iteration written out: its variable is a constant inside
 };
@@ -197,7 +200,9 @@ struct Kernel {
 
 /// The text above. Equal texts (without the name) are the same kernel and are compiled once.
 std::string print(const Kernel& kernel, bool with_name = true);
-/// Throws InternalError if a form is broken: unknown variables, a parallel loop inside, registers misused.
+/// Throws InternalError if a form is broken: unknown variables or temporaries, types that differ, a parallel or
+/// vector loop inside another, registers misused, an access that may leave its buffer without a predicate or
+/// branch to guard it.
 void verify(const Kernel& kernel);
 
 }  // namespace kiln::codegen
