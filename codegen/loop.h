@@ -86,7 +86,7 @@ struct Register {
   std::string name;
   DType dtype = DType::f32;
   RegisterKind kind = RegisterKind::scalar;
-  std::vector<std::int64_t> dims;
+  std::vector<std::int64_t> dims = {};
   std::int64_t extent = 0;  ///< tile: extent of the vector loop it is used in
   int lane_count = 0;       ///< tile and lanes: lanes of a vector
 };
@@ -192,8 +192,8 @@ struct BufferParam {
 /// One kernel. An array that is updated in place is ONE parameter, read and written.
 struct Kernel {
   std::string name;
-  std::vector<BufferParam> buffers;
-  Block body;
+  std::vector<BufferParam> buffers = {};
+  Block body = {};
   int temporaries = 0;
   Expr new_temporary(Block& block, Expr value);  ///< appends a Let and gives the expression that reads it
 };

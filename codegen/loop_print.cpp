@@ -95,7 +95,7 @@ class Printer {
   }
   std::string atom(const Index& i) {
     const bool simple = i->kind == IndexKind::variable || i->kind == IndexKind::value;
-    return simple ? index(i) : "(" + index(i) + ")";
+    return simple ? index(i) : fmt::format("({})", index(i));
   }
 
   std::string expr(const Expr& e) {
