@@ -16,10 +16,19 @@ namespace kiln::graph {
 ///    movement ops), the root, and the epilogue (elementwise nodes of the root's result shape).
 ///  - `siblings` are further reductions over the same operand shape and axes, computed in the same loops.
 ///  - `outputs` are what is written to memory: all of shape `space` but for a multi-result root (sort, top_k),
-///    which stands alone in its group.
+///    which stands alone in its group. A check has none; its space are its rows.
 ///
-/// Where producers may be fused into a root: reductions and argmax (any elementwise or movement chain);
-/// window ops whose windows don't overlap; nothing into dot and conv (their operands are arrays in memory),
+/// A node's operand is evaluated where it is used if its producer is among `nodes` and the node doesn't read it
+/// as an array (reads_array in elemental.h); else it is among `inputs`. Constants of one element are among the
+/// nodes that use them. A reshape of an array that is in memory isn't computed: the reshaped value is an input
+/// of its own, placed where its operand is.
+///
+/// An output may lie on an input that is read at the index being written only (a weight and its update). So a
+/// kernel reads everything it needs for an index before it writes any output at that index, and keeps partial
+/// results of a root elsewhere than in an output that an epilogue still has to read under.
+///
+/// Where producers may be fused into a root: reductions, argmax and check (any elementwise or movement chain);
+/// window_sum and window_max whose windows don't overlap; nothing into dot and conv (their operands are arrays in memory),
 /// sort, top_k, cumsum, scatter_add, put_along. A fused value used by several outputs at the same index is computed
 /// once.
 struct Group {
@@ -36,7 +45,8 @@ struct Location {
   enum class Space : std::uint8_t { input, state, output, arena, constant };
   Space space = Space::arena;
   int index = 0;
-  std::int64_t offset = 0;
+  std::int64_t offset = 0;  ///< bytes into the arena
+  friend bool operator==(const Location&, const Location&) = default;
 };
 
 /// One thing the program does, in order.
@@ -44,7 +54,8 @@ struct ScheduledGroup {
   Group group;
   std::vector<Location> input_locations;   ///< parallel to group.inputs
   std::vector<Location> output_locations;  ///< parallel to group.outputs
-  bool barrier_before = false;
+  bool barrier_before = false;             ///< data crosses threads between this group and those before
+  bool leave_on_error = false;             ///< after that barrier, leave if a check has failed: states follow
 };
 
 /// The whole plan. Owns the graph that its groups point into.

@@ -1,0 +1,76 @@
+#include "graph/elemental.h"
+
+namespace kiln::graph {
+namespace {
+
+// Windows that share elements would have a fused producer computed several times.
+bool windows_overlap(const Node& node) {
+  const Ints& window = node.attributes.ints("window");
+  const Ints& strides = node.attributes.ints("strides");
+  for (std::size_t i = 0; i < window.size(); i++)
+    if (window[i] > strides[i]) return true;
+  return false;
+}
+
+}  // namespace
+
+bool is_immediate(const Node& node) { return node.op == Op::constant && node.type().shape.elements() == 1; }
+
+bool is_elemental(const Node& node) {
+  switch (node.op) {
+    case Op::constant: return is_immediate(node);
+    case Op::iota:
+    case Op::gather:
+    case Op::take_along:
+    case Op::dynamic_slice:
+    case Op::dynamic_update_slice:
+    case Op::random_bits: return true;
+    default: break;
+  }
+  const OpClass c = definition(node.op).op_class;
+  return c == OpClass::elementwise || c == OpClass::movement;
+}
+
+bool is_reduction(Op op) {
+  return op == Op::reduce_sum || op == Op::reduce_max || op == Op::reduce_min || op == Op::reduce_prod;
+}
+
+bool reads_array(const Node& node, int i) {
+  switch (node.op) {
+    case Op::gather:
+    case Op::take_along:
+    case Op::random_bits: return i == 0;
+    case Op::dynamic_slice: return true;
+    case Op::dynamic_update_slice: return i == 2;
+    case Op::window_sum:
+    case Op::window_max: return windows_overlap(node);
+    case Op::argmax:
+    case Op::check: return false;
+    default: return !is_elemental(node) && !is_reduction(node.op);
+  }
+}
+
+bool is_expensive(const Node& node) {
+  switch (node.op) {
+    case Op::exp:
+    case Op::expm1:
+    case Op::log:
+    case Op::log1p:
+    case Op::sqrt:
+    case Op::rsqrt:
+    case Op::tanh:
+    case Op::sigmoid:
+    case Op::erf:
+    case Op::sin:
+    case Op::cos:
+    case Op::div:
+    case Op::rem:
+    case Op::pow:
+    case Op::gather:
+    case Op::take_along:
+    case Op::random_bits: return true;
+    default: return false;
+  }
+}
+
+}  // namespace kiln::graph

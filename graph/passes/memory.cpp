@@ -1,0 +1,274 @@
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "graph/elemental.h"
+#include "graph/passes/arena.h"
+#include "graph/passes/groups.h"
+
+namespace kiln::graph {
+namespace {
+
+using Space = Location::Space;
+
+bool is_check(const Group& g) { return g.root && g.root->op == Op::check; }
+
+// The life of an array: the group that writes it (-1: there before) and the last that reads it.
+struct Array {
+  Value value;
+  int first = -1, last = -1;
+  std::optional<Location> location;  // outside the arena
+};
+
+class MemoryPlanner {
+ public:
+  MemoryPlanner(Graph graph, std::vector<Group> groups, const PlanOptions& options)
+      : options_(options), groups_(std::move(groups)) {
+    plan_.graph = std::make_unique<Graph>(std::move(graph));
+  }
+
+  Plan run() {
+    trace();
+    place_states();
+    place_outputs();
+    append_copies();
+    trace();
+    place_leaves();
+    place_in_arena();
+    write_schedule();
+    decide_barriers();
+    return std::move(plan_);
+  }
+
+ private:
+  int count() const { return static_cast<int>(groups_.size()); }
+  const Group& group(int g) const { return groups_[static_cast<std::size_t>(g)]; }
+
+  // ---- lives ----------------------------------------------------------------------------------------------
+
+  // Finds all arrays and when they live; keeps the locations already decided.
+  void trace() {
+    arrays_of_groups_.emplace(groups_);
+    for (Array& a : arrays_) a.first = a.last = -1;
+    for (int g = 0; g < count(); g++) {
+      for (Value v : group(g).inputs) array(v).last = g;
+      for (Value v : group(g).outputs) {
+        Array& a = array(v);
+        a.first = g;
+        a.last = std::max(a.last, g);
+      }
+    }
+  }
+  Array& array(Value v) {
+    const Value value = arrays_of_groups_->array_of(v);
+    const auto [at, is_new] = index_.emplace(value, arrays_.size());
+    if (is_new) arrays_.push_back({value, -1, -1, std::nullopt});
+    return arrays_[at->second];
+  }
+
+  // ---- states and outputs ---------------------------------------------------------------------------------
+
+  // True if the group that computes the new value may write it over the old one: nobody reads the old value
+  // later, the group itself reads it only at the index being written, and every check has been made.
+  bool can_update_in_place(const StateSlot& slot, Array& next) {
+    if (next.first < 0 || next.location || array(slot.current).last > next.first) return false;
+    for (int g = next.first + 1; g < count(); g++)
+      if (is_check(group(g))) return false;
+    return reads_only_at_own_index(group(next.first), slot.current);
+  }
+  bool reads_only_at_own_index(const Group& g, Value array) const {
+    const std::vector<bool> own = reads_at_own_index(g);
+    for (std::size_t i = 0; i < g.inputs.size(); i++)
+      if (arrays_of_groups_->array_of(g.inputs[i]) == array && (!own[i] || !same_size(g.inputs[i], g.outputs[0])))
+        return false;
+    return true;
+  }
+  static bool same_size(Value a, Value b) { return a.shape().elements() == b.shape().elements(); }
+
+  void place_states() {
+    const auto& states = plan_.graph->states();
+    for (int s = 0; s < static_cast<int>(states.size()); s++) {
+      const StateSlot& slot = states[static_cast<std::size_t>(s)];
+      if (!slot.next) continue;
+      array(slot.current);  // may add to arrays_: before the reference below
+      Array& next = array(slot.next);
+      const Location location{Space::state, s, 0};
+      if (next.value == slot.current) continue;
+      if (can_update_in_place(slot, next))
+        next.location = location;
+      else
+        copies_.push_back({slot.next, location});
+    }
+  }
+
+  void place_outputs() {
+    const auto& outputs = plan_.graph->outputs();
+    for (int o = 0; o < static_cast<int>(outputs.size()); o++) {
+      Array& a = array(outputs[static_cast<std::size_t>(o)].value);
+      const Location location{Space::output, o, 0};
+      if (a.first >= 0 && !a.location)
+        a.location = location;
+      else
+        copies_.push_back({outputs[static_cast<std::size_t>(o)].value, location});
+    }
+  }
+
+  // A group that copies `v`: a reshape to the shape it has.
+  Group copy_group(Value v) {
+    LabelScope label(*plan_.graph, v.node->label.empty() ? "copy" : v.node->label + "/copy");
+    const Value copied = plan_.graph->emit(Op::reshape, {v}, {{"shape", v.shape().sizes()}}).value();
+    Group g;
+    g.nodes = {copied.node};
+    if (is_immediate(*v.node)) g.nodes.push_back(v.node);
+    g.outputs = {copied};
+    complete_group(g);
+    return g;
+  }
+
+  // What isn't computed in place is copied at the end, after every check and every reader of an old state.
+  // An old state that is itself copied is read at the beginning, before anything is written over it.
+  void append_copies() {
+    std::vector<Group> before, after;
+    std::vector<std::pair<Value, Location>> placed;
+    for (Copy copy : copies_) {
+      const bool old_state = arrays_of_groups_->array_of(copy.value).node->op == Op::state;
+      if (old_state) {
+        before.push_back(copy_group(copy.value));
+        copy.value = before.back().outputs[0];
+        if (copy.to.space == Space::output) {
+          placed.emplace_back(copy.value, copy.to);
+          continue;
+        }
+      }
+      after.push_back(copy_group(copy.value));
+      placed.emplace_back(after.back().outputs[0], copy.to);
+    }
+    groups_.insert(groups_.begin(), std::make_move_iterator(before.begin()), std::make_move_iterator(before.end()));
+    groups_.insert(groups_.end(), std::make_move_iterator(after.begin()), std::make_move_iterator(after.end()));
+    arrays_of_groups_.emplace(groups_);
+    for (const auto& [value, location] : placed) array(value).location = location;
+  }
+
+  void place_leaves() {
+    const auto& inputs = plan_.graph->inputs();
+    const auto& states = plan_.graph->states();
+    for (Array& a : arrays_) {
+      if (a.value.node->op == Op::input)
+        a.location = {Space::input, static_cast<int>(std::find(inputs.begin(), inputs.end(), a.value) - inputs.begin()), 0};
+      if (a.value.node->op == Op::state)
+        for (std::size_t s = 0; s < states.size(); s++)
+          if (states[s].current == a.value) a.location = {Space::state, static_cast<int>(s), 0};
+      if (a.value.node->op == Op::constant && a.last >= 0) {
+        a.location = {Space::constant, static_cast<int>(plan_.constants.size()), 0};
+        plan_.constants.push_back(a.value.node->attributes.tensor("value"));
+      }
+    }
+  }
+
+  // ---- arena ----------------------------------------------------------------------------------------------
+
+  void place_in_arena() {
+    std::vector<ArenaBlock> blocks;
+    std::unordered_map<Value, std::size_t, ValueHash> block_of;
+    for (int g = 0; g < count(); g++) {
+      std::vector<Value> taken;
+      for (Value v : group(g).outputs) {
+        const Array& out = array(v);
+        if (out.location) continue;
+        plan_.intermediate_bytes += bytes_of(v);
+        const std::optional<Value> dying = options_.reuse ? input_to_write_over(g, v, taken) : std::nullopt;
+        if (dying) {
+          taken.push_back(*dying);
+          block_of[v] = block_of.at(*dying);
+          blocks[block_of[v]].last = out.last;
+        } else {
+          block_of[v] = blocks.size();
+          blocks.push_back({bytes_of(v) + options_.red_zone, out.first, options_.reuse ? out.last : count(), 0});
+        }
+      }
+    }
+    plan_.arena_bytes = place_blocks(blocks);
+    for (const auto& [value, block] : block_of)
+      array(value).location = {Space::arena, 0, blocks[block].offset};
+  }
+
+  // An arena array of the same size that dies in group g, which reads it at the index being written only.
+  std::optional<Value> input_to_write_over(int g, Value output, const std::vector<Value>& taken) {
+    for (Value input : group(g).inputs) {
+      const Array& in = array(input);
+      if (in.location || in.first < 0 || in.last != g || bytes_of(in.value) != bytes_of(output) ||
+          std::find(taken.begin(), taken.end(), in.value) != taken.end())
+        continue;
+      if (output.shape() == group(g).space && reads_only_at_own_index(group(g), in.value)) return in.value;
+    }
+    return std::nullopt;
+  }
+
+  // ---- the schedule ---------------------------------------------------------------------------------------
+
+  void write_schedule() {
+    for (Group& g : groups_) {
+      ScheduledGroup scheduled;
+      for (Value v : g.inputs) scheduled.input_locations.push_back(*array(v).location);
+      for (Value v : g.outputs) scheduled.output_locations.push_back(*array(v).location);
+      scheduled.group = std::move(g);
+      plan_.schedule.push_back(std::move(scheduled));
+    }
+  }
+
+  struct Access {
+    Location location;
+    std::int64_t bytes;
+    bool write;
+  };
+  static bool conflict(const Access& a, const Access& b) {
+    return (a.write || b.write) && a.location.space == b.location.space && a.location.index == b.location.index &&
+           a.location.offset < b.location.offset + b.bytes && b.location.offset < a.location.offset + a.bytes;
+  }
+
+  // Threads share the tiles of every kernel as they like, so a kernel that touches what one before it wrote, or
+  // writes what one before it read, waits for all threads.
+  void decide_barriers() {
+    std::vector<Access> since;  // the last barrier
+    bool unchecked = false;     // a check has been made that no thread has looked at
+    for (ScheduledGroup& s : plan_.schedule) {
+      std::vector<Access> accesses;
+      bool writes_state = false;
+      for (std::size_t i = 0; i < s.group.inputs.size(); i++)
+        accesses.push_back({s.input_locations[i], bytes_of(s.group.inputs[i]), false});
+      for (std::size_t i = 0; i < s.group.outputs.size(); i++) {
+        accesses.push_back({s.output_locations[i], bytes_of(s.group.outputs[i]), true});
+        writes_state |= s.output_locations[i].space == Space::state;
+      }
+      s.leave_on_error = writes_state && unchecked;
+      s.barrier_before = s.leave_on_error;
+      for (const Access& a : accesses)
+        for (const Access& b : since) s.barrier_before |= conflict(a, b);
+      if (s.barrier_before) since.clear();
+      if (s.leave_on_error) unchecked = false;
+      unchecked |= is_check(s.group);
+      since.insert(since.end(), accesses.begin(), accesses.end());
+    }
+  }
+
+  struct Copy {
+    Value value;
+    Location to;
+  };
+
+  PlanOptions options_;
+  std::vector<Group> groups_;
+  std::optional<Arrays> arrays_of_groups_;
+  std::vector<Array> arrays_;
+  std::unordered_map<Value, std::size_t, ValueHash> index_;
+  std::vector<Copy> copies_;
+  Plan plan_;
+};
+
+}  // namespace
+
+Plan plan_memory(Graph graph, std::vector<Group> groups, const PlanOptions& options) {
+  return MemoryPlanner(std::move(graph), std::move(groups), options).run();
+}
+
+}  // namespace kiln::graph

@@ -1,0 +1,68 @@
+#include <fmt/format.h>
+
+#include "graph/passes/dump.h"
+#include "graph/passes/passes.h"
+#include "graph/plan.h"
+
+namespace kiln::graph {
+namespace {
+
+// Runs passes one after the other. Each result is verified (that costs little next to code generation) and,
+// if KILN_DUMP is set, written to NN-pass.txt.
+class Pipeline {
+ public:
+  explicit Pipeline(const Graph& source) : name_(source.name), graph_(dce(source)) {
+    verify(source);
+    if (dumping()) write("source", print(source));
+    after("dce");
+  }
+
+  void run(std::string_view name, Graph (*pass)(const Graph&)) {
+    graph_ = pass(graph_);
+    after(name);
+  }
+  Graph take() { return std::move(graph_); }
+
+ private:
+  void after(std::string_view name) {
+    verify(graph_);
+    if (!dumping()) return;
+    const std::string text = print(graph_);
+    write(name, text == last_ ? "(unchanged)\n" : text);
+    last_ = text;
+  }
+  void write(std::string_view name, const std::string& text) {
+    dump(name_, fmt::format("{:02}-{}.txt", step_++, name), text);
+  }
+
+  std::string name_, last_;
+  Graph graph_;
+  int step_ = 0;
+};
+
+}  // namespace
+
+Graph optimize(const Graph& graph) {
+  Pipeline pipeline(graph);
+  pipeline.run("canonicalize", canonicalize);
+  pipeline.run("simplify", simplify);
+  pipeline.run("fold_constants", fold_constants);
+  pipeline.run("cse", cse);
+  pipeline.run("split_reductions", split_reductions);
+  pipeline.run("simplify", simplify);
+  pipeline.run("fold_constants", fold_constants);
+  pipeline.run("cse", cse);
+  pipeline.run("dce", dce);
+  return pipeline.take();
+}
+
+Plan compile_plan(const Graph& graph, const PlanOptions& options) {
+  Graph optimized = optimize(graph);
+  std::vector<Group> groups = schedule(optimized, fuse(optimized, options));
+  Plan plan = plan_memory(std::move(optimized), std::move(groups), options);
+  verify_plan(plan);
+  dump(plan.graph->name, "plan.txt", print(plan));
+  return plan;
+}
+
+}  // namespace kiln::graph

@@ -1,0 +1,153 @@
+#include <algorithm>
+#include <limits>
+
+#include "graph/passes/groups.h"
+
+namespace kiln::graph {
+namespace {
+
+// Which group must come before which. Grows only by edges that leave it without a cycle.
+class Precedence {
+ public:
+  explicit Precedence(std::size_t groups) : after_(groups), before_(groups) {}
+
+  void add(int first, int second) {
+    if (first == second || has(first, second)) return;
+    after_[at(first)].push_back(second);
+    before_[at(second)].push_back(first);
+  }
+  // False, and nothing is changed, if the order would contradict the others.
+  bool add_if_possible(int first, int second) {
+    if (first == second || reaches(second, first)) return false;
+    add(first, second);
+    return true;
+  }
+  const std::vector<int>& after(int g) const { return after_[at(g)]; }
+  const std::vector<int>& before(int g) const { return before_[at(g)]; }
+
+ private:
+  static std::size_t at(int g) { return static_cast<std::size_t>(g); }
+  bool has(int first, int second) const {
+    return std::find(after_[at(first)].begin(), after_[at(first)].end(), second) != after_[at(first)].end();
+  }
+  bool reaches(int from, int to) const {
+    std::vector<char> seen(after_.size(), 0);
+    std::vector<int> open = {from};
+    while (!open.empty()) {
+      const int g = open.back();
+      open.pop_back();
+      if (g == to) return true;
+      for (int next : after_[at(g)])
+        if (!seen[at(next)]) seen[at(next)] = 1, open.push_back(next);
+    }
+    return false;
+  }
+
+  std::vector<std::vector<int>> after_, before_;
+};
+
+class Scheduler {
+ public:
+  Scheduler(const Graph& graph, std::span<const Group> groups)
+      : graph_(graph), groups_(groups), arrays_(groups), order_(groups.size()), reads_(groups.size()) {
+    for (int g = 0; g < count(); g++)
+      for (Value v : group(g).inputs) {
+        const Value array = arrays_.array_of(v);
+        std::vector<Value>& reads = reads_[static_cast<std::size_t>(g)];
+        if (std::find(reads.begin(), reads.end(), array) != reads.end()) continue;
+        reads.push_back(array);
+        readers_[array].push_back(g);
+      }
+    for (const Output& o : graph.outputs()) kept_[arrays_.array_of(o.value)] = true;
+    data_before_users();
+    checks_before_state_writes();
+    old_values_read_before_written();
+  }
+
+  std::vector<int> run() {
+    std::vector<int> waiting(groups_.size()), result;
+    std::vector<int> ready;
+    for (int g = 0; g < count(); g++) {
+      waiting[static_cast<std::size_t>(g)] = static_cast<int>(order_.before(g).size());
+      if (waiting[static_cast<std::size_t>(g)] == 0) ready.push_back(g);
+    }
+    for (auto& [array, readers] : readers_) left_[array] = static_cast<int>(readers.size());
+    while (!ready.empty()) {
+      // The one that makes the arena grow least; among equals the first of the graph's order.
+      const auto best = std::min_element(ready.begin(), ready.end(), [&](int a, int b) {
+        return std::pair(growth(a), a) < std::pair(growth(b), b);
+      });
+      const int g = *best;
+      ready.erase(best);
+      result.push_back(g);
+      for (Value array : reads_[static_cast<std::size_t>(g)]) left_[array]--;
+      for (int next : order_.after(g))
+        if (--waiting[static_cast<std::size_t>(next)] == 0) ready.push_back(next);
+    }
+    if (result.size() != groups_.size()) throw InternalError("the groups depend on each other in a circle");
+    return result;
+  }
+
+ private:
+  int count() const { return static_cast<int>(groups_.size()); }
+  const Group& group(int g) const { return groups_[static_cast<std::size_t>(g)]; }
+
+  void data_before_users() {
+    for (const auto& [array, readers] : readers_)
+      for (int reader : readers)
+        if (arrays_.producer(array) >= 0) order_.add(arrays_.producer(array), reader);
+  }
+
+  void checks_before_state_writes() {
+    for (const StateSlot& slot : graph_.states()) {
+      if (!slot.next) continue;
+      const Value next = arrays_.array_of(slot.next);
+      const int writer = arrays_.producer(next);
+      if (writer < 0) continue;
+      kept_[next] = true;
+      // A check that needs the new value can't come first; the plan then writes the state at the end.
+      for (int g = 0; g < count(); g++)
+        if (group(g).root && group(g).root->op == Op::check) order_.add_if_possible(g, writer);
+    }
+  }
+
+  void old_values_read_before_written() {
+    for (const StateSlot& slot : graph_.states()) {
+      const auto readers = readers_.find(slot.current);
+      if (!slot.next || readers == readers_.end()) continue;
+      const int writer = arrays_.producer(arrays_.array_of(slot.next));
+      if (writer < 0) continue;
+      for (int reader : readers->second) order_.add_if_possible(reader, writer);
+    }
+  }
+
+  // Bytes of the arrays that begin with this group less those that end with it. States and outputs aren't
+  // counted: they have memory of their own.
+  std::int64_t growth(int g) const {
+    std::int64_t bytes = 0;
+    for (Value v : group(g).outputs)
+      if (!kept_.count(v)) bytes += bytes_of(v);
+    for (Value array : reads_[static_cast<std::size_t>(g)])
+      if (arrays_.producer(array) >= 0 && !kept_.count(array) && left_.at(array) == 1) bytes -= bytes_of(array);
+    return bytes;
+  }
+
+  const Graph& graph_;
+  std::span<const Group> groups_;
+  Arrays arrays_;
+  Precedence order_;
+  std::vector<std::vector<Value>> reads_;                       // arrays that each group reads
+  std::unordered_map<Value, std::vector<int>, ValueHash> readers_;
+  std::unordered_map<Value, int, ValueHash> left_;              // readers not scheduled yet
+  std::unordered_map<Value, bool, ValueHash> kept_;             // arrays outside the arena
+};
+
+}  // namespace
+
+std::vector<Group> schedule(const Graph& graph, std::vector<Group> groups) {
+  std::vector<Group> result;
+  for (int g : Scheduler(graph, groups).run()) result.push_back(std::move(groups[static_cast<std::size_t>(g)]));
+  return result;
+}
+
+}  // namespace kiln::graph
