@@ -13,7 +13,8 @@ namespace kiln::graph {
 
 using Ints = std::vector<std::int64_t>;
 
-/// One attribute's value. Text forms: `3`, `0x1.8p+0` (doubles print exactly), `"name"`, `[1, 2]`, `f32`.
+/// One attribute's value. Text forms: `3`, `1.5` (the shortest decimals that read back exactly), `true`,
+/// `"name"`, `[1, 2]`, `f32`, `f32[2] [0.5, nan]` (`i32[100] 7`: all elements 7).
 using Attribute = std::variant<std::int64_t, double, bool, std::string, Ints, DType, Tensor>;
 
 /// The attributes of a node: few, so a sorted vector. Reading one that isn't there, or as another type, is an
