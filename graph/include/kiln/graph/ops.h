@@ -120,10 +120,10 @@ KILN_API Value matmul(Value a, Value b);
 
 /// What is left empty is filled in: strides and dilation 1, no padding.
 struct ConvAttrs {
-  Ints strides;   ///< one per spatial axis
-  Ints low;       ///< zeros before
-  Ints high;      ///< zeros after
-  Ints dilation;  ///< of the kernel
+  Ints strides = {};   ///< one per spatial axis
+  Ints low = {};       ///< zeros before
+  Ints high = {};      ///< zeros after
+  Ints dilation = {};  ///< of the kernel
   std::int64_t groups = 1;
 };
 /// Correlation, any number of spatial axes (1 to 3): x (N, spatial..., C), kernel (spatial..., C / groups, F)
@@ -141,7 +141,7 @@ KILN_API ConvAttrs conv_attrs(const Attributes& attributes);
 /// One entry per axis of x (1 for axes without a window). What is left empty but for the window is filled in:
 /// strides 1, no padding.
 struct WindowAttrs {
-  Ints window, strides, low, high;
+  Ints window, strides = {}, low = {}, high = {};
 };
 /// Sum over each window; padding counts 0.
 KILN_API Value window_sum(Value x, const WindowAttrs& attrs);
