@@ -1,0 +1,86 @@
+#pragma once
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kiln/variable.h"
+
+namespace kiln {
+
+class Layer;
+class LayerImpl;
+namespace internal {
+struct SymbolicData;
+}
+
+/// A tensor that a layer will make: a shape with unknown batch size (None) and the layers before it. What
+/// functional models are written with. A handle.
+class KILN_API SymbolicTensor {
+ public:
+  SymbolicTensor() = default;
+  explicit SymbolicTensor(std::shared_ptr<const internal::SymbolicData> data) : data_(std::move(data)) {}
+
+  bool defined() const { return data_ != nullptr; }
+  /// With the batch: `(None, 28, 28, 1)`.
+  const Shape& shape() const;
+  DType dtype() const;
+  /// The layer that makes it.
+  Layer layer() const;
+
+  const internal::SymbolicData& data() const { return *data_; }
+  friend bool operator==(const SymbolicTensor&, const SymbolicTensor&) = default;
+
+ private:
+  std::shared_ptr<const internal::SymbolicData> data_;
+};
+
+/// A layer: a cheap handle; copies are the same layer and share its weights, so calling one twice uses its
+/// weights twice. Made by the functions of namespace `layers`. For a layer of your own see LayerImpl.
+class KILN_API Layer {
+ public:
+  Layer() = default;
+  explicit Layer(std::shared_ptr<LayerImpl> impl) : impl_(std::move(impl)) {}
+
+  /// Applies the layer to a symbolic tensor, building its weights at the first call. Throws ShapeError if the
+  /// input doesn't fit, StateError if the layer gives several outputs (use `apply`).
+  SymbolicTensor operator()(const SymbolicTensor& x) const;
+  /// For layers that take several inputs: `Add()({a, b})`.
+  SymbolicTensor operator()(std::initializer_list<SymbolicTensor> xs) const;
+  SymbolicTensor operator()(const std::vector<SymbolicTensor>& xs) const;
+  /// Any number of inputs and outputs.
+  std::vector<SymbolicTensor> apply(const std::vector<SymbolicTensor>& xs) const;
+
+  bool defined() const { return impl_ != nullptr; }
+  const std::string& name() const;
+  /// "Dense"
+  std::string class_name() const;
+  /// True once the weights exist.
+  bool built() const;
+  bool trainable() const;
+  /// Freezes or unfreezes the layer and those inside it. Takes effect at the next training step.
+  void set_trainable(bool trainable);
+
+  /// All weights: the trainable ones first.
+  std::vector<Variable> weights() const;
+  std::vector<Variable> trainable_weights() const;
+  std::vector<Variable> non_trainable_weights() const;
+  /// Copies of the weights' values, in the order of `weights`.
+  std::vector<Tensor> get_weights() const;
+  /// Sets the weights. Throws ShapeError if number or shapes differ; nothing is changed then.
+  void set_weights(const std::vector<Tensor>& values);
+  std::int64_t count_params() const;
+
+  /// Shapes at the last call. Throws StateError if it was never called.
+  Shape input_shape() const;
+  Shape output_shape() const;
+
+  LayerImpl& impl() const { return *impl_; }
+  const std::shared_ptr<LayerImpl>& shared() const { return impl_; }
+  friend bool operator==(const Layer&, const Layer&) = default;
+
+ protected:
+  std::shared_ptr<LayerImpl> impl_;
+};
+
+}  // namespace kiln

@@ -1,0 +1,137 @@
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kiln/graph/ops.h"
+#include "kiln/layer.h"
+
+namespace kiln {
+
+/// One run through layers while a graph is being written: what `LayerImpl::call` gets. It knows the graph, the
+/// mode, and which state of the graph each weight is.
+class KILN_API Call {
+ public:
+  /// `key` is the storage of the random counter, i64[2] {seed, step}.
+  Call(graph::Graph& graph, bool training, Tensor key = {});
+
+  graph::Graph& graph() { return graph_; }
+  /// True while training: dropout drops.
+  bool training() const { return training_; }
+  /// The weight's value in this graph.
+  graph::Value operator()(const Variable& weight);
+  /// Random numbers in [0, 1): other ones at every call and every step, the same when the step is repeated.
+  graph::Value random_uniform(const Shape& shape, DType dtype = DType::f32);
+
+  /// A state of the graph that lives in `storage`; the same storage gives the same state.
+  graph::Value state(const std::string& name, const Tensor& storage);
+  /// Storage of the graph's states, in their order.
+  const std::vector<Tensor>& storage() const { return storage_; }
+  /// The random counter's value, if anything random was asked for, else null.
+  graph::Value key() const { return key_; }
+
+ private:
+  graph::Graph& graph_;
+  bool training_;
+  Tensor key_storage_;
+  graph::Value key_;
+  std::int64_t next_stream_ = 0;
+  std::vector<Tensor> storage_;
+  std::vector<graph::Value> values_;
+};
+
+/// Arguments that every layer has.
+struct LayerOptions {
+  bool trainable = true;
+  DType dtype = DType::f32;
+  std::string name = "";
+};
+
+/// What a layer is made of. For a layer of your own, derive from this, override `call` (and `build`, if it has
+/// weights), and wrap it with `make_layer<Mine>(...)`:
+///
+///     struct Scale : LayerImpl {
+///       Variable factor;
+///       void build(const Shape& input) override {
+///         factor = add_weight({.name = "factor", .shape = {input.back()}, .initializer = "ones"});
+///       }
+///       graph::Value call(Call& call, graph::Value x) override { return x * call(factor); }
+///     };
+///     Sequential model({Input({4}), make_layer<Scale>(), Dense(1)});
+///
+/// `call` only emits ops and must do so in the same way each time: it is replayed for every batch size, and
+/// with two sizes to find out which sizes of the result are None.
+class KILN_API LayerImpl : public std::enable_shared_from_this<LayerImpl> {
+ public:
+  explicit LayerImpl(LayerOptions options = {});
+  virtual ~LayerImpl();
+  LayerImpl(const LayerImpl&) = delete;
+  LayerImpl& operator=(const LayerImpl&) = delete;
+
+  /// Makes the weights; called once, before the first call. `input` has the batch, None.
+  virtual void build(const Shape& input);
+  /// The same for layers with several inputs; the default expects one.
+  virtual void build_all(std::span<const Shape> inputs);
+  /// Throws ShapeError if the layer can't take these inputs; called before each call. The default accepts all.
+  virtual void check(std::span<const Shape> inputs) const;
+  /// Emits the layer's ops. Inputs of a float type have been converted to the layer's type.
+  virtual graph::Value call(Call& call, graph::Value x);
+  /// The same for layers with several inputs or outputs; the default expects one of each.
+  virtual std::vector<graph::Value> call_all(Call& call, std::span<const graph::Value> xs);
+  /// False for a layer that wants its input's element type kept (integers, bytes).
+  virtual bool converts_input() const { return true; }
+  /// "Dense": the default is the C++ class's name without "Impl".
+  virtual std::string class_name() const;
+  /// Layers inside this one, whose weights count as its own.
+  virtual std::vector<Layer> sublayers() const { return {}; }
+
+  const std::string& name() const { return name_; }
+  /// True if the user gave the name.
+  bool named_by_user() const { return named_by_user_; }
+  DType dtype() const { return options_.dtype; }
+  bool built() const { return built_; }
+  bool trainable() const { return options_.trainable; }
+  virtual void set_trainable(bool trainable) { options_.trainable = trainable; }
+  /// Own weights, not those of sublayers.
+  const std::vector<Variable>& own_weights() const { return weights_; }
+
+  /// Builds the weights unless they exist, and checks the inputs.
+  void ensure_built(std::span<const Shape> inputs);
+  /// Emits the layer with inputs converted and the graph's label set.
+  std::vector<graph::Value> emit(Call& call, std::span<const graph::Value> xs);
+  /// Applies to symbolic tensors; see Layer::apply.
+  std::vector<SymbolicTensor> apply(const std::vector<SymbolicTensor>& xs);
+  /// Shapes of the last `apply`; empty before.
+  const std::vector<Shape>& input_shapes() const { return input_shapes_; }
+  const std::vector<Shape>& output_shapes() const { return output_shapes_; }
+
+  /// Gives the layer its name; `make_layer` calls it.
+  void assign_name();
+
+ protected:
+  /// Makes a weight of the layer's element type; call it in `build`.
+  Variable add_weight(const WeightArgs& args);
+  /// For layers that exist only with their weights (models): `built` becomes true without a build.
+  void mark_built() { built_ = true; }
+
+ private:
+  LayerOptions options_;
+  std::string name_;
+  bool named_by_user_ = false;
+  bool built_ = false;
+  int applications_ = 0;
+  std::vector<Variable> weights_;
+  std::vector<Shape> input_shapes_, output_shapes_;
+};
+
+/// Makes a layer of your own; see LayerImpl.
+template <class T, class... Args>
+Layer make_layer(Args&&... args) {
+  auto impl = std::make_shared<T>(std::forward<Args>(args)...);
+  impl->assign_name();
+  return Layer(std::move(impl));
+}
+
+}  // namespace kiln

@@ -1,0 +1,31 @@
+#pragma once
+#include <concepts>
+#include <initializer_list>
+#include <vector>
+
+#include "kiln/runtime/tensor.h"
+
+namespace kiln {
+
+/// One tensor or several: what a model with one or several inputs (or outputs) takes. Made implicitly from a
+/// Tensor, from anything a Tensor is made of (`std::vector<float>`), or from a braced list of tensors.
+class Tensors {
+ public:
+  Tensors() = default;
+  Tensors(Tensor t) : items_{std::move(t)} {}
+  Tensors(std::initializer_list<Tensor> items) : items_(items) {}
+  Tensors(std::vector<Tensor> items) : items_(std::move(items)) {}
+  template <Element T>
+  Tensors(const std::vector<T>& v) : items_{Tensor(v)} {}
+
+  std::size_t size() const { return items_.size(); }
+  bool empty() const { return items_.empty(); }
+  const Tensor& operator[](std::size_t i) const { return items_[i]; }
+  auto begin() const { return items_.begin(); }
+  auto end() const { return items_.end(); }
+
+ private:
+  std::vector<Tensor> items_;
+};
+
+}  // namespace kiln

@@ -1,0 +1,45 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "kiln/initializers.h"
+#include "kiln/regularizers.h"
+
+namespace kiln {
+
+/// What `LayerImpl::add_weight` needs to know of a weight.
+struct WeightArgs {
+  std::string name = "weight";
+  Shape shape = {};
+  Initializer initializer = "glorot_uniform";
+  Regularizer regularizer = {};
+  bool trainable = true;
+};
+
+/// A weight: an array that lives as long as its layer and that training changes. A handle; copies share it.
+class KILN_API Variable {
+ public:
+  Variable() = default;
+  Variable(const WeightArgs& args, DType dtype);
+
+  bool defined() const { return data_ != nullptr; }
+  const std::string& name() const;
+  const Shape& shape() const;
+  DType dtype() const;
+  bool trainable() const;
+  const Regularizer& regularizer() const;
+  /// A copy of the present elements.
+  Tensor value() const;
+  /// Replaces the elements. Throws ShapeError unless the shape is the variable's; the type is converted.
+  void assign(const Tensor& value);
+  /// The elements themselves, shared.
+  Tensor& storage() const;
+
+  friend bool operator==(const Variable&, const Variable&) = default;
+
+ private:
+  struct Data;
+  std::shared_ptr<Data> data_;
+};
+
+}  // namespace kiln

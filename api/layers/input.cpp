@@ -1,0 +1,35 @@
+#include "api/layers/input.h"
+
+#include <fmt/format.h>
+
+#include "api/layers/symbolic.h"
+#include "kiln/layers/input.h"
+
+namespace kiln {
+namespace internal {
+
+const InputLayer* as_input(const Layer& layer) { return dynamic_cast<const InputLayer*>(&layer.impl()); }
+
+SymbolicTensor input_tensor(const Layer& input) {
+  auto application = std::make_shared<Application>();
+  application->layer = input;
+  application->output_shapes = {as_input(input)->shape()};
+  application->output_dtypes = {as_input(input)->dtype()};
+  return SymbolicTensor(std::make_shared<SymbolicData>(SymbolicData{application, 0}));
+}
+
+}  // namespace internal
+
+namespace layers {
+
+InputTensor Input(Shape shape, InputArgs args) {
+  for (std::int64_t n : shape)
+    if (n != None && n < 1)
+      throw ShapeError(fmt::format("Input: every size must be positive or None, but the shape is {}", shape.to_string()));
+  const Layer layer = make_layer<internal::InputLayer>(shape.prepend(None),
+                                                       LayerOptions{.dtype = args.dtype, .name = args.name});
+  return InputTensor(internal::input_tensor(layer));
+}
+
+}  // namespace layers
+}  // namespace kiln

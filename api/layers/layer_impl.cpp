@@ -1,0 +1,161 @@
+#include "kiln/layer_impl.h"
+
+#include <fmt/format.h>
+
+#include <typeinfo>
+
+#include "api/layers/symbolic.h"
+#include "api/support/names.h"
+
+namespace kiln {
+
+using graph::Value;
+
+// ---- Call -------------------------------------------------------------------------------------------------
+
+Call::Call(graph::Graph& graph, bool training, Tensor key)
+    : graph_(graph), training_(training), key_storage_(std::move(key)) {
+  if (!key_storage_.defined()) key_storage_ = Tensor::zeros({2}, DType::i64);
+}
+
+Value Call::state(const std::string& name, const Tensor& storage) {
+  for (std::size_t i = 0; i < storage_.size(); i++)
+    if (storage_[i].raw() == storage.raw()) return values_[i];
+  storage_.push_back(storage);
+  values_.push_back(graph_.state(name, {storage.dtype(), storage.shape()}));
+  return values_.back();
+}
+
+Value Call::operator()(const Variable& weight) {
+  if (!weight.defined())
+    throw StateError(fmt::format("layer \"{}\": `call` uses a weight that `build` didn't make", graph_.label));
+  return state(graph_.label + "/" + weight.name(), weight.storage());
+}
+
+Value Call::random_uniform(const Shape& shape, DType dtype) {
+  if (!key_) key_ = state("random_counter", key_storage_);
+  return graph::random_uniform(key_, shape, next_stream_++, dtype);
+}
+
+// ---- LayerImpl --------------------------------------------------------------------------------------------
+
+LayerImpl::LayerImpl(LayerOptions options) : options_(std::move(options)) {}
+LayerImpl::~LayerImpl() = default;
+
+void LayerImpl::assign_name() {
+  named_by_user_ = !options_.name.empty();
+  name_ = named_by_user_ ? options_.name : internal::unique_name(internal::snake_case(class_name()));
+}
+
+std::string LayerImpl::class_name() const { return internal::plain_class_name(typeid(*this).name()); }
+
+void LayerImpl::build(const Shape&) {}
+void LayerImpl::build_all(std::span<const Shape> inputs) {
+  if (inputs.size() != 1)
+    throw ShapeError(fmt::format("layer \"{}\" ({}) takes one input, but got {}", name_, class_name(), inputs.size()));
+  build(inputs[0]);
+}
+void LayerImpl::check(std::span<const Shape>) const {}
+
+Value LayerImpl::call(Call&, Value) {
+  throw StateError(fmt::format("layer \"{}\": class {} overrides neither `call` nor `call_all`", name_, class_name()));
+}
+std::vector<Value> LayerImpl::call_all(Call& context, std::span<const Value> xs) {
+  if (xs.size() != 1)
+    throw ShapeError(fmt::format("layer \"{}\" ({}) takes one input, but got {}", name_, class_name(), xs.size()));
+  return {call(context, xs[0])};
+}
+
+Variable LayerImpl::add_weight(const WeightArgs& args) {
+  weights_.emplace_back(args, options_.dtype);
+  return weights_.back();
+}
+
+void LayerImpl::ensure_built(std::span<const Shape> inputs) {
+  check(inputs);
+  if (built_) return;
+  try {
+    build_all(inputs);
+  } catch (...) {
+    weights_.clear();
+    throw;
+  }
+  built_ = true;
+}
+
+std::vector<Value> LayerImpl::emit(Call& context, std::span<const Value> xs) {
+  const graph::LabelScope scope(context.graph(), name_);
+  std::vector<Value> converted(xs.begin(), xs.end());
+  if (converts_input())
+    for (Value& x : converted)
+      if (x.dtype() != options_.dtype) x = graph::convert(x, options_.dtype);
+  return call_all(context, converted);
+}
+
+// ---- symbolic application ---------------------------------------------------------------------------------
+
+namespace internal {
+
+Shape with_sizes(const Shape& shape, std::int64_t batch, std::int64_t other) {
+  Shape out = shape;
+  for (int i = 0; i < out.rank(); i++)
+    if (out[static_cast<std::size_t>(i)] == None) out[static_cast<std::size_t>(i)] = i == 0 ? batch : other;
+  return out;
+}
+
+}  // namespace internal
+
+namespace {
+
+// Emits the layer into a graph of its own with None replaced by sizes; gives the results' types.
+std::vector<graph::Type> probe(LayerImpl& layer, const std::vector<SymbolicTensor>& xs, std::int64_t batch,
+                               std::int64_t other) {
+  graph::Graph scratch("probe");
+  Call call(scratch, false);
+  std::vector<Value> values;
+  for (const SymbolicTensor& x : xs)
+    values.push_back(scratch.input("x", {x.dtype(), internal::with_sizes(x.shape(), batch, other)}));
+  std::vector<graph::Type> types;
+  for (Value y : layer.emit(call, values)) types.push_back(y.type());
+  return types;
+}
+
+}  // namespace
+
+std::vector<SymbolicTensor> LayerImpl::apply(const std::vector<SymbolicTensor>& xs) {
+  if (xs.empty()) throw ShapeError(fmt::format("layer \"{}\" was called without any input", name_));
+  std::vector<Shape> shapes;
+  for (const SymbolicTensor& x : xs) {
+    if (!x.defined())
+      throw StateError(fmt::format("layer \"{}\" was called with an empty SymbolicTensor; start from Input(...)", name_));
+    shapes.push_back(x.shape());
+  }
+  ensure_built(shapes);
+
+  // Sizes that follow an unknown size differ between two probes; the others are fixed. Large ones for
+  // unknown image sizes, so that windows and strides fit.
+  const std::vector<graph::Type> first = probe(*this, xs, 2, 192);
+  const std::vector<graph::Type> second = probe(*this, xs, 3, 256);
+  auto application = std::make_shared<internal::Application>();
+  application->layer = Layer(shared_from_this());
+  application->inputs = xs;
+  application->index = applications_++;
+  for (std::size_t i = 0; i < first.size(); i++) {
+    Shape shape = first[i].shape;
+    for (int axis = 0; axis < shape.rank(); axis++) {
+      const auto a = static_cast<std::size_t>(axis);
+      if (shape[a] != second[i].shape.dim(axis)) shape[a] = None;
+    }
+    application->output_shapes.push_back(shape);
+    application->output_dtypes.push_back(first[i].dtype);
+  }
+  input_shapes_ = shapes;
+  output_shapes_ = application->output_shapes;
+  std::vector<SymbolicTensor> ys;
+  for (std::size_t i = 0; i < first.size(); i++)
+    ys.emplace_back(
+        std::make_shared<internal::SymbolicData>(internal::SymbolicData{application, static_cast<int>(i)}));
+  return ys;
+}
+
+}  // namespace kiln
