@@ -17,7 +17,7 @@ class ReverseMode {
       if (w.node->id <= last_) depends_[index(w)] = true;
     for (std::size_t i = 0; i < count(); i++)
       for (Value operand : node(i).operands)
-        if (depends_[index(operand)] && is_float(operand.dtype())) depends_[i] = true;
+        if (!node(i).stops_gradient && depends_[index(operand)] && is_float(operand.dtype())) depends_[i] = true;
   }
 
   /// Adds to what is known of v's adjoint.
@@ -70,6 +70,11 @@ void require_float(Value v, const char* what) {
 }
 
 }  // namespace
+
+Value stop_gradient(Value x) {
+  x.graph().stop_gradient(x);
+  return x;
+}
 
 std::vector<Value> gradient(Value y, std::span<const Value> wrt, Value dy) {
   require_float(y, "the value to differentiate");

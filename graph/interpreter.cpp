@@ -119,14 +119,7 @@ InterpreterResult interpret(const Graph& graph, std::span<const Tensor> inputs, 
 }
 
 std::string format_check(std::string_view message, std::int64_t row, double value) {
-  std::string text(message);
-  const auto fill = [&text](std::string_view hole, const std::string& with) {
-    for (std::size_t at = text.find(hole); at != std::string::npos; at = text.find(hole, at + with.size()))
-      text.replace(at, hole.size(), with);
-  };
-  fill("{row}", std::to_string(row));
-  fill("{value}", fmt::format("{:g}", value));
-  return text;
+  return DataError(std::string(message), row, value).what();
 }
 
 }  // namespace kiln::graph

@@ -2,7 +2,6 @@
 
 #include "graph/op_def.h"
 #include "graph/ops/register.h"
-#include "kiln/graph/interpreter.h"
 
 namespace kiln::graph {
 namespace {
@@ -20,7 +19,7 @@ void evaluate_check(const EvalContext& c) {
   const bool* ok = c.operands[0].data<bool>();
   for (std::int64_t row = 0; row < c.operands[0].size(); row++)
     if (!ok[row])
-      throw ValueError(format_check(c.node.attributes.string("message"), row, c.operands[1](row)));
+      throw DataError(c.node.attributes.string("message"), row, c.operands[1](row));
 }
 
 }  // namespace

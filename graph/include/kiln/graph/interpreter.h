@@ -17,7 +17,7 @@ struct InterpreterResult {
   std::vector<Tensor> values;       ///< result 0 of every node, by id
 };
 
-/// Evaluates the graph with plain loops, node by node. Throws ValueError if a check fails, with the same text
+/// Evaluates the graph with plain loops, node by node. Throws DataError if a check fails, with the same text
 /// as compiled code.
 KILN_API InterpreterResult interpret(const Graph& graph, std::span<const Tensor> inputs, std::span<const Tensor> states,
                             InterpreterOptions options = {});

@@ -19,6 +19,10 @@ KILN_API Value ones_like(Value x);
 /// result[i...] = i[axis]
 KILN_API Value iota(Graph& g, const Type& type, int axis);
 
+/// x itself, marked as a constant for `gradient`, in all its uses: for values that the result doesn't depend on
+/// mathematically, such as the maximum that a softmax subtracts.
+KILN_API Value stop_gradient(Value x);
+
 // ---- unary ------------------------------------------------------------------------------------------------
 KILN_API Value neg(Value x);
 KILN_API Value abs(Value x);

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 
@@ -28,6 +29,22 @@ class KILN_API TypeError : public Error {
 /// An argument's value is outside what is allowed, or data holds a forbidden value (a label out of range).
 class KILN_API ValueError : public Error {
   using Error::Error;
+};
+/// A `check` inside a graph found a forbidden value in the data, such as a label out of range. Where it stands is
+/// kept, so that a caller who knows which rows it passed can say which of the user's it is.
+class KILN_API DataError : public ValueError {
+ public:
+  /// In `message`, {row} and {value} are replaced.
+  DataError(std::string message, std::int64_t row, double value);
+  /// With {row} and {value} still in it.
+  const std::string& message() const { return message_; }
+  std::int64_t row() const { return row_; }
+  double value() const { return value_; }
+
+ private:
+  std::string message_;
+  std::int64_t row_;
+  double value_;
 };
 /// A file is missing, damaged, or can't be written.
 class KILN_API FileError : public Error {

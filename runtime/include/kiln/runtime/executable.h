@@ -90,7 +90,7 @@ class KILN_API Executable {
   const Program& program() const { return *program_; }
 
   /// Runs once. Shapes and types must be the program's (ShapeError, TypeError name the argument); inputs and
-  /// outputs must be contiguous. States are updated in place. Throws ValueError if a check failed: no state
+  /// outputs must be contiguous. States are updated in place. Throws DataError if a check failed: no state
   /// has changed then.
   void run(std::span<const Tensor> inputs, std::span<Tensor> states, std::span<Tensor> outputs);
   /// The same over raw pointers, unchecked and without allocation: the hot path.
