@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace kiln {
 namespace {
 
@@ -12,7 +14,10 @@ void replace(std::string& text, std::string_view what, const std::string& by) {
 
 std::string filled_in(std::string text, std::int64_t row, double value) {
   replace(text, "{row}", std::to_string(row));
-  replace(text, "{value}", fmt::format("{}", value));
+  const bool whole =
+      std::trunc(value) == value && std::abs(value) < 0x1p63;  // labels, indices: never "1e+16"
+  replace(text, "{value}",
+          whole ? std::to_string(static_cast<std::int64_t>(value)) : fmt::format("{}", value));
   return text;
 }
 

@@ -32,7 +32,7 @@ std::string resolved(const std::string& path) {
 InputFile::InputFile(std::string path) : path_(std::move(path)) {
   descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0) fail(path_, "can't open the file");
-  struct stat info {};
+  struct stat info{};
   const bool regular = fstat(descriptor_, &info) == 0 && S_ISREG(info.st_mode);
   if (!regular) {
     close(descriptor_);
@@ -41,12 +41,14 @@ InputFile::InputFile(std::string path) : path_(std::move(path)) {
   size_ = static_cast<std::uint64_t>(info.st_size);
 }
 
-InputFile::~InputFile() { close(descriptor_); }
+InputFile::~InputFile() {
+  close(descriptor_);
+}
 
 void InputFile::read(void* to, std::uint64_t offset, std::size_t n) const {
   if (offset > size_ || n > size_ - offset)
-    throw FileError(fmt::format("{}: the file ends early: bytes {} to {} wanted, it has {}", path_, offset, offset + n,
-                                size_));
+    throw FileError(fmt::format("{}: the file ends early: bytes {} to {} wanted, it has {}", path_, offset,
+                                offset + n, size_));
   auto* p = static_cast<std::byte*>(to);
   while (n > 0) {
     const ssize_t got = pread(descriptor_, p, n, static_cast<off_t>(offset));
@@ -65,7 +67,7 @@ AtomicFile::AtomicFile(std::string path) : path_(resolved(path)) {
   temporary_ = fmt::format("{}.tmp-{}-{}", path_, getpid(), counter.fetch_add(1));
   descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail(path_, "can't write the file");
-  struct stat old {};
+  struct stat old{};
   // Some file systems refuse; the content matters more than the permissions.
   if (stat(path_.c_str(), &old) == 0) (void)!fchmod(descriptor_, old.st_mode & 0777);
 }

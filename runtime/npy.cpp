@@ -140,19 +140,26 @@ std::pair<DType, bool> element_type(const std::string& descr, const std::string&
     if (kind == "u1") return {DType::u8, false};
     if (kind == "b1") return {DType::bool_, false};
   }
-  throw FileError(fmt::format(
-      "{}: elements of numpy's type '{}' can't be read; convert to float32, float64, int32, int64, uint8 or bool", path,
-      descr));
+  throw FileError(
+      fmt::format("{}: elements of numpy's type '{}' can't be read; convert to float32, float64, int32, "
+                  "int64, uint8 or bool",
+                  path, descr));
 }
 
 std::string descr_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "<f4";
-    case DType::f64: return "<f8";
-    case DType::i32: return "<i4";
-    case DType::i64: return "<i8";
-    case DType::u8: return "|u1";
-    case DType::bool_: return "|b1";
+    case DType::f32:
+      return "<f4";
+    case DType::f64:
+      return "<f8";
+    case DType::i32:
+      return "<i4";
+    case DType::i64:
+      return "<i8";
+    case DType::u8:
+      return "|u1";
+    case DType::bool_:
+      return "|b1";
   }
   return "";
 }
@@ -191,8 +198,8 @@ Tensor Tensor::load_npy(const std::string& path) {
     throw FileError(fmt::format("{}: not a valid .npy file: it doesn't begin with numpy's mark", path));
   const int version = start[6];
   if (version < 1 || version > 3)
-    throw FileError(fmt::format("{}: .npy format version {}.{} is not known (1.0, 2.0 and 3.0 are)", path, version,
-                                int{start[7]}));
+    throw FileError(fmt::format("{}: .npy format version {}.{} is not known (1.0, 2.0 and 3.0 are)", path,
+                                version, int{start[7]}));
   const std::uint64_t header_at = version == 1 ? 10 : 12;
   std::uint64_t header_size = std::uint64_t{start[8]} | std::uint64_t{start[9]} << 8;
   if (version > 1) header_size |= std::uint64_t{start[10]} << 16 | std::uint64_t{start[11]} << 24;
@@ -212,10 +219,10 @@ Tensor Tensor::load_npy(const std::string& path) {
   }
   // Compared before anything is allocated: a damaged header may claim any size. The division can't overflow.
   if (data_bytes % size_of(dtype) != 0 || data_bytes / size_of(dtype) != static_cast<std::uint64_t>(elements))
-    throw FileError(fmt::format("{}: not a valid .npy file: the shape {} of {} needs {} elements of {} bytes, but {} "
-                                "bytes follow the header",
-                                path, header.shape.to_string(), kiln::name(dtype), elements, size_of(dtype),
-                                data_bytes));
+    throw FileError(
+        fmt::format("{}: not a valid .npy file: the shape {} of {} needs {} elements of {} bytes, but {} "
+                    "bytes follow the header",
+                    path, header.shape.to_string(), kiln::name(dtype), elements, size_of(dtype), data_bytes));
   Tensor t(header.shape, dtype);
   file.read(t.raw(), header_at + header_size, t.nbytes());
   if (swapped) swap_bytes(t);
@@ -225,8 +232,8 @@ Tensor Tensor::load_npy(const std::string& path) {
 
 void Tensor::save_npy(const std::string& path) const {
   const Tensor t = contiguous();
-  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}", descr_of(dtype()),
-                                   shape().to_string());
+  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}",
+                                   descr_of(dtype()), shape().to_string());
   // Version 1 counts the header's length in 16 bits; only a shape of very many axes needs version 2.
   const bool long_header = header.size() > 65000;
   const std::size_t start = kMagicSize + 2 + (long_header ? 4 : 2);
@@ -235,7 +242,8 @@ void Tensor::save_npy(const std::string& path) const {
   std::string lead(kMagic, kMagicSize);
   lead += long_header ? '\2' : '\1';
   lead += '\0';
-  for (std::size_t i = 0; i < (long_header ? 4u : 2u); i++) lead += static_cast<char>(header.size() >> (8 * i) & 0xff);
+  for (std::size_t i = 0; i < (long_header ? 4u : 2u); i++)
+    lead += static_cast<char>(header.size() >> (8 * i) & 0xff);
 
   runtime::AtomicFile file(path);
   file.write(lead.data(), lead.size());

@@ -49,8 +49,8 @@ Decimal shortest(T x, std::chars_format format) {
 template <class T>
 Decimal rounded(T x, std::chars_format format, std::size_t precision) {
   char buffer[kLongest];
-  return Decimal(
-      std::string(buffer, std::to_chars(buffer, buffer + kLongest, x, format, static_cast<int>(precision)).ptr));
+  return Decimal(std::string(
+      buffer, std::to_chars(buffer, buffer + kLongest, x, format, static_cast<int>(precision)).ptr));
 }
 
 /// The shortest decimal, or if that has more than kPrecision digits after the point, the rounded one.
@@ -69,7 +69,8 @@ template <class T>
 class FloatFormat {
  public:
   explicit FloatFormat(const std::vector<T>& shown) {
-    constexpr T kScientificFrom = sizeof(T) == 4 ? 1e6 : 1e8;  // about as many digits as the type or a line has
+    constexpr T kScientificFrom =
+        sizeof(T) == 4 ? 1e6 : 1e8;  // about as many digits as the type or a line has
     T largest = 0, smallest = 0;
     for (T x : shown) {
       const T size = std::abs(x);
@@ -99,7 +100,8 @@ class FloatFormat {
     if (std::isinf(x)) return right_aligned(x < 0 ? "-inf" : "inf", width_);
     if (format_ == kFixed) {
       const Decimal d = short_decimal(x, kFixed);
-      return right_aligned(d.whole + "." + d.fraction + std::string(fraction_ - d.fraction.size(), ' '), width_);
+      return right_aligned(d.whole + "." + d.fraction + std::string(fraction_ - d.fraction.size(), ' '),
+                           width_);
     }
     const Decimal d = rounded(x, kScientific, fraction_);
     // Exponents get equally many digits: "e-007" beside "e+100".
@@ -164,11 +166,12 @@ class Printer {
  private:
   /// `depth`: brackets open when the content begins, which is how far its lines are indented.
   std::string print(const Tensor& t, std::size_t depth, std::size_t width) const {
-    return "[" + (t.rank() == 1 ? print_row(t, depth, width) : print_nested(t, depth, width)) + "]";
+    return fmt::format("[{}]", t.rank() == 1 ? print_row(t, depth, width) : print_nested(t, depth, width));
   }
 
   std::string print_nested(const Tensor& t, std::size_t depth, std::size_t width) const {
-    const std::string separator = std::string(static_cast<std::size_t>(t.rank() - 1), '\n') + std::string(depth, ' ');
+    std::string separator(static_cast<std::size_t>(t.rank() - 1), '\n');
+    separator.append(depth, ' ');
     std::string s;
     for (std::int64_t i = 0; i < t.shape()[0]; i++) {
       if (i > 0) s += separator;
@@ -196,7 +199,8 @@ class Printer {
       if (!first_of_line) column++;  // the space
       if (!first_of_line && column + word.size() > width - 1) {
         s.erase(s.find_last_not_of(' ') + 1);
-        s += "\n" + std::string(depth, ' ');
+        s += '\n';
+        s.append(depth, ' ');
         column = depth;
       } else if (!first_of_line) {
         s += ' ';

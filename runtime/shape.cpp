@@ -10,16 +10,20 @@ namespace kiln {
 std::int64_t Shape::dim(int axis) const {
   const int i = axis < 0 ? axis + rank() : axis;
   if (i < 0 || i >= rank())
-    throw ShapeError(fmt::format("axis {} is out of range for the shape {} of rank {}", axis, to_string(), rank()));
+    throw ShapeError(
+        fmt::format("axis {} is out of range for the shape {} of rank {}", axis, to_string(), rank()));
   return sizes_[static_cast<std::size_t>(i)];
 }
 
-bool Shape::is_static() const { return std::find(begin(), end(), None) == end(); }
+bool Shape::is_static() const {
+  return std::find(begin(), end(), None) == end();
+}
 
 std::int64_t Shape::elements() const {
   for (std::int64_t n : sizes_) {
     if (n == None)
-      throw ShapeError(fmt::format("the shape {} has no element count: a size is not known yet", to_string()));
+      throw ShapeError(
+          fmt::format("the shape {} has no element count: a size is not known yet", to_string()));
     if (n < 0) throw ShapeError(fmt::format("the shape {} holds the negative size {}", to_string(), n));
   }
   if (std::find(begin(), end(), 0) != end()) return 0;  // whatever the others are: no overflow then
@@ -45,7 +49,8 @@ std::vector<std::int64_t> Shape::strides() const {
 
 Shape Shape::slice(int first, int last) const {
   if (first < 0 || last > rank() || first > last)
-    throw ShapeError(fmt::format("the shape {} of rank {} has no sizes [{}, {})", to_string(), rank(), first, last));
+    throw ShapeError(
+        fmt::format("the shape {} of rank {} has no sizes [{}, {})", to_string(), rank(), first, last));
   return Shape(std::vector<std::int64_t>(begin() + first, begin() + last));
 }
 
@@ -70,8 +75,8 @@ std::string Shape::to_string() const {
 int normalize_axis(std::int64_t axis, int rank, const char* what) {
   const std::int64_t i = axis < 0 ? axis + rank : axis;
   if (i < 0 || i >= rank)
-    throw ShapeError(fmt::format("{}: axis {} is out of range for rank {}; it must be in [{}, {})", what, axis, rank,
-                                 -rank, rank));
+    throw ShapeError(fmt::format("{}: axis {} is out of range for rank {}; it must be in [{}, {})", what,
+                                 axis, rank, -rank, rank));
   return static_cast<int>(i);
 }
 

@@ -1,56 +1,34 @@
 #include "kiln/runtime/tensor.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <utility>
 
 #include "kiln/runtime/convert.h"
+#include "runtime/memory.h"
 
 namespace kiln {
 namespace {
 
-constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector of any target
-
 /// What data() of a tensor without elements points at, so that it is never null.
-alignas(kAlignment) std::byte no_elements[kAlignment];
-
-std::size_t physical_memory() {
-  const long pages = sysconf(_SC_PHYS_PAGES);
-  const long page_size = sysconf(_SC_PAGESIZE);
-  if (pages <= 0 || page_size <= 0) return SIZE_MAX;
-  return static_cast<std::size_t>(pages) * static_cast<std::size_t>(page_size);
-}
+alignas(runtime::kAlignment) std::byte no_elements[runtime::kAlignment];
 
 std::shared_ptr<void> allocate(const Shape& shape, DType dtype) {
   const std::int64_t elements = shape.elements();
   std::int64_t bytes = 0;
-  // Linux hands out more memory than there is and kills the process that touches it; so ask first.
-  static const std::size_t available = physical_memory();
   void* p = nullptr;
-  if (__builtin_mul_overflow(elements, static_cast<std::int64_t>(size_of(dtype)), &bytes) ||
-      static_cast<std::size_t>(bytes) > available ||
-      posix_memalign(&p, kAlignment, std::max<std::size_t>(static_cast<std::size_t>(bytes), 1)) != 0) {
-    throw ShapeError(fmt::format(
-        "Tensor: the shape {} of {} elements of type {} needs {:.1f} GB of memory, which this machine doesn't have",
-        shape.to_string(), elements, name(dtype),
-        static_cast<double>(elements) * static_cast<double>(size_of(dtype)) * 1e-9));
-  }
+  if (!__builtin_mul_overflow(elements, static_cast<std::int64_t>(size_of(dtype)), &bytes))
+    p = runtime::allocate(static_cast<std::uint64_t>(bytes));
+  if (p == nullptr)
+    throw ShapeError(
+        fmt::format("Tensor: the shape {} of {} elements of type {} needs {:.1f} GB of memory, which this "
+                    "machine doesn't have",
+                    shape.to_string(), elements, name(dtype),
+                    static_cast<double>(elements) * static_cast<double>(size_of(dtype)) * 1e-9));
   std::memset(p, 0, static_cast<std::size_t>(bytes));
   return {p, std::free};
-}
-
-/// Strides say where an element is only on axes that have several.
-bool row_major(const Shape& shape, const std::vector<std::int64_t>& strides) {
-  std::int64_t expected = 1;
-  for (std::size_t i = shape.sizes().size(); i-- > 0;) {
-    if (shape[i] == 0) return true;
-    if (shape[i] != 1 && strides[i] != expected) return false;
-    expected *= shape[i];
-  }
-  return true;
 }
 
 void expect_defined(const Tensor& t, const char* what) {
@@ -88,9 +66,10 @@ Tensor copy_as(const Tensor& t, DType dtype) {
     visit(dtype, [&](auto to) {
       using To = decltype(to);
       To* out = result.data<To>();
-      for_each_row(t.data<From>(), t.shape(), t.strides(), [&](const From* row, std::int64_t n, std::int64_t stride) {
-        for (std::int64_t i = 0; i < n; i++) *out++ = convert<To>(row[i * stride]);
-      });
+      for_each_row(t.data<From>(), t.shape(), t.strides(),
+                   [&](const From* row, std::int64_t n, std::int64_t stride) {
+                     for (std::int64_t i = 0; i < n; i++) *out++ = convert<To>(row[i * stride]);
+                   });
     });
   });
   return result;
@@ -151,8 +130,9 @@ Tensor Tensor::view(void* data, Shape shape, DType dtype, std::vector<std::int64
   const std::int64_t elements = shape.elements();
   if (strides.empty()) strides = shape.strides();
   if (strides.size() != shape.sizes().size())
-    throw ShapeError(fmt::format("Tensor::view: {} strides for the shape {} of rank {}; give one for each axis",
-                                 strides.size(), shape.to_string(), shape.rank()));
+    throw ShapeError(
+        fmt::format("Tensor::view: {} strides for the shape {} of rank {}; give one for each axis",
+                    strides.size(), shape.to_string(), shape.rank()));
   if (elements > 0 && data == nullptr)
     throw ValueError(fmt::format("Tensor::view: null is not the address of {} elements", elements));
   if (reinterpret_cast<std::uintptr_t>(data) % size_of(dtype) != 0)
@@ -168,26 +148,36 @@ Tensor Tensor::view(void* data, Shape shape, DType dtype, std::vector<std::int64
   return t;
 }
 
-bool Tensor::is_contiguous() const { return row_major(shape_, strides_); }
+bool Tensor::is_contiguous() const {
+  if (elements_ == 0) return true;
+  std::int64_t expected = 1;
+  for (std::size_t i = strides_.size(); i-- > 0;) {
+    if (shape_[i] == 1) continue;  // a stride matters only on an axis that has several elements
+    if (strides_[i] != expected) return false;
+    expected *= shape_[i];
+  }
+  return true;
+}
 
 void Tensor::expect_type(DType t) const {
   expect_defined(*this, "Tensor::data");
   if (t != dtype_)
-    throw TypeError(fmt::format("Tensor: elements asked for as {} but their type is {}; convert with astype()", name(t),
-                                name(dtype_)));
+    throw TypeError(
+        fmt::format("Tensor: elements asked for as {} but their type is {}; convert with astype()", name(t),
+                    name(dtype_)));
 }
 
 ElementRef Tensor::at(std::span<const std::int64_t> index) {
   expect_defined(*this, "Tensor::at");
   if (index.size() != shape_.sizes().size())
-    throw ShapeError(fmt::format("Tensor: {} indices into the shape {} of rank {}", index.size(), shape_.to_string(),
-                                 rank()));
+    throw ShapeError(fmt::format("Tensor: {} indices into the shape {} of rank {}", index.size(),
+                                 shape_.to_string(), rank()));
   std::int64_t offset = 0;
   for (std::size_t axis = 0; axis < index.size(); axis++) {
     const std::int64_t i = index[axis] < 0 ? index[axis] + shape_[axis] : index[axis];
     if (i < 0 || i >= shape_[axis])
-      throw ShapeError(fmt::format("Tensor: index {} is out of range for axis {} of the shape {}", index[axis], axis,
-                                   shape_.to_string()));
+      throw ShapeError(fmt::format("Tensor: index {} is out of range for axis {} of the shape {}",
+                                   index[axis], axis, shape_.to_string()));
     offset += i * strides_[axis];
   }
   return {static_cast<std::byte*>(data_) + offset * static_cast<std::int64_t>(size_of(dtype_)), dtype_};
@@ -196,7 +186,8 @@ ElementRef Tensor::at(std::span<const std::int64_t> index) {
 double Tensor::item() const {
   expect_defined(*this, "Tensor::item");
   if (elements_ != 1)
-    throw ShapeError(fmt::format("Tensor::item: the shape {} has {} elements, not one", shape_.to_string(), elements_));
+    throw ShapeError(
+        fmt::format("Tensor::item: the shape {} has {} elements, not one", shape_.to_string(), elements_));
   return ElementRef(data_, dtype_);
 }
 
@@ -205,7 +196,8 @@ Tensor Tensor::operator[](std::int64_t i) const {
   if (rank() == 0) throw ShapeError("Tensor: a scalar can't be indexed; item() gives its value");
   const std::int64_t row = i < 0 ? i + shape_[0] : i;
   if (row < 0 || row >= shape_[0])
-    throw ShapeError(fmt::format("Tensor: index {} is out of range for axis 0 of the shape {}", i, shape_.to_string()));
+    throw ShapeError(
+        fmt::format("Tensor: index {} is out of range for axis 0 of the shape {}", i, shape_.to_string()));
   Tensor t = slice(row, row + 1);
   t.shape_ = shape_.tail();
   t.strides_.erase(t.strides_.begin());
@@ -216,14 +208,17 @@ Tensor Tensor::slice(std::int64_t first, std::int64_t last) const {
   expect_defined(*this, "Tensor::slice");
   if (rank() == 0) throw ShapeError("Tensor::slice: a scalar has no rows");
   const std::int64_t rows = shape_[0];
-  const auto bound = [rows](std::int64_t i) { return std::clamp<std::int64_t>(i < 0 ? i + rows : i, 0, rows); };
+  const auto bound = [rows](std::int64_t i) {
+    return std::clamp<std::int64_t>(i < 0 ? i + rows : i, 0, rows);
+  };
   first = bound(first);
   last = std::max(first, bound(last));
   Tensor t = *this;
   t.shape_[0] = last - first;
   t.elements_ = t.shape_.elements();
   if (t.elements_ > 0)  // an empty slice keeps the address: first may lie past the end
-    t.data_ = static_cast<std::byte*>(data_) + first * strides_[0] * static_cast<std::int64_t>(size_of(dtype_));
+    t.data_ =
+        static_cast<std::byte*>(data_) + first * strides_[0] * static_cast<std::int64_t>(size_of(dtype_));
   return t;
 }
 
@@ -242,13 +237,13 @@ Tensor Tensor::reshape(Shape shape) const {
     others[static_cast<std::size_t>(unknown)] = 1;
     known = others.elements();
     if (known == 0 || elements_ % known != 0)
-      throw ShapeError(fmt::format("Tensor::reshape: {} elements of the shape {} can't be divided into {}", elements_,
-                                   shape_.to_string(), shape.to_string()));
+      throw ShapeError(fmt::format("Tensor::reshape: {} elements of the shape {} can't be divided into {}",
+                                   elements_, shape_.to_string(), shape.to_string()));
     shape[static_cast<std::size_t>(unknown)] = elements_ / known;
   }
   if (shape.elements() != elements_)
-    throw ShapeError(fmt::format("Tensor::reshape: the shape {} has {} elements, {} has {}", shape_.to_string(),
-                                 elements_, shape.to_string(), shape.elements()));
+    throw ShapeError(fmt::format("Tensor::reshape: the shape {} has {} elements, {} has {}",
+                                 shape_.to_string(), elements_, shape.to_string(), shape.elements()));
   Tensor t = contiguous();
   t.strides_ = shape.strides();
   t.shape_ = std::move(shape);

@@ -1,8 +1,8 @@
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,22 +31,22 @@ using EntryFn = std::int32_t (*)(void* const* table, ErrorRecord* error, std::in
 struct BufferRef {
   enum class Space : std::uint8_t { input, state, output, arena, constant, error };
   Space space = Space::arena;
-  std::int32_t index = 0;    ///< which input, state, output or constant
-  std::int64_t offset = 0;   ///< bytes into the arena (space == arena)
+  std::int32_t index = 0;   ///< which input, state, output or constant
+  std::int64_t offset = 0;  ///< bytes into the arena (space == arena)
   friend bool operator==(const BufferRef&, const BufferRef&) = default;
 };
 
 /// One kernel call of the program.
 struct Step {
   KernelFn fn = nullptr;
-  std::string name;                ///< e.g. "conv2d_1+bias+sigmoid", for profiles and traces
+  std::string name;  ///< e.g. "conv2d_1+bias+sigmoid", for profiles and traces
   std::vector<BufferRef> buffers;
-  bool barrier_before = false;     ///< data crosses threads between this step and those before
-  bool serial = false;             ///< one tile only: thread 0 does everything
-  bool leave_on_error = false;     ///< after this step's barrier, leave if a check failed
+  bool barrier_before = false;  ///< data crosses threads between this step and those before
+  bool serial = false;          ///< one tile only: thread 0 does everything
+  bool leave_on_error = false;  ///< after this step's barrier, leave if a check failed
   double flops = 0;
   double bytes = 0;
-  int kernel = 0;                  ///< steps that share machine code share this number
+  int kernel = 0;  ///< steps that share machine code share this number
 };
 
 struct BufferDesc {
@@ -60,7 +60,7 @@ struct Program {
   std::string name;
   std::vector<BufferDesc> inputs, states, outputs;
   std::vector<Tensor> constants;
-  std::vector<std::string> checks;      ///< message of each check, with {row} and {value} to be filled in
+  std::vector<std::string> checks;  ///< message of each check, with {row} and {value} to be filled in
   std::vector<Step> steps;
   EntryFn entry = nullptr;
   std::int64_t arena_bytes = 0;
@@ -68,8 +68,8 @@ struct Program {
   int graph_nodes = 0;                  ///< op nodes before fusion
   int distinct_kernels = 0;
   double compile_seconds = 0;
-  bool red_zones = false;               ///< asan builds: the arena has poisoned gaps, dead buffers become NaN
-  std::shared_ptr<void> code;           ///< keeps the machine code alive
+  bool red_zones = false;      ///< asan builds: the arena has poisoned gaps, dead buffers become NaN
+  std::shared_ptr<void> code;  ///< keeps the machine code alive
 };
 
 struct StepProfile {
@@ -80,8 +80,14 @@ struct StepProfile {
 };
 
 /// Runs a Program. Any number of threads may call `run` at the same time; each gets its own scratch.
+///
+/// A run uses num_threads() threads, or only the caller's when threads would not help or not be ours: while
+/// another run is in flight anywhere in the process, inside an OpenMP parallel region of the application,
+/// when the program is worth less than about 10 us, and in a process forked from one that has run with a team
+/// (the team did not survive the fork). The results are the same to the bit.
 class KILN_API Executable {
  public:
+  /// Throws InternalError if the program contradicts itself.
   explicit Executable(std::shared_ptr<const Program> program);
   ~Executable();
   Executable(const Executable&) = delete;
@@ -90,30 +96,46 @@ class KILN_API Executable {
   const Program& program() const { return *program_; }
 
   /// Runs once. Shapes and types must be the program's (ShapeError, TypeError name the argument); inputs and
-  /// outputs must be contiguous. States are updated in place. Throws DataError if a check failed: no state
-  /// has changed then.
+  /// outputs must be contiguous; what the program writes must not overlap another argument (ValueError).
+  /// States are updated in place. Throws DataError if a check failed: no state has changed then.
   void run(std::span<const Tensor> inputs, std::span<Tensor> states, std::span<Tensor> outputs);
-  /// The same over raw pointers, unchecked and without allocation: the hot path.
+  /// The same over raw pointers, unchecked and without allocation: the hot path. An address needs the
+  /// alignment of its element type only.
   void run_raw(void* const* inputs, void* const* states, void* const* outputs);
 
-  /// Times each kernel, run one after the other with the usual team.
+  /// Runs once and times each step, barriers included. Throws as `run` does.
   std::vector<StepProfile> profile(std::span<const Tensor> inputs, std::span<Tensor> states,
                                    std::span<Tensor> outputs);
   /// Runs without OpenMP, for tests of the plan: between two barriers the shares of `threads` threads run
-  /// serially in an order shuffled by `seed`. A missing barrier shows as other bits.
+  /// serially, interleaved in an order drawn from `seed`, in an arena filled with NaN. A missing barrier
+  /// shows as other bits.
   void run_shuffled(std::span<const Tensor> inputs, std::span<Tensor> states, std::span<Tensor> outputs,
                     int threads, std::uint64_t seed);
 
  private:
   struct Scratch;
-  std::unique_ptr<Scratch> acquire();
-  void release(std::unique_ptr<Scratch> scratch);
+  class Lease;
+  using Pool = std::array<std::atomic<Scratch*>, 16>;
+  /// A table entry that each run fills in with the address of the caller's array.
+  struct Patch {
+    BufferRef::Space space;
+    std::int32_t index;
+    std::size_t entry;
+  };
+
+  void check_arguments(std::span<const Tensor> inputs, std::span<Tensor> states,
+                       std::span<Tensor> outputs) const;
   void fill_table(Scratch& scratch, void* const* inputs, void* const* states, void* const* outputs) const;
-  [[noreturn]] void throw_check(const ErrorRecord& error) const;
+  void fill_table(Scratch& scratch, std::span<const Tensor> inputs, std::span<Tensor> states,
+                  std::span<Tensor> outputs) const;
+  void enter(Scratch& scratch) const;
 
   std::shared_ptr<const Program> program_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Scratch>> pool_;
+  std::vector<Patch> patches_;
+  double seconds_ = 0;  ///< estimated time of a run on one thread
+  /// Scratch to use again. Slots instead of a list under a mutex: a process forked while another thread holds
+  /// a mutex could never take it.
+  Pool pool_{};
 };
 
 /// The team size that runs use: `set_num_threads`, else OMP_NUM_THREADS, else the number of cores.
@@ -123,6 +145,6 @@ KILN_API int num_threads();
 
 namespace kiln {
 /// How many threads Kiln's kernels use from now on; 0 restores the default (OMP_NUM_THREADS or the number of
-/// cores). Results don't depend on it, to the bit.
+/// cores that this process may use). Results don't depend on it, to the bit. Throws ValueError if negative.
 KILN_API void set_num_threads(int n);
 }  // namespace kiln

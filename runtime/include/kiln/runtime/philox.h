@@ -6,7 +6,8 @@ namespace kiln {
 
 /// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four random words
 /// as a function of a 128-bit counter and a 64-bit key.
-constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c, std::array<std::uint32_t, 2> k) {
+constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c,
+                                                  std::array<std::uint32_t, 2> k) {
   for (int round = 0; round < 10; round++) {
     if (round > 0) {
       k[0] += 0x9E3779B9u;
@@ -22,7 +23,8 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c
 
 /// Random word number `index` of the stream (seed, step, stream), as the graph's `random_bits` defines it:
 /// word index % 4 of philox4x32({index / 4, stream, step low, step high}, {seed low, seed high}).
-constexpr std::uint32_t random_word(std::int64_t seed, std::int64_t step, std::int32_t stream, std::int64_t index) {
+constexpr std::uint32_t random_word(std::int64_t seed, std::int64_t step, std::int32_t stream,
+                                    std::int64_t index) {
   const auto u = static_cast<std::uint64_t>(step);
   const auto s = static_cast<std::uint64_t>(seed);
   const auto r = philox4x32({static_cast<std::uint32_t>(index / 4), static_cast<std::uint32_t>(stream),

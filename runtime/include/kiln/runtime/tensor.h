@@ -113,7 +113,8 @@ class KILN_API Tensor {
   }
   template <std::integral... I>
   double operator()(I... i) const {
-    return const_cast<Tensor*>(this)->at(std::array<std::int64_t, sizeof...(I)>{static_cast<std::int64_t>(i)...});
+    return const_cast<Tensor*>(this)->at(
+        std::array<std::int64_t, sizeof...(I)>{static_cast<std::int64_t>(i)...});
   }
   ElementRef at(std::span<const std::int64_t> index);
   /// The only element. Throws ShapeError if there are more.

@@ -1,0 +1,14 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace kiln::runtime {
+
+inline constexpr std::size_t kAlignment = 64;  ///< a cache line, and the widest vector of any target
+
+/// Memory for `bytes` bytes (at least one), to be given to std::free; not cleared. Null if the machine
+/// doesn't have it: Linux would hand out more than there is and kill the process that touches it. Large
+/// blocks get huge pages where the system offers them.
+void* allocate(std::uint64_t bytes);
+
+}  // namespace kiln::runtime
