@@ -73,7 +73,7 @@ struct PlanOptions {
   std::int64_t red_zone = 0;  ///< bytes left free after each arena value
 };
 
-/// Groups of an optimised graph in dependency order (fuse.cpp).
+/// Groups of an optimised graph, not yet in order (fuse.cpp).
 std::vector<Group> fuse(const Graph& graph, const PlanOptions& options = {});
 /// Order of the groups: dependencies, checks before state writes, readers of a state's old value before its
 /// writer where possible; then short live ranges (schedule.cpp).

@@ -1,22 +1,249 @@
+#include <algorithm>
+
 #include "graph/elemental.h"
+#include "graph/passes/drafts.h"
+#include "graph/passes/fusion_costs.h"
 #include "graph/passes/groups.h"
 
+// Greedy fusion, from the results back to the inputs. Every node is placed after all its users:
+//
+//   heavy nodes    become the root of the map that uses them elementwise (their epilogue), a sibling of a
+//                  reduction over the same elements, or the root of a group of their own;
+//   other nodes    go into their only user's group; cheap ones into every user's; the rest are written to
+//                  memory, if possible by a group that computes them anyway (a further output).
+//
+// At the end, maps over the same elements that read common arrays are joined.
 namespace kiln::graph {
+namespace {
 
-std::vector<Group> fuse(const Graph& graph, const PlanOptions&) {
+constexpr std::size_t most_nodes = 128;        // in a group: bounds compile time and registers
+constexpr std::size_t most_outputs = 8;
+constexpr std::int64_t tiny = 64;              // elements: such maps are joined whatever they read
+
+bool takes_epilogue(Op op) {
+  switch (op) {
+    case Op::dot:
+    case Op::conv:
+    case Op::conv_input_grad:
+    case Op::conv_kernel_grad:
+    case Op::window_sum:
+    case Op::window_sum_grad:
+    case Op::window_max:
+    case Op::window_max_grad:
+    case Op::window_max_pick:
+    case Op::argmax: return true;
+    default: return is_reduction(op);
+  }
+}
+
+bool same_reduction(const Node& a, const Node& b) {
+  return is_reduction(a.op) && is_reduction(b.op) && a.operand(0).shape() == b.operand(0).shape() &&
+         a.attributes.ints("axes") == b.attributes.ints("axes");
+}
+
+// Nodes that are arrays whatever fusion does, or not nodes of a kernel at all.
+bool is_leaf(const Node& n) { return n.op == Op::input || n.op == Op::state || (n.op == Op::constant && !is_immediate(n)); }
+
+class Fuser {
+ public:
+  explicit Fuser(const Graph& graph) : graph_(graph), costs_(graph), drafts_(graph), kept_(graph.nodes().size(), false) {
+    for (const Output& o : graph.outputs()) keep(o.value);
+    for (const StateSlot& s : graph.states())
+      if (s.next) keep(s.next);
+  }
+
+  std::vector<Group> run() {
+    for (std::size_t id = graph_.nodes().size(); id-- > 0;) {
+      const Node& n = graph_.nodes()[id];
+      if (is_leaf(n)) continue;
+      if (n.op == Op::reshape && place_view(n)) continue;
+      if (is_elemental(n))
+        place_elemental(n);
+      else
+        place_heavy(n);
+    }
+    join_maps();
+    return drafts_.finish();
+  }
+
+ private:
+  void keep(Value v) { kept_[static_cast<std::size_t>(v.node->id)] = true; }
+  // Must the node be an array, by an output, a state, or something that reads it as one?
+  bool needs_array(const Node& n) const {
+    return kept_[static_cast<std::size_t>(n.id)] || !drafts_.readers(n).empty();
+  }
+
+  // ---- reshapes -------------------------------------------------------------------------------------------
+
+  // A reshape of something that is or must be an array costs nothing: its readers read that array.
+  bool place_view(const Node& n) {
+    const Node& operand = *n.operand(0).node;
+    const bool array = is_leaf(operand) || (!is_elemental(operand) && !is_immediate(operand));
+    const bool shared = drafts_.evaluators(n).size() > 1 && !costs_.may_repeat(operand);
+    if (!array && !shared && !needs_array(n)) return false;
+    drafts_.make_view(n);
+    if (kept_[static_cast<std::size_t>(n.id)]) keep(n.operand(0));
+    return true;
+  }
+
+  // ---- elementwise and movement ---------------------------------------------------------------------------
+
+  void place_elemental(const Node& n) {
+    const std::vector<int> users = drafts_.evaluators(n);
+    const bool array = needs_array(n);
+    if (costs_.may_repeat(n)) {
+      for (int g : users) drafts_.add(n, g, drafts_.evaluation(n, g));
+      if (array && !is_immediate(n)) create_map(n);
+      return;
+    }
+    if (!array && users.size() == 1 && fits(n, users[0])) {
+      drafts_.add(n, users[0], drafts_.evaluation(n, users[0]));
+      return;
+    }
+    if (users.empty() && !array) return;
+    for (int g : users)
+      if (is_computed_by(n, g)) {
+        drafts_.add(n, g, drafts_.evaluation(n, g));
+        drafts_[g].outputs.push_back(n.value());
+        return;
+      }
+    create_map(n);
+  }
+
+  bool fits(const Node& n, int g) {
+    return drafts_[g].nodes.size() < most_nodes && costs_.may_evaluate(n, drafts_.evaluation(n, g).times);
+  }
+  // Does g need every element of n just where it writes its own?
+  bool is_computed_by(const Node& n, int g) {
+    return n.type().shape == drafts_[g].space && drafts_.evaluation(n, g).own && fits(n, g) &&
+           drafts_[g].outputs.size() < most_outputs && drafts_.can_provide(n, g);
+  }
+  int create_map(const Node& n) {
+    Draft d;
+    d.nodes[&n] = {true, false, static_cast<double>(n.type().shape.elements())};
+    d.outputs = {n.value()};
+    d.space = n.type().shape;
+    return drafts_.create(std::move(d));
+  }
+
+  // ---- reductions, products, windows, ... -----------------------------------------------------------------
+
+  void place_heavy(const Node& n) {
+    int g = takes_epilogue(n.op) ? epilogue_for(n) : -1;
+    if (g < 0) {
+      Draft d;
+      d.root = &n;
+      d.nodes[&n] = {true, false, static_cast<double>(n.type().shape.elements())};
+      if (n.op != Op::check)
+        for (int i = 0; i < static_cast<int>(n.results.size()); i++) d.outputs.push_back(n.value(i));
+      d.space = n.op == Op::check ? n.operand(0).shape() : n.type().shape;
+      g = drafts_.create(std::move(d));
+    }
+    if (is_reduction(n.op)) join_siblings(n, g);
+  }
+
+  // The group that uses n elementwise, in which n becomes the root (or a sibling of the root); or -1.
+  int epilogue_for(const Node& n) {
+    const std::vector<int> users = drafts_.evaluators(n);
+    for (int g : users) {
+      Draft& d = drafts_[g];
+      const Evaluation e = drafts_.evaluation(n, g);
+      if (d.space != n.type().shape || !e.own || e.moved || d.nodes.size() >= most_nodes) continue;
+      if (d.root && !same_reduction(*d.root, n)) continue;
+      const bool shared = users.size() > 1 || needs_array(n);
+      if (!drafts_.can_provide(n, g) || (shared && d.outputs.size() >= most_outputs)) continue;
+      drafts_.add(n, g, e);
+      if (d.root)
+        d.siblings.push_back(&n);
+      else
+        d.root = &n;
+      if (shared) d.outputs.push_back(n.value());
+      return g;
+    }
+    return -1;
+  }
+
+  // Reductions over the same elements are computed in the same loops if they read something in common.
+  void join_siblings(const Node& n, int g) {
+    for (int other = 0; other < drafts_.size(); other++) {
+      const Draft& d = drafts_[other];
+      if (d.dead || other == g || !d.root || !same_reduction(*d.root, n) || !share_operand(*d.root, n)) continue;
+      if (d.nodes.size() + drafts_[g].nodes.size() > most_nodes || !drafts_.can_merge(g, other)) continue;
+      drafts_.merge(g, other);
+    }
+  }
+
+  // Is something that isn't a single number read by both?
+  static bool share_operand(const Node& a, const Node& b) {
+    std::vector<const Node*> of_a, of_b;
+    gather_operands(a, 4, of_a);
+    gather_operands(b, 4, of_b);
+    return std::any_of(of_a.begin(), of_a.end(), [&](const Node* n) {
+      return n->type().shape.elements() > 1 && std::find(of_b.begin(), of_b.end(), n) != of_b.end();
+    });
+  }
+  static void gather_operands(const Node& n, int depth, std::vector<const Node*>& found) {
+    for (Value v : n.operands) {
+      found.push_back(v.node);
+      if (depth > 1 && is_elemental(*v.node)) gather_operands(*v.node, depth - 1, found);
+    }
+  }
+
+  // ---- joining maps ---------------------------------------------------------------------------------------
+
+  void join_maps() {
+    for (int a = drafts_.size() - 1; a >= 0; a--)
+      for (int b = a - 1; b >= 0; b--)
+        if (can_join(a, b)) drafts_.merge(a, b);
+  }
+  bool can_join(int a, int b) {
+    const Draft &x = drafts_[a], &y = drafts_[b];
+    if (x.dead || y.dead || x.root || y.root || x.space != y.space) return false;
+    if (x.nodes.size() + y.nodes.size() > most_nodes || x.outputs.size() + y.outputs.size() > most_outputs) return false;
+    return (x.space.elements() <= tiny || read_common_array(x, y)) && drafts_.can_merge(a, b);
+  }
+  // Something of the space's size that both read and neither computes.
+  static bool read_common_array(const Draft& x, const Draft& y) {
+    for (const auto& [node, e] : x.nodes)
+      for (Value v : node->operands) {
+        if (v.shape() != x.space || x.nodes.count(v.node) || y.nodes.count(v.node)) continue;
+        for (const auto& [other, f] : y.nodes)
+          if (std::find(other->operands.begin(), other->operands.end(), v) != other->operands.end()) return true;
+      }
+    return false;
+  }
+
+  const Graph& graph_;
+  FusionCosts costs_;
+  Drafts drafts_;
+  std::vector<bool> kept_;
+};
+
+// One group a node.
+std::vector<Group> separate(const Graph& graph) {
   std::vector<Group> groups;
   for (const Node& n : graph.nodes()) {
-    if (n.op == Op::input || n.op == Op::state || n.op == Op::constant || n.op == Op::reshape) continue;
+    if (is_leaf(n) || is_immediate(n) || n.op == Op::reshape) continue;
     Group group;
     group.nodes = {&n};
-    for (Value v : n.operands)
-      if (is_immediate(*v.node)) group.nodes.push_back(v.node);
+    for (int i = 0; i < static_cast<int>(n.operands.size()); i++) {
+      const Node* operand = n.operand(i).node;
+      const bool known = std::find(group.nodes.begin(), group.nodes.end(), operand) != group.nodes.end();
+      if (is_immediate(*operand) && !reads_array(n, i) && !known) group.nodes.push_back(operand);
+    }
     if (!is_elemental(n)) group.root = &n;
-    for (int i = 0; i < static_cast<int>(n.results.size()); i++) group.outputs.push_back(n.value(i));
+    if (n.op != Op::check)
+      for (int i = 0; i < static_cast<int>(n.results.size()); i++) group.outputs.push_back(n.value(i));
     complete_group(group);
     groups.push_back(std::move(group));
   }
   return groups;
+}
+
+}  // namespace
+
+std::vector<Group> fuse(const Graph& graph, const PlanOptions& options) {
+  return options.fuse ? Fuser(graph).run() : separate(graph);
 }
 
 }  // namespace kiln::graph

@@ -1,0 +1,54 @@
+#include "graph/passes/fusion_costs.h"
+
+#include "graph/elemental.h"
+
+namespace kiln::graph {
+namespace {
+
+constexpr double expensive = 16;
+constexpr double little = 2;         // an op or two: cheaper than a kernel of its own and its array
+constexpr double about_once = 1.5;   // evaluations an element
+
+bool is_heavy(const Node& n) { return !is_elemental(n) && definition(n.op).op_class != OpClass::leaf; }
+bool is_array(const Node& n) {
+  return is_heavy(n) || n.op == Op::input || n.op == Op::state || (n.op == Op::constant && !is_immediate(n));
+}
+
+}  // namespace
+
+FusionCosts::FusionCosts(const Graph& graph) : chain_(graph.nodes().size(), 0) {
+  std::vector<int> users(graph.nodes().size(), 0);
+  for (const Node& n : graph.nodes())
+    for (Value v : n.operands) users[static_cast<std::size_t>(v.node->id)]++;
+  for (const Node& n : graph.nodes()) {
+    if (!is_elemental(n)) continue;
+    double cost = is_expensive(n) ? expensive : definition(n.op).op_class == OpClass::elementwise ? 1 : 0;
+    for (int i = 0; i < static_cast<int>(n.operands.size()); i++) {
+      const Node& operand = *n.operand(i).node;
+      if (!reads_array(n, i) && users[static_cast<std::size_t>(operand.id)] == 1) cost += chain(operand);
+    }
+    chain_[static_cast<std::size_t>(n.id)] = cost;
+  }
+}
+
+bool FusionCosts::may_repeat(const Node& n) const {
+  switch (n.op) {
+    case Op::constant: return is_immediate(n);
+    case Op::iota: return true;
+    case Op::broadcast:
+    case Op::transpose:
+    case Op::reverse: return true;
+    case Op::reshape: return may_repeat(*n.operand(0).node);
+    // A slice of what is an array anyway. Of something computed, the slice is the smaller array.
+    case Op::slice: return is_array(*n.operand(0).node) || may_repeat(*n.operand(0).node);
+    default: break;
+  }
+  return definition(n.op).op_class == OpClass::elementwise && n.type().shape.elements() == 1 && chain(n) <= little;
+}
+
+bool FusionCosts::may_evaluate(const Node& n, double evaluations) const {
+  const auto elements = static_cast<double>(n.type().shape.elements());
+  return evaluations <= about_once * elements || chain(n) <= little;
+}
+
+}  // namespace kiln::graph
