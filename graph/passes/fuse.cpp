@@ -133,10 +133,9 @@ class Fuser {
     if (g < 0) {
       Draft d;
       d.root = &n;
-      d.nodes[&n] = {true, false, static_cast<double>(n.type().shape.elements())};
-      if (n.op != Op::check)
-        for (int i = 0; i < static_cast<int>(n.results.size()); i++) d.outputs.push_back(n.value(i));
       d.space = n.op == Op::check ? n.operand(0).shape() : n.type().shape;
+      d.nodes[&n] = {true, false, static_cast<double>(d.space.elements())};
+      for (int i = 0; i < static_cast<int>(n.results.size()); i++) d.outputs.push_back(n.value(i));
       g = drafts_.create(std::move(d));
     }
     if (is_reduction(n.op)) join_siblings(n, g);
@@ -232,8 +231,7 @@ std::vector<Group> separate(const Graph& graph) {
       if (is_immediate(*operand) && !reads_array(n, i) && !known) group.nodes.push_back(operand);
     }
     if (!is_elemental(n)) group.root = &n;
-    if (n.op != Op::check)
-      for (int i = 0; i < static_cast<int>(n.results.size()); i++) group.outputs.push_back(n.value(i));
+    for (int i = 0; i < static_cast<int>(n.results.size()); i++) group.outputs.push_back(n.value(i));
     complete_group(group);
     groups.push_back(std::move(group));
   }

@@ -1,0 +1,108 @@
+#pragma once
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string_view>
+#include <vector>
+
+#include "graph/elemental.h"
+#include "graph/op_def.h"
+#include "graph/passes/passes.h"
+#include "graph/plan.h"
+#include "kiln/graph/interpreter.h"
+
+/// What the tests of passes and plans share.
+namespace kiln::graph::testing {
+
+/// The pass must make `after` of `before`; both are graph text, numbered as one likes.
+inline void expect_pass(Graph (*pass)(const Graph&), std::string_view before, std::string_view after) {
+  const Graph result = pass(parse(before));
+  verify(result);
+  EXPECT_EQ(print(result), print(parse(after))) << "from\n" << before;
+}
+inline void expect_unchanged(Graph (*pass)(const Graph&), std::string_view text) { expect_pass(pass, text, text); }
+
+/// Fusion, schedule and memory plan of a graph as it is, without the passes before; verified.
+inline Plan plan_unoptimized(Graph graph, const PlanOptions& options = {}) {
+  std::vector<Group> groups = schedule(graph, fuse(graph, options));
+  Plan plan = plan_memory(std::move(graph), std::move(groups), options);
+  verify_plan(plan);
+  return plan;
+}
+
+/// Runs a plan on real memory, group by group in its order, by the reference evaluation of the groups' nodes.
+/// What fusion, views, copies and placement do must not change a bit of the results.
+class PlanInterpreter {
+ public:
+  PlanInterpreter(const Plan& plan, const std::vector<Tensor>& inputs, const std::vector<Tensor>& states)
+      : plan_(plan), arena_(static_cast<std::size_t>(plan.arena_bytes), std::byte{0xff}) {
+    for (const Tensor& t : inputs) inputs_.push_back(t.clone());
+    for (const Tensor& t : states) states_.push_back(t.clone());
+    for (const Output& o : plan.graph->outputs()) outputs_.push_back(Tensor(o.value.shape(), o.value.dtype()));
+    for (const ScheduledGroup& s : plan.schedule) run(s);
+  }
+  const std::vector<Tensor>& outputs() const { return outputs_; }
+  const std::vector<Tensor>& states() const { return states_; }
+
+ private:
+  Tensor at(const Location& l, Value v) {
+    const auto i = static_cast<std::size_t>(l.index);
+    void* p = nullptr;
+    switch (l.space) {
+      case Location::Space::input: p = inputs_.at(i).raw(); break;
+      case Location::Space::state: p = states_.at(i).raw(); break;
+      case Location::Space::output: p = outputs_.at(i).raw(); break;
+      case Location::Space::constant: p = const_cast<void*>(plan_.constants.at(i).raw()); break;
+      case Location::Space::arena: p = arena_.data() + l.offset; break;
+    }
+    static std::byte nothing[8];
+    return Tensor::view(p ? p : nothing, v.shape(), v.dtype());
+  }
+
+  void run(const ScheduledGroup& s) {
+    std::map<std::pair<const Node*, int>, Tensor> computed;
+    for (const Node* n : s.group.nodes) {
+      std::vector<Tensor> operands, results;
+      for (int i = 0; i < static_cast<int>(n->operands.size()); i++) {
+        const Value v = n->operand(i);
+        const auto here = computed.find({v.node, v.result});
+        if (here != computed.end() && !reads_array(*n, i)) {
+          operands.push_back(here->second);
+          continue;
+        }
+        for (std::size_t k = 0; k < s.group.inputs.size(); k++)
+          if (s.group.inputs[k] == v) operands.push_back(at(s.input_locations[k], v).clone());
+      }
+      ASSERT_EQ(operands.size(), n->operands.size());
+      for (const Type& t : n->results) results.emplace_back(t.shape, t.dtype);
+      definition(n->op).evaluate({*n, operands, results});
+      for (std::size_t i = 0; i < results.size(); i++) computed[{n, static_cast<int>(i)}] = results[i];
+    }
+    for (std::size_t i = 0; i < s.group.outputs.size(); i++) {
+      const Value v = s.group.outputs[i];
+      const Tensor& result = computed.at({v.node, v.result});
+      if (result.size() > 0) std::memcpy(at(s.output_locations[i], v).raw(), result.raw(), result.nbytes());
+    }
+  }
+
+  const Plan& plan_;
+  std::vector<std::byte> arena_;
+  std::vector<Tensor> inputs_, states_, outputs_;
+};
+
+inline bool same_bits(const Tensor& a, const Tensor& b) { return Attributes{{"t", a}} == Attributes{{"t", b}}; }
+
+/// The plan gives what the graph means, to the bit.
+inline void expect_same_results(const Plan& plan, const Graph& graph, const std::vector<Tensor>& inputs,
+                                const std::vector<Tensor>& states) {
+  const PlanInterpreter got(plan, inputs, states);
+  const InterpreterResult expected = interpret(graph, inputs, states);
+  ASSERT_EQ(got.outputs().size(), expected.outputs.size());
+  for (std::size_t i = 0; i < expected.outputs.size(); i++)
+    EXPECT_TRUE(same_bits(got.outputs()[i], expected.outputs[i])) << "output " << i << "\n" << print(plan);
+  ASSERT_EQ(got.states().size(), expected.states.size());
+  for (std::size_t i = 0; i < expected.states.size(); i++)
+    EXPECT_TRUE(same_bits(got.states()[i], expected.states[i])) << "state " << i << "\n" << print(plan);
+}
+
+}  // namespace kiln::graph::testing
