@@ -13,7 +13,7 @@ Graph cse(const Graph& graph);
 Graph fold_constants(const Graph& graph);
 /// Drops what no output, state update or check needs. Inputs and states stay.
 Graph dce(const Graph& graph);
-/// Rewrites products and convolutions into the forms that kernels exist for (see canonical.cpp):
+/// Rewrites products and convolutions into the forms that kernels exist for (see canonicalize.cpp):
 /// dot as [batch,] M,K x K,N; conv without padding (an explicit pad before it); conv_input_grad as a
 /// convolution of the (interior-)padded gradient with the reversed, transposed kernel.
 Graph canonicalize(const Graph& graph);

@@ -77,6 +77,16 @@ class Draw {
   std::int64_t seed_, count_ = 0;
 };
 
+/// Runs `f(draw)` for the seeds 0 to count - 1, up to the first that fails.
+template <class F>
+void for_seeds(int count, F&& f) {
+  for (int seed = 0; seed < count && !::testing::Test::HasFailure(); seed++) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    Draw draw(seed);
+    f(draw);
+  }
+}
+
 /// sum of a * b
 inline double inner(const Tensor& a, const Tensor& b) {
   EXPECT_EQ(a.shape(), b.shape());

@@ -78,7 +78,8 @@ TEST(Text, EveryOpAndAttributeComesBack) {
   const Graph g = every_op();
   std::set<Op> seen;
   for (const Node& node : g.nodes()) seen.insert(node.op);
-  for (int i = 0; i < op_count; i++) EXPECT_TRUE(seen.count(static_cast<Op>(i))) << op_name(static_cast<Op>(i));
+  for (int i = 0; i < op_count; i++)
+    EXPECT_TRUE(seen.count(static_cast<Op>(i))) << op_name(static_cast<Op>(i));
   expect_round_trip(g);
 }
 
@@ -92,7 +93,8 @@ TEST(Text, ConstantsComeBackToTheBit) {
   const double big = std::numeric_limits<double>::max();
   Graph g;
   constant(g, Tensor({0.1f, -0.0f, 1e-45f, 3.4028235e38f, inf, -inf, 1.0f / 3, 16777217.f}));
-  constant(g, Tensor({from_bits<float>(0x7fc00000u), from_bits<float>(0xffc00000u), from_bits<float>(0x7f800001u)}));
+  constant(g, Tensor({from_bits<float>(0x7fc00000u), from_bits<float>(0xffc00000u),
+                      from_bits<float>(0x7f800001u)}));
   constant(g, Tensor({0.1, -0.0, 4.9e-324, big, -big, 1.0 / 3, from_bits<double>(0x7ff8000000000123ull)}));
   constant(g, Tensor({std::int32_t{0}, std::numeric_limits<std::int32_t>::min()}));
   constant(g, Tensor({std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()}));
@@ -114,8 +116,14 @@ TEST(Text, NumbersMayBeWrittenInHexadecimal) {
 }
 
 TEST(Text, NamesAndLabelsOfAnyCharactersComeBack) {
-  const std::string nasty[] = {"a \"quoted\" \\ name", "two\nlines\tand\x01\x7f", " edges ", "Größe", "# %0 = {",
-                               "\"", "// no comment", ""};
+  const std::string nasty[] = {"a \"quoted\" \\ name",
+                               "two\nlines\tand\x01\x7f",
+                               " edges ",
+                               "Größe",
+                               "# %0 = {",
+                               "\"",
+                               "// no comment",
+                               ""};
   for (const std::string& name : nasty) {
     Graph g(name);
     const Value x = g.input(name, {DType::f32, {}});
@@ -166,14 +174,18 @@ TEST(Text, ErrorsNameTheLineAndTheReason) {
       {"graph g {\n %0 = input \"x\" : f32[2]\n %1 = exp(%0) : f32[3]\n}", "by the op's rule the node is"},
       {"graph g {\n %0 = input \"x\" : f32[2]\n %1 = exp(%0#1) : f32[2]\n}", "%0 has no result 1"},
       {"graph g {\n %0 = input \"x\" : i32[2]\n %1 = exp(%0) : i32[2]\n}", "line 3: exp: operand 0 is i32"},
-      {"graph g {\n %0 = input \"x\" : f32[2]\n %1 = reverse(%0) {axis=0} : f32[2]\n}", "no attribute \"axis\""},
-      {"graph g {\n %0 = input \"x\" : f32[2]\n %1 = reverse(%0) : f32[2]\n}", "attribute \"axes\" is missing"},
-      {"graph g {\n %0 = constant {value=f32[2] [1, 2, 3]} : f32[2]\n}", "has 3 elements but its shape needs 2"},
+      {"graph g {\n %0 = input \"x\" : f32[2]\n %1 = reverse(%0) {axis=0} : f32[2]\n}",
+       "no attribute \"axis\""},
+      {"graph g {\n %0 = input \"x\" : f32[2]\n %1 = reverse(%0) : f32[2]\n}",
+       "attribute \"axes\" is missing"},
+      {"graph g {\n %0 = constant {value=f32[2] [1, 2, 3]} : f32[2]\n}",
+       "has 3 elements but its shape needs 2"},
       {"graph g {\n %0 = constant {value=u8[1] [256]} : u8[1]\n}", "256 doesn't fit u8"},
       {"graph g {\n %0 = constant {value=f32[1] [1.5x]} : f32[1]\n}", "\"1.5x\" is not a number"},
       {"graph g {\n %0 = constant {value=i32[1] [99999999999999999999]} : i32[1]\n}", "not an integer"},
       {"graph g {\n %0 = constant {value=f32[-1] []} : f32[-1]\n}", "line 2"},
-      {"graph g {\n %0 = input \"x\" : f32[]\n update %0 = %0\n}", "line 3: update: the first argument is not a state"},
+      {"graph g {\n %0 = input \"x\" : f32[]\n update %0 = %0\n}",
+       "line 3: update: the first argument is not a state"},
       {"graph g {\n}\nmore", "line 3: there is more text"},
   };
   for (const BadText& c : cases) {

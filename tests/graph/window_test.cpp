@@ -115,71 +115,69 @@ TEST(WindowSum, IntegersWrap) {
   expect_tensor(e.evaluate(window_sum(x, {{2}, {}, {}, {}})), {1}, {-2147483648.0});
 }
 
-class WindowSweep : public ::testing::TestWithParam<int> {};
-
 // Rank 1 to 4, random windows, strides, paddings, with ties and NaN, against loops over an explicit padding.
-TEST_P(WindowSweep, EqualsTheFormula) {
-  Draw draw(GetParam());
-  const int rank = static_cast<int>(draw(1, 4));
-  WindowAttrs a;
-  Shape shape;
-  for (int axis = 0; axis < rank; axis++) {
-    a.window.push_back(draw(1, 3));
-    a.strides.push_back(draw(1, 3));
-    a.low.push_back(draw(0, 2));
-    a.high.push_back(draw(0, 2));
-    shape.push_back(std::max<std::int64_t>(1, a.window.back() - a.low.back() - a.high.back()) + draw(0, 3));
-  }
-  Tensor x(shape, DType::f64);
-  for (std::int64_t i = 0; i < x.size(); i++) {
-    const std::int64_t v = draw(0, 20);
-    x.data<double>()[i] = v == 20 ? nan : static_cast<double>(v / 4);
-  }
-  // Everything as rank 4, axis by axis, with unit axes in front.
-  const auto lead = static_cast<std::size_t>(4 - rank);
-  const auto four = [&](const Ints& v, std::int64_t fill) {
-    Ints r(lead, fill);
-    r.insert(r.end(), v.begin(), v.end());
-    return r;
-  };
-  const Ints n = four(shape.sizes(), 1), w = four(a.window, 1), s = four(a.strides, 1), low = four(a.low, 0),
-             high = four(a.high, 0);
-  const Tensor full = x.reshape(Shape(n));
-  Ints out(4);
-  for (std::size_t i = 0; i < 4; i++) out[i] = (n[i] + low[i] + high[i] - w[i]) / s[i] + 1;
-  std::vector<double> maxima, sums;
-  for (std::int64_t p = 0; p < out[0] * out[1] * out[2] * out[3]; p++) {
-    const Ints o = {p / (out[1] * out[2] * out[3]), p / (out[2] * out[3]) % out[1], p / out[3] % out[2],
-                    p % out[3]};
-    double maximum = -infinity, sum = 0;
-    for (std::int64_t q = 0; q < w[0] * w[1] * w[2] * w[3]; q++) {
-      const Ints k = {q / (w[1] * w[2] * w[3]), q / (w[2] * w[3]) % w[1], q / w[3] % w[2], q % w[3]};
-      Ints at(4);
-      bool inside = true;
-      for (std::size_t i = 0; i < 4; i++) {
-        at[i] = o[i] * s[i] + k[i] - low[i];
-        inside = inside && at[i] >= 0 && at[i] < n[i];
-      }
-      const double v = inside ? full(at[0], at[1], at[2], at[3]) : 0;
-      sum += v;
-      if (inside && !std::isnan(maximum)) maximum = std::isnan(v) ? nan : std::max(maximum, v);
+TEST(Window, EqualsTheFormula) {
+  for_seeds(100, [](Draw& draw) {
+    const int rank = static_cast<int>(draw(1, 4));
+    WindowAttrs a;
+    Shape shape;
+    for (int axis = 0; axis < rank; axis++) {
+      a.window.push_back(draw(1, 3));
+      a.strides.push_back(draw(1, 3));
+      a.low.push_back(draw(0, 2));
+      a.high.push_back(draw(0, 2));
+      shape.push_back(std::max<std::int64_t>(1, a.window.back() - a.low.back() - a.high.back()) + draw(0, 3));
     }
-    maxima.push_back(maximum);
-    sums.push_back(sum);
-  }
-  Expression e;
-  const Value v = e.input(x), y = window_max(v, a);
-  Shape expected;
-  for (std::size_t i = lead; i < 4; i++) expected.push_back(out[i]);
-  expect_tensor(e.evaluate(y), expected, maxima);
-  expect_tensor(e.evaluate(window_sum(v, a)), expected, sums);
-  // Picking from x itself gives the maxima again, but for windows of padding only.
-  const auto picked = e.evaluate(window_max_pick(v, v, a)).to_vector<double>();
-  for (std::size_t i = 0; i < picked.size(); i++)
-    EXPECT_TRUE(picked[i] == maxima[i] || (std::isnan(picked[i]) && std::isnan(maxima[i])) ||
-                (picked[i] == 0 && maxima[i] == -infinity));
+    Tensor x(shape, DType::f64);
+    for (std::int64_t i = 0; i < x.size(); i++) {
+      const std::int64_t v = draw(0, 20);
+      x.data<double>()[i] = v == 20 ? nan : static_cast<double>(v / 4);
+    }
+    // Everything as rank 4, axis by axis, with unit axes in front.
+    const auto lead = static_cast<std::size_t>(4 - rank);
+    const auto four = [&](const Ints& v, std::int64_t fill) {
+      Ints r(lead, fill);
+      r.insert(r.end(), v.begin(), v.end());
+      return r;
+    };
+    const Ints n = four(shape.sizes(), 1), w = four(a.window, 1), s = four(a.strides, 1),
+               low = four(a.low, 0), high = four(a.high, 0);
+    const Tensor full = x.reshape(Shape(n));
+    Ints out(4);
+    for (std::size_t i = 0; i < 4; i++) out[i] = (n[i] + low[i] + high[i] - w[i]) / s[i] + 1;
+    std::vector<double> maxima, sums;
+    for (std::int64_t p = 0; p < out[0] * out[1] * out[2] * out[3]; p++) {
+      const Ints o = {p / (out[1] * out[2] * out[3]), p / (out[2] * out[3]) % out[1], p / out[3] % out[2],
+                      p % out[3]};
+      double maximum = -infinity, sum = 0;
+      for (std::int64_t q = 0; q < w[0] * w[1] * w[2] * w[3]; q++) {
+        const Ints k = {q / (w[1] * w[2] * w[3]), q / (w[2] * w[3]) % w[1], q / w[3] % w[2], q % w[3]};
+        Ints at(4);
+        bool inside = true;
+        for (std::size_t i = 0; i < 4; i++) {
+          at[i] = o[i] * s[i] + k[i] - low[i];
+          inside = inside && at[i] >= 0 && at[i] < n[i];
+        }
+        const double v = inside ? full(at[0], at[1], at[2], at[3]) : 0;
+        sum += v;
+        if (inside && !std::isnan(maximum)) maximum = std::isnan(v) ? nan : std::max(maximum, v);
+      }
+      maxima.push_back(maximum);
+      sums.push_back(sum);
+    }
+    Expression e;
+    const Value v = e.input(x), y = window_max(v, a);
+    Shape expected;
+    for (std::size_t i = lead; i < 4; i++) expected.push_back(out[i]);
+    expect_tensor(e.evaluate(y), expected, maxima);
+    expect_tensor(e.evaluate(window_sum(v, a)), expected, sums);
+    // Picking from x itself gives the maxima again, but for windows of padding only.
+    const auto picked = e.evaluate(window_max_pick(v, v, a)).to_vector<double>();
+    for (std::size_t i = 0; i < picked.size(); i++)
+      EXPECT_TRUE(picked[i] == maxima[i] || (std::isnan(picked[i]) && std::isnan(maxima[i])) ||
+                  (picked[i] == 0 && maxima[i] == -infinity));
+  });
 }
-INSTANTIATE_TEST_SUITE_P(Shapes, WindowSweep, ::testing::Range(0, 60));
 
 struct WindowErrors : ::testing::Test {
   Graph g;

@@ -1,0 +1,285 @@
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "graph/passes/passes.h"
+#include "graph/passes/rewriter.h"
+#include "kiln/graph/ops.h"
+
+// Kernels exist for these forms only:
+//   dot               [batch,] M,K x K,N or [batch,] K,M x K,N, each of the letters one axis
+//   conv              no padding
+//   conv_kernel_grad  no padding
+//   window_sum, window_max  no padding
+// and conv_input_grad has none of its own. What pads, transposes and reshapes is written as nodes of its own,
+// which other passes can simplify, share and fuse.
+//
+// An explicit zero is multiplied where the ops' definition skips it. That shows only beside an infinite or
+// NaN factor, as one NaN more.
+namespace kiln::graph {
+namespace {
+
+std::size_t at(std::int64_t axis) {
+  return static_cast<std::size_t>(axis);
+}
+
+Ints join(const Ints& a, const Ints& b, const Ints& c) {
+  Ints all = a;
+  all.insert(all.end(), b.begin(), b.end());
+  all.insert(all.end(), c.begin(), c.end());
+  return all;
+}
+
+bool all_zero(const Ints& v) {
+  return std::all_of(v.begin(), v.end(), [](std::int64_t n) { return n == 0; });
+}
+
+Value reshaped(Value x, const Shape& shape) {
+  return x.shape() == shape ? x : reshape(x, shape);
+}
+
+// ---- dot --------------------------------------------------------------------------------------------------
+
+std::int64_t product(const Shape& shape, const Ints& axes) {
+  std::int64_t n = 1;
+  for (std::int64_t axis : axes) n *= shape[at(axis)];
+  return n;
+}
+
+Ints free_axes(int rank, const Ints& batch, const Ints& contract) {
+  Ints axes;
+  for (int i = 0; i < rank; i++)
+    if (std::find(batch.begin(), batch.end(), i) == batch.end() &&
+        std::find(contract.begin(), contract.end(), i) == contract.end())
+      axes.push_back(i);
+  return axes;
+}
+
+/// True if putting the axes into this order leaves the elements where they are: axes of size 1 may go
+/// anywhere.
+bool keeps_order(const Shape& shape, const Ints& axes) {
+  std::int64_t last = -1;
+  for (std::int64_t axis : axes) {
+    if (shape[at(axis)] == 1) continue;
+    if (axis < last) return false;
+    last = axis;
+  }
+  return true;
+}
+
+/// `pairs` of axes (one of lhs, one of rhs) in the order of the keys.
+void sort_pairs(Ints& keys, Ints& others) {
+  std::vector<std::size_t> order(keys.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) { return keys[i] < keys[j]; });
+  const Ints old_keys = keys, old_others = others;
+  for (std::size_t i = 0; i < order.size(); i++) {
+    keys[i] = old_keys[order[i]];
+    others[i] = old_others[order[i]];
+  }
+}
+
+/// One way to bring a dot into canonical form.
+struct DotForm {
+  Ints lhs_order, rhs_order;  // axes in the order batch, (free, contracted), and batch, contracted, free
+  bool lhs_contracts_first = false;
+  std::int64_t moved = 0;  // elements that transposes move
+};
+
+/// The form that moves the fewest elements. Free are the order of the contracted pairs, and on which side of
+/// lhs's free axes they come; the orders of the free axes and of the batch are the result's.
+DotForm best_form(const Node& n) {
+  const Shape &lhs = n.operand(0).shape(), &rhs = n.operand(1).shape();
+  const Ints &lhs_batch = n.attributes.ints("lhs_batch"), &rhs_batch = n.attributes.ints("rhs_batch");
+  const Ints lhs_free = free_axes(lhs.rank(), lhs_batch, n.attributes.ints("lhs_contract"));
+  const Ints rhs_free = free_axes(rhs.rank(), rhs_batch, n.attributes.ints("rhs_contract"));
+  DotForm best;
+  best.moved = std::numeric_limits<std::int64_t>::max();
+  for (const bool by_lhs : {true, false}) {
+    Ints lhs_contract = n.attributes.ints("lhs_contract"), rhs_contract = n.attributes.ints("rhs_contract");
+    if (by_lhs)
+      sort_pairs(lhs_contract, rhs_contract);
+    else
+      sort_pairs(rhs_contract, lhs_contract);
+    for (const bool contracts_first : {false, true}) {
+      DotForm form;
+      form.lhs_contracts_first = contracts_first;
+      form.lhs_order =
+          contracts_first ? join(lhs_batch, lhs_contract, lhs_free) : join(lhs_batch, lhs_free, lhs_contract);
+      form.rhs_order = join(rhs_batch, rhs_contract, rhs_free);
+      if (!keeps_order(lhs, form.lhs_order)) form.moved += lhs.elements();
+      if (!keeps_order(rhs, form.rhs_order)) form.moved += rhs.elements();
+      if (form.moved < best.moved) best = form;
+    }
+  }
+  return best;
+}
+
+/// x with its axes in that order, as `shape`.
+Value arranged(Value x, const Ints& order, const Shape& shape) {
+  return reshaped(keeps_order(x.shape(), order) ? x : transpose(x, order), shape);
+}
+
+bool rewrite_dot(Rewriter& rewriter, const Node& n) {
+  const Shape &lhs = n.operand(0).shape(), &rhs = n.operand(1).shape();
+  const Ints &lhs_batch = n.attributes.ints("lhs_batch"), &lhs_contract = n.attributes.ints("lhs_contract");
+  const Ints &rhs_batch = n.attributes.ints("rhs_batch"), &rhs_contract = n.attributes.ints("rhs_contract");
+  const std::int64_t b = product(lhs, lhs_batch), k = product(lhs, lhs_contract);
+  const std::int64_t m = product(lhs, free_axes(lhs.rank(), lhs_batch, lhs_contract));
+  const std::int64_t columns = product(rhs, free_axes(rhs.rank(), rhs_batch, rhs_contract));
+  const DotForm form = best_form(n);
+
+  const Shape lead = b == 1 ? Shape{} : Shape{b};
+  const auto matrices = [&](std::int64_t rows, std::int64_t cols) {
+    Shape shape = lead;
+    shape.push_back(rows);
+    shape.push_back(cols);
+    return shape;
+  };
+  const Value left = arranged(rewriter(n.operand(0)), form.lhs_order,
+                              form.lhs_contracts_first ? matrices(k, m) : matrices(m, k));
+  const Value right = arranged(rewriter(n.operand(1)), form.rhs_order, matrices(k, columns));
+  const Ints batch = b == 1 ? Ints{} : Ints{0};
+  const std::int64_t contract = lead.rank() + (form.lhs_contracts_first ? 0 : 1);
+  const Value result = dot(left, right, batch, batch, {contract}, {lead.rank()});
+  rewriter.replace(n.value(), reshaped(result, n.type().shape));
+  return true;
+}
+
+// ---- padding ----------------------------------------------------------------------------------------------
+
+/// One entry for each spatial axis, and `other` for batch and channels.
+Ints around(const Ints& spatial, std::int64_t other) {
+  return join({other}, spatial, {other});
+}
+
+/// x between zeros; x itself if there are none to add.
+Value with_zeros(Value x, const Ints& low, const Ints& high) {
+  return all_zero(low) && all_zero(high) ? x : pad(x, scalar(x, 0), low, high);
+}
+
+ConvAttrs without_padding(ConvAttrs attrs) {
+  attrs.low.assign(attrs.low.size(), 0);
+  attrs.high.assign(attrs.high.size(), 0);
+  return attrs;
+}
+
+bool rewrite_conv(Rewriter& rewriter, const Node& n) {
+  const ConvAttrs attrs = conv_attrs(n.attributes);
+  const Value x = with_zeros(rewriter(n.operand(0)), around(attrs.low, 0), around(attrs.high, 0));
+  rewriter.replace(n.value(), conv(x, rewriter(n.operand(1)), without_padding(attrs)));
+  return true;
+}
+
+bool rewrite_conv_kernel_grad(Rewriter& rewriter, const Node& n) {
+  const ConvAttrs attrs = conv_attrs(n.attributes);
+  const Value x = with_zeros(rewriter(n.operand(0)), around(attrs.low, 0), around(attrs.high, 0));
+  rewriter.replace(n.value(),
+                   conv_kernel_grad(x, rewriter(n.operand(1)), n.type().shape, without_padding(attrs)));
+  return true;
+}
+
+/// The element that never wins a maximum.
+Value lowest(Value like) {
+  Tensor t({}, like.dtype());
+  visit(like.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    using Limits = std::numeric_limits<T>;
+    *t.data<T>() = Limits::has_infinity ? static_cast<T>(-Limits::infinity()) : Limits::lowest();
+  });
+  return constant(like.graph(), t);
+}
+
+bool rewrite_window(Rewriter& rewriter, const Node& n) {
+  WindowAttrs attrs = window_attrs(n.attributes);
+  if (all_zero(attrs.low) && all_zero(attrs.high)) return false;
+  const bool sum = n.op == Op::window_sum;
+  Value x = rewriter(n.operand(0));
+  x = pad(x, sum ? scalar(x, 0) : lowest(x), attrs.low, attrs.high);
+  attrs.low.assign(attrs.low.size(), 0);
+  attrs.high = attrs.low;
+  rewriter.replace(n.value(), sum ? window_sum(x, attrs) : window_max(x, attrs));
+  return true;
+}
+
+// ---- conv_input_grad --------------------------------------------------------------------------------------
+
+/// The kernel (spatial..., C / groups, F) for the way back: reversed in space, and for each group channels
+/// and filters exchanged: (spatial..., F / groups, C).
+Value reversed_kernel(Value kernel, std::int64_t groups) {
+  const int axes = kernel.rank() - 2;
+  Ints spatial(at(axes));
+  std::iota(spatial.begin(), spatial.end(), 0);
+  const Shape space = kernel.shape().slice(0, axes);
+  const std::int64_t channels = kernel.shape().dim(-2), filters = kernel.shape().dim(-1) / groups;
+  if (std::any_of(space.begin(), space.end(), [](std::int64_t n) { return n > 1; }))
+    kernel = reverse(kernel, spatial);
+  // (spatial, channel, group, filter) -> (spatial, filter, group, channel)
+  const auto grouped = [&](std::int64_t first, std::int64_t last) {
+    return Shape(groups == 1 ? join(space.sizes(), {first}, {last})
+                             : join(space.sizes(), {first, groups}, {last}));
+  };
+  const Ints exchanged = groups == 1 ? Ints{axes + 1, axes} : Ints{axes + 2, axes + 1, axes};
+  kernel = arranged(reshaped(kernel, grouped(channels, filters)), join(spatial, exchanged, {}),
+                    grouped(filters, channels));
+  return reshaped(kernel, Shape(join(space.sizes(), {filters}, {groups * channels})));
+}
+
+// dx[i] = sum of dy[o] k[t] over all o stride + t dilation - low = i: a convolution with the reversed kernel
+// over dy with stride - 1 zeros between its elements. In front go extent - 1 - low zeros, so that element 0
+// of dx meets the last tap where dy[0] met it; behind, as many as the size of dx asks for. Where the padding
+// of the forward convolution was larger than its kernel the amounts are negative: elements of dy that saw
+// padding only drop out.
+bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n) {
+  const ConvAttrs attrs = conv_attrs(n.attributes);
+  const Value kernel = rewriter(n.operand(1));
+  Value dy = rewriter(n.operand(0));
+  Ints low{0}, high{0}, interior{0}, start{0}, limit{dy.shape()[0]};
+  bool cut = false;
+  for (std::size_t axis = 0; axis < attrs.strides.size(); axis++) {
+    const std::int64_t stride = attrs.strides[axis], input = n.type().shape[axis + 1];
+    const std::int64_t spread = (dy.shape()[axis + 1] - 1) * stride + 1;
+    const std::int64_t before = (kernel.shape()[axis] - 1) * attrs.dilation[axis] - attrs.low[axis];
+    const std::int64_t behind = input + attrs.low[axis] - spread;
+    low.push_back(std::max<std::int64_t>(before, 0));
+    high.push_back(std::max<std::int64_t>(behind, 0));
+    interior.push_back(stride - 1);
+    start.push_back(std::max<std::int64_t>(-before, 0));
+    limit.push_back(low.back() + spread + behind);
+    cut = cut || before < 0 || behind < 0;
+  }
+  for (Ints* list : {&low, &high, &interior, &start}) list->push_back(0);
+  limit.push_back(dy.shape().back());
+
+  if (!all_zero(low) || !all_zero(high) || !all_zero(interior))
+    dy = pad(dy, scalar(dy, 0), low, high, interior);
+  if (cut) dy = slice(dy, start, limit);
+  const Value result =
+      conv(dy, reversed_kernel(kernel, attrs.groups), {.dilation = attrs.dilation, .groups = attrs.groups});
+  rewriter.replace(n.value(), result);
+  return true;
+}
+
+}  // namespace
+
+Graph canonicalize(const Graph& graph) {
+  return Rewriter::run(graph, [](Rewriter& rewriter, const Node& n) {
+    switch (n.op) {
+      case Op::dot:
+        return rewrite_dot(rewriter, n);
+      case Op::conv:
+        return rewrite_conv(rewriter, n);
+      case Op::conv_input_grad:
+        return rewrite_conv_input_grad(rewriter, n);
+      case Op::conv_kernel_grad:
+        return rewrite_conv_kernel_grad(rewriter, n);
+      case Op::window_sum:
+      case Op::window_max:
+        return rewrite_window(rewriter, n);
+      default:
+        return false;
+    }
+  });
+}
+
+}  // namespace kiln::graph
