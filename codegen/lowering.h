@@ -1,0 +1,141 @@
+#pragma once
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "codegen/lower.h"
+
+/// The workbench on which a group becomes a kernel: it builds the loop form from the outside in, and knows how
+/// to get one element of any fused value. The files of codegen/ops/ are written with it.
+namespace kiln::codegen {
+
+using graph::Group;
+using graph::Ints;
+using graph::Node;
+using graph::Op;
+using graph::Value;
+
+/// One index an axis.
+using Indices = std::vector<Index>;
+
+/// Row-major position of an element in an array of this shape.
+Index row_major(const Indices& index, std::span<const std::int64_t> shape);
+/// The inverse: the indices of element number `position`.
+Indices unflatten(const Index& position, std::span<const std::int64_t> shape);
+std::int64_t product(std::span<const std::int64_t> extents);
+
+class Lowering {
+ public:
+  Lowering(const graph::ScheduledGroup& scheduled, const Target& target, int check_index = -1);
+
+  const Group& group() const { return scheduled_->group; }
+  const Node& root() const { return *scheduled_->group.root; }
+  const Target& target() const { return *target_; }
+  /// The number of this group's check in the program.
+  int check_index() const { return check_index_; }
+
+  /// Lanes of this kernel's vector loops: what fits a vector of the type that most of the work is done in.
+  int lanes() const { return lanes_; }
+  void set_lanes(DType dtype) { lanes_ = target_->lanes(dtype); }
+
+  // ---- elements -------------------------------------------------------------------------------------------
+
+  /// The element of `v` at `index`: what a register or temporary holds if the value is bound, a load if it is an
+  /// array in memory, else its op's element rule, applied to its operands' elements. A value that is used more
+  /// than once becomes a temporary of the current block. Where `predicate` is false nothing may be read, since
+  /// the index can be out of range; the element is then meaningless.
+  Expr at(Value v, const Indices& index, const Expr& predicate = nullptr);
+  /// The element of a node's operand: as above, but from memory if the op needs its operand as an array.
+  Expr operand(const Node& node, int i, const Indices& index, const Expr& predicate = nullptr);
+  /// Element number `position` of an array: one of the group's inputs.
+  Expr load_array(Value v, const Index& position, const Expr& predicate = nullptr);
+  /// From here to the end of the block, the value's element is this one, whatever the index.
+  void bind(Value v, Expr element);
+
+  /// Computes all outputs at `index`, then stores them: an output may lie where an input was.
+  void store_outputs(const Indices& index, const Expr& predicate = nullptr);
+  /// Parameter of an output's array.
+  int output_buffer(int i);
+  /// Parameter that is the run's error record, seen as numbers of this type.
+  int error_buffer(DType dtype);
+
+  // ---- statements -----------------------------------------------------------------------------------------
+
+  using Body = std::function<void(const Index&)>;
+
+  void add(Stmt statement) { scopes_.back().block.push_back(std::move(statement)); }
+  /// Names a value, so that it is computed once and here.
+  Expr let(Expr value);
+  /// A loop; nothing for an extent of 0, the bare body for 1.
+  void serial(const std::string& name, std::int64_t extent, const Body& body);
+  void unrolled(const std::string& name, std::int64_t extent, const Body& body);
+  /// A vector loop of `lanes()` lanes. `unroll` writes out its chunks, as tile registers need it.
+  void vector(const std::string& name, std::int64_t extent, const Body& body, bool unroll = false);
+  /// Nested loops over all points of a box, the first extent outermost.
+  void nest(const std::string& name, std::span<const std::int64_t> extents, bool unroll,
+            const std::function<void(const Indices&)>& body);
+  void when(Expr condition, const std::function<void()>& then, const std::function<void()>& otherwise = {});
+
+  /// The parallel loop of the kernel, and the serial loops inside its tiles: calls `body` for every point of a
+  /// box. `work` estimates a point's scalar operations; tiling.h decides how many points make a tile.
+  void tiles(std::span<const std::int64_t> extents, double work, const std::function<void(const Indices&)>& body);
+  /// Part number `number` of an axis that is cut into parts of `width`: calls `body(start, width)`, and, if the
+  /// last part is narrower, a second time in the other branch with its width.
+  void part(const Index& number, std::int64_t extent, std::int64_t width,
+            const std::function<void(const Index&, std::int64_t)>& body);
+
+  Reg make_register(std::string name, DType dtype, RegisterKind kind, std::vector<std::int64_t> dims = {},
+                    std::int64_t extent = 0);
+
+  /// What `body` would add here, for decisions by its cost: this workbench stays as it is.
+  Block probe(const std::function<void(Lowering&)>& body) const;
+  Var fresh(const std::string& name, std::int64_t extent);
+
+  LoweredGroup finish() &&;
+
+ private:
+  /// A known element: of a value, at these indices (any, if bound).
+  struct Known {
+    Value value;
+    bool anywhere = false;
+    Indices index;
+    Expr predicate;
+    Expr element;
+  };
+  struct Scope {
+    Block block;
+    std::vector<Known> known;
+  };
+
+  Block scope(const std::function<void()>& fill);
+  Expr find(Value v, const Indices& index, const Expr& predicate) const;
+  Expr compute(Value v, const Indices& index, const Expr& predicate);
+  int buffer_at(const graph::Location& location, DType dtype, std::int64_t elements, Argument argument);
+  int uses(Value v) const;
+
+  const graph::ScheduledGroup* scheduled_;
+  const Target* target_;
+  int check_index_ = -1;
+  int lanes_ = 1;
+  Kernel kernel_;
+  std::vector<Argument> arguments_;
+  std::vector<graph::Location> locations_;  ///< parallel to arguments_
+  std::map<std::pair<const Node*, int>, int> uses_;
+  std::map<std::string, int> names_;
+  std::vector<Scope> scopes_;
+};
+
+/// How an op is lowered. An op that is computed element by element has an element rule; one that can be the root
+/// of a group has a root rule, which builds the whole kernel.
+struct OpLowering {
+  Expr (*element)(Lowering&, const Node&, const Indices&, const Expr& predicate) = nullptr;
+  void (*root)(Lowering&) = nullptr;
+};
+const OpLowering& lowering_of(Op op);
+
+/// A group without a root: every output element is an expression of its own (map.cpp).
+void lower_map(Lowering& lowering);
+
+}  // namespace kiln::codegen

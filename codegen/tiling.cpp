@@ -1,0 +1,92 @@
+#include "codegen/tiling.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace kiln::codegen {
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// A tile with less work costs more to hand out and to end than it gains.
+double smallest_tile(const Target& target) { return 1024.0 * target.lanes(DType::f32); }
+
+/// More tiles than this give no better balance on the machines we know.
+constexpr double most_tiles = 128;
+
+/// The smallest divisor of `extent` in [low, 2 low], or `low` if there is none: then the last block is short.
+std::int64_t good_block(std::int64_t extent, std::int64_t low) {
+  for (std::int64_t block = low; block <= std::min(2 * low, extent); block++)
+    if (extent % block == 0) return block;
+  return low;
+}
+
+}  // namespace
+
+Tiling tile_box(std::span<const std::int64_t> extents, double work, const Target& target) {
+  double total = work;
+  for (std::int64_t extent : extents) total *= static_cast<double>(extent);
+  const double wanted = std::max(smallest_tile(target), total / most_tiles);
+  int axis = static_cast<int>(extents.size());
+  double inner = work;
+  while (axis > 0 && inner * static_cast<double>(extents[static_cast<std::size_t>(axis - 1)]) <= wanted)
+    inner *= static_cast<double>(extents[static_cast<std::size_t>(--axis)]);
+  if (axis == 0) return {0, extents.empty() ? 1 : extents[0], 1};
+  axis--;
+  const std::int64_t extent = extents[static_cast<std::size_t>(axis)];
+  const auto least = static_cast<std::int64_t>(wanted / inner);
+  Tiling result;
+  result.axis = axis;
+  result.block = good_block(extent, std::clamp<std::int64_t>(least, 1, extent));
+  result.tiles = ceil_div(extent, result.block);
+  for (int i = 0; i < axis; i++) result.tiles *= extents[static_cast<std::size_t>(i)];
+  return result;
+}
+
+std::int64_t vector_part(std::int64_t extent, double work, int lanes, const Target& target) {
+  const double total = work * static_cast<double>(extent);
+  const double wanted = std::max(smallest_tile(target), total / most_tiles) / work;
+  const std::int64_t vectors = std::max<std::int64_t>(1, static_cast<std::int64_t>(wanted) / lanes);
+  if (extent < 2 * vectors * lanes) return extent;
+  if (extent % lanes == 0) return lanes * good_block(extent / lanes, vectors);
+  return lanes * vectors;
+}
+
+int accumulator_registers(const Target& target) { return target.vector_registers >= 32 ? 24 : 12; }
+
+ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target) {
+  // A machine of two multiply-adds and two loads a cycle and a latency of four cycles; what it really is hardly
+  // changes which tile is best.
+  const auto step = [](double r, double v) { return std::max({r * v / 2, (r + v) / 2, 4.0}); };
+  const std::int64_t vectors = ceil_div(columns, lanes);
+  const int registers = accumulator_registers(target);
+  ProductTile best;
+  double best_cost = 0;
+  for (int v = 1; v <= std::min<std::int64_t>(4, vectors); v++) {
+    for (int r = 1; r <= std::min<std::int64_t>({rows, registers / v, v == 1 ? 14 : 8}); r++) {
+      const auto full_rows = static_cast<double>(rows / r), full_vectors = static_cast<double>(vectors / v);
+      const auto rest_rows = static_cast<double>(rows % r), rest_vectors = static_cast<double>(vectors % v);
+      double cost = full_rows * full_vectors * step(r, v);
+      if (rest_rows > 0) cost += full_vectors * step(rest_rows, v);
+      if (rest_vectors > 0) cost += full_rows * step(r, rest_vectors);
+      if (rest_rows > 0 && rest_vectors > 0) cost += step(rest_rows, rest_vectors);
+      // Equal costs: fewer steps, so the larger tile.
+      if (best_cost == 0 || cost <= best_cost) {
+        best_cost = cost;
+        best = {r, v};
+      }
+    }
+  }
+  return best;
+}
+
+ReductionTile reduction_tile(std::int64_t steps, std::int64_t vectors, int states, bool splits,
+                             const Target& target) {
+  ReductionTile result;
+  if (splits && steps >= 16) result.chains = 4;
+  const int fit = std::max(1, accumulator_registers(target) / (result.chains * states));
+  result.vectors = static_cast<int>(std::clamp<std::int64_t>(vectors, 1, std::min(4, fit)));
+  return result;
+}
+
+}  // namespace kiln::codegen

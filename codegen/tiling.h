@@ -1,0 +1,48 @@
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "codegen/target.h"
+
+/// The decisions about sizes: how work is cut into tiles, and what a tile keeps in registers. They depend on
+/// shapes and the target only, never on the number of threads, so the results are the same for any team.
+namespace kiln::codegen {
+
+/// A box of points cut into tiles: whole sub-boxes of the axes after `axis`, `block` steps of `axis`, one step of
+/// the axes before it.
+struct Tiling {
+  int axis = 0;
+  std::int64_t block = 1;
+  std::int64_t tiles = 1;
+};
+Tiling tile_box(std::span<const std::int64_t> extents, double work, const Target& target);
+
+/// Elements of a long vector loop that make one part of it.
+std::int64_t vector_part(std::int64_t extent, double work, int lanes, const Target& target);
+
+/// A product's register tile: rows x vectors of accumulators.
+struct ProductTile {
+  int rows = 1;
+  int vectors = 1;
+};
+ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target);
+
+/// Registers that may hold accumulators, when the rest serve operands.
+int accumulator_registers(const Target& target);
+
+/// A reduction's registers: `chains` independent accumulators of `vectors` vectors each.
+struct ReductionTile {
+  int chains = 1;
+  int vectors = 1;
+};
+/// `steps` is the length of the innermost reduced loop and `states` the registers that one accumulator needs.
+/// The number of chains decides the order of a sum: it depends on `steps` and `states` only.
+ReductionTile reduction_tile(std::int64_t steps, std::int64_t vectors, int states, bool splits,
+                             const Target& target);
+
+/// A float sum with more steps than this is made of partial sums of `partial_steps`, so that its rounding error
+/// grows with the length of the parts and not of the whole.
+inline constexpr std::int64_t longest_chain = 512;
+inline constexpr std::int64_t partial_steps = 256;
+
+}  // namespace kiln::codegen
