@@ -1,0 +1,31 @@
+// Data errors: the first failing row goes into the run's error record, unless an earlier check was there first.
+#include "codegen/ops/register.h"
+
+namespace kiln::codegen {
+namespace {
+
+// Elements of ErrorRecord (runtime/executable.h), which is an array of eight-byte numbers.
+constexpr std::int64_t check_field = 0, row_field = 1, value_field = 2;
+
+void check_kernel(Lowering& l) {
+  const Node& node = l.root();
+  const int record = l.error_buffer(DType::i64), values = l.error_buffer(DType::f64);
+  l.serial("row", node.operand(0).shape()[0], [&](const Index& row) {
+    const Expr failed = apply(Op::logical_not, {l.operand(node, 0, {row})});
+    l.when(l.let(failed), [&] {
+      const Expr none = compare_expr("eq", load(record, DType::i64, Index(check_field)), integer_expr(DType::i64, -1));
+      l.when(l.let(none), [&] {
+        const Expr value = l.let(convert_expr(l.operand(node, 1, {row}), DType::f64));
+        l.add(store(record, Index(check_field), integer_expr(DType::i64, l.check_index())));
+        l.add(store(record, Index(row_field), index_expr(row)));
+        l.add(store(values, Index(value_field), value));
+      });
+    });
+  });
+}
+
+}  // namespace
+
+void register_check_lowering(LoweringTable& table) { entry(table, Op::check).root = check_kernel; }
+
+}  // namespace kiln::codegen
