@@ -1,0 +1,97 @@
+#include <gtest/gtest.h>
+
+#include "tests/codegen/lower_support.h"
+
+namespace kiln::codegen {
+namespace {
+
+TEST(Lower, ElementwiseIsOneFlatLoop) {
+  EXPECT_EQ(lower_text(R"(graph g {
+    %0 = input "x" : f32[4,5]
+    %1 = input "y" : f32[4,5]
+    %2 = add(%0, %1) : f32[4,5]
+    output "z" = %2
+  })"),
+            R"(kernel add(b0: f32[20], b1: f32[20], b2: f32[20] written) {
+  vector(16) v in 0..20 {
+    store b2[v] = add(b0[v], b1[v])
+  }
+}
+)");
+}
+
+TEST(Lower, TransposeLoadsAtAStride) {
+  EXPECT_EQ(lower_text(R"(graph g {
+    %0 = input "x" : f32[3,40]
+    %1 = transpose(%0) {permutation=[1, 0]} : f32[40,3]
+    output "z" = %1
+  })"),
+            R"(kernel transpose(b0: f32[120], b1: f32[120] written) {
+  for i in 0..40 {
+    vector(16) v in 0..3 {
+      store b1[i*3 + v] = b0[v*40 + i]
+    }
+  }
+}
+)");
+}
+
+TEST(Lower, SumsOfNeighboursRunAlongLanes) {
+  EXPECT_EQ(lower_text(R"(graph g {
+    %0 = input "x" : f32[3,40]
+    %1 = reduce_sum(%0) {axes=[1]} : f32[3]
+    output "z" = %1
+  })"),
+            R"(kernel reduce_sum(b0: f32[120], b1: f32[3] written) {
+  for i in 0..3 {
+    vector(16) v in 0..16 {
+      acc<lanes f32 1 by 16>[0] = 0
+    }
+    unrolled k in 0..2 {
+      vector(16) v_1 in 0..16 {
+        acc[0] = add(acc[0], b0[i*40 + k*16 + v_1])
+      }
+    }
+    vector(16) v_2 in 0..8 {
+      acc[0] = add(acc[0], b0[i*40 + v_2 + 32])
+    }
+    let t0 = fold_add(acc[0])
+    store b1[i] = t0
+  }
+}
+)");
+}
+
+TEST(Lower, ProductsAreRegisterTiles) {
+  EXPECT_EQ(lower_text(R"(graph g {
+    %0 = input "x" : f32[2,5]
+    %1 = input "w" : f32[5,20]
+    %2 = dot(%0, %1) {lhs_batch=[], lhs_contract=[1], rhs_batch=[], rhs_contract=[0]} : f32[2,20]
+    output "z" = %2
+  })"),
+            R"(kernel dot(b0: f32[100], b1: f32[10], b2: f32[40] written) {
+  unrolled r in 0..2 {
+    vector(16) unrolled c in 0..20 {
+      acc<tile f32 2 x 20 by 16>[r, c] = 0
+    }
+  }
+  for k in 0..5 {
+    vector(16) unrolled c_1 in 0..20 {
+      let t0 = b0[k*20 + c_1]
+      unrolled r_1 in 0..2 {
+        acc[r_1, c_1] = fma(b1[r_1*5 + k], t0, acc[r_1, c_1])
+      }
+    }
+  }
+  unrolled r_2 in 0..2 {
+    vector(16) unrolled c_2 in 0..20 {
+      let t1 = acc[r_2, c_2]
+      store b2[r_2*20 + c_2] = t1
+    }
+  }
+}
+)");
+}
+
+}  // namespace
+}  // namespace kiln::codegen
