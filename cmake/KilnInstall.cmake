@@ -6,7 +6,6 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/kiln)
 
 foreach(target kiln_runtime kiln_graph kiln_codegen kiln)
   target_include_directories(${target} INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_compile_features(${target} PUBLIC cxx_std_20)
   string(REPLACE "kiln_" "" export_name ${target})
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${export_name})
 endforeach()

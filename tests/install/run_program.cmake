@@ -1,0 +1,18 @@
+# Runs PROGRAM, which must exit with 0 and must not load a library whose name begins with one of FORBIDDEN. Of
+# OpenMP runtimes it must load exactly libomp.
+execute_process(COMMAND ldd ${PROGRAM} OUTPUT_VARIABLE libraries COMMAND_ERROR_IS_FATAL ANY)
+foreach(name ${FORBIDDEN})
+  if(libraries MATCHES "${name}")
+    message(FATAL_ERROR "${PROGRAM} loads ${name}:\n${libraries}")
+  endif()
+endforeach()
+if(NOT libraries MATCHES "libomp\\.so")
+  message(FATAL_ERROR "${PROGRAM} does not load libomp:\n${libraries}")
+endif()
+if(libraries MATCHES "not found")
+  message(FATAL_ERROR "${PROGRAM} misses a library:\n${libraries}")
+endif()
+execute_process(COMMAND ${PROGRAM} RESULT_VARIABLE status)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "${PROGRAM} exited with ${status}")
+endif()
