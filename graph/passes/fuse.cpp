@@ -91,7 +91,9 @@ class Fuser {
   void place_elemental(const Node& n) {
     const std::vector<int> users = drafts_.evaluators(n);
     const bool array = needs_array(n);
-    if (costs_.may_repeat(n)) {
+    // Arithmetic that is an array anyway is rather read; movement isn't: what it moves can be read as well.
+    const bool read = array && definition(n.op).op_class == OpClass::elementwise;
+    if (costs_.may_repeat(n) && !read) {
       for (int g : users) drafts_.add(n, g, drafts_.evaluation(n, g));
       if (array && !is_immediate(n)) create_map(n);
       return;

@@ -1,5 +1,7 @@
 #include "graph/passes/fusion_costs.h"
 
+#include <algorithm>
+
 #include "graph/elemental.h"
 
 namespace kiln::graph {
@@ -10,6 +12,11 @@ constexpr double little = 2;         // an op or two: cheaper than a kernel of i
 constexpr double about_once = 1.5;   // evaluations an element
 
 bool is_heavy(const Node& n) { return !is_elemental(n) && definition(n.op).op_class != OpClass::leaf; }
+// Counting, and numbers or rows that are repeated: hardly anything comes from memory.
+bool reads_little(const Node& n) {
+  return is_immediate(n) || n.op == Op::iota ||
+         (n.op == Op::broadcast && n.operand(0).shape().elements() < n.type().shape.elements());
+}
 bool is_array(const Node& n) {
   return is_heavy(n) || n.op == Op::input || n.op == Op::state || (n.op == Op::constant && !is_immediate(n));
 }
@@ -43,7 +50,9 @@ bool FusionCosts::may_repeat(const Node& n) const {
     case Op::slice: return is_array(*n.operand(0).node) || may_repeat(*n.operand(0).node);
     default: break;
   }
-  return definition(n.op).op_class == OpClass::elementwise && n.type().shape.elements() == 1 && chain(n) <= little;
+  if (definition(n.op).op_class != OpClass::elementwise || chain(n) > little) return false;
+  return n.type().shape.elements() == 1 ||
+         std::all_of(n.operands.begin(), n.operands.end(), [&](Value v) { return reads_little(*v.node); });
 }
 
 bool FusionCosts::may_evaluate(const Node& n, double evaluations) const {

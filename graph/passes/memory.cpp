@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <limits>
 #include <optional>
 
 #include "graph/elemental.h"
@@ -10,6 +9,8 @@ namespace kiln::graph {
 namespace {
 
 using Space = Location::Space;
+
+constexpr std::int64_t small_array = 64 << 10;
 
 bool is_check(const Group& g) { return g.root && g.root->op == Op::check; }
 
@@ -34,9 +35,9 @@ class MemoryPlanner {
     append_copies();
     trace();
     place_leaves();
+    find_intervals();
     place_in_arena();
     write_schedule();
-    decide_barriers();
     return std::move(plan_);
   }
 
@@ -165,6 +166,69 @@ class MemoryPlanner {
     }
   }
 
+  // ---- barriers -------------------------------------------------------------------------------------------
+
+  struct Access {
+    Location location;
+    std::int64_t bytes;
+    bool write;
+  };
+  static bool conflict(const Access& a, const Access& b) {
+    return (a.write || b.write) && a.location.space == b.location.space && a.location.index == b.location.index &&
+           a.location.offset < b.location.offset + b.bytes && b.location.offset < a.location.offset + a.bytes;
+  }
+  struct Waits {
+    bool barrier = false, leave = false;
+  };
+
+  // Threads share the tiles of every kernel as they like, so a kernel that touches what one before it wrote, or
+  // writes what one before it read, waits for all threads; so does the first that writes a state after checks.
+  template <class Locate>
+  std::vector<Waits> barriers(Locate&& locate) {
+    std::vector<Waits> result;
+    std::vector<Access> since;  // the last barrier
+    bool unchecked = false;     // a check has been made that no thread has looked at
+    for (const Group& g : groups_) {
+      std::vector<Access> accesses;
+      bool writes_state = false;
+      for (Value v : g.inputs) accesses.push_back({locate(v), bytes_of(v), false});
+      for (Value v : g.outputs) {
+        accesses.push_back({locate(v), bytes_of(v), true});
+        writes_state |= accesses.back().location.space == Space::state;
+      }
+      Waits waits;
+      waits.leave = writes_state && unchecked;
+      waits.barrier = waits.leave;
+      for (const Access& a : accesses)
+        for (const Access& b : since) waits.barrier |= conflict(a, b);
+      if (waits.barrier) since.clear();
+      if (waits.leave) unchecked = false;
+      unchecked |= is_check(g);
+      since.insert(since.end(), accesses.begin(), accesses.end());
+      result.push_back(waits);
+    }
+    return result;
+  }
+
+  // The groups between two barriers that the data alone demands. The memory of small arrays isn't reused within
+  // such an interval: the few bytes aren't worth a further barrier.
+  void find_intervals() {
+    const std::vector<Waits> waits = barriers([&](Value v) {
+      const Array& a = array(v);
+      return a.location ? *a.location : Location{Space::arena, static_cast<int>(&a - arrays_.data()), 0};
+    });
+    int first = 0;
+    for (int g = 0; g <= count(); g++) {
+      if (g < count() && (g == 0 || !waits[static_cast<std::size_t>(g)].barrier)) continue;
+      for (int k = first; k < g; k++) intervals_.push_back({first, g - 1});
+      first = g;
+    }
+  }
+  struct Interval {
+    int first, last;
+  };
+  const Interval& interval(int g) const { return intervals_[static_cast<std::size_t>(g)]; }
+
   // ---- arena ----------------------------------------------------------------------------------------------
 
   void place_in_arena() {
@@ -176,20 +240,22 @@ class MemoryPlanner {
         const Array& out = array(v);
         if (out.location) continue;
         plan_.intermediate_bytes += bytes_of(v);
+        const bool small = bytes_of(v) <= small_array;
+        const int first = small ? interval(out.first).first : out.first;
+        const int last = !options_.reuse ? count() : small ? interval(out.last).last : out.last;
         const std::optional<Value> dying = options_.reuse ? input_to_write_over(g, v, taken) : std::nullopt;
         if (dying) {
           taken.push_back(*dying);
           block_of[v] = block_of.at(*dying);
-          blocks[block_of[v]].last = out.last;
+          blocks[block_of[v]].last = last;
         } else {
           block_of[v] = blocks.size();
-          blocks.push_back({bytes_of(v) + options_.red_zone, out.first, options_.reuse ? out.last : count(), 0});
+          blocks.push_back({bytes_of(v) + options_.red_zone, first, last, 0});
         }
       }
     }
     plan_.arena_bytes = place_blocks(blocks);
-    for (const auto& [value, block] : block_of)
-      array(value).location = {Space::arena, 0, blocks[block].offset};
+    for (const auto& [value, block] : block_of) array(value).location = {Space::arena, 0, blocks[block].offset};
   }
 
   // An arena array of the same size that dies in group g, which reads it at the index being written only.
@@ -207,47 +273,15 @@ class MemoryPlanner {
   // ---- the schedule ---------------------------------------------------------------------------------------
 
   void write_schedule() {
-    for (Group& g : groups_) {
+    const std::vector<Waits> waits = barriers([&](Value v) { return *array(v).location; });
+    for (std::size_t g = 0; g < groups_.size(); g++) {
       ScheduledGroup scheduled;
-      for (Value v : g.inputs) scheduled.input_locations.push_back(*array(v).location);
-      for (Value v : g.outputs) scheduled.output_locations.push_back(*array(v).location);
-      scheduled.group = std::move(g);
+      for (Value v : groups_[g].inputs) scheduled.input_locations.push_back(*array(v).location);
+      for (Value v : groups_[g].outputs) scheduled.output_locations.push_back(*array(v).location);
+      scheduled.barrier_before = waits[g].barrier;
+      scheduled.leave_on_error = waits[g].leave;
+      scheduled.group = std::move(groups_[g]);
       plan_.schedule.push_back(std::move(scheduled));
-    }
-  }
-
-  struct Access {
-    Location location;
-    std::int64_t bytes;
-    bool write;
-  };
-  static bool conflict(const Access& a, const Access& b) {
-    return (a.write || b.write) && a.location.space == b.location.space && a.location.index == b.location.index &&
-           a.location.offset < b.location.offset + b.bytes && b.location.offset < a.location.offset + a.bytes;
-  }
-
-  // Threads share the tiles of every kernel as they like, so a kernel that touches what one before it wrote, or
-  // writes what one before it read, waits for all threads.
-  void decide_barriers() {
-    std::vector<Access> since;  // the last barrier
-    bool unchecked = false;     // a check has been made that no thread has looked at
-    for (ScheduledGroup& s : plan_.schedule) {
-      std::vector<Access> accesses;
-      bool writes_state = false;
-      for (std::size_t i = 0; i < s.group.inputs.size(); i++)
-        accesses.push_back({s.input_locations[i], bytes_of(s.group.inputs[i]), false});
-      for (std::size_t i = 0; i < s.group.outputs.size(); i++) {
-        accesses.push_back({s.output_locations[i], bytes_of(s.group.outputs[i]), true});
-        writes_state |= s.output_locations[i].space == Space::state;
-      }
-      s.leave_on_error = writes_state && unchecked;
-      s.barrier_before = s.leave_on_error;
-      for (const Access& a : accesses)
-        for (const Access& b : since) s.barrier_before |= conflict(a, b);
-      if (s.barrier_before) since.clear();
-      if (s.leave_on_error) unchecked = false;
-      unchecked |= is_check(s.group);
-      since.insert(since.end(), accesses.begin(), accesses.end());
     }
   }
 
@@ -262,6 +296,7 @@ class MemoryPlanner {
   std::vector<Array> arrays_;
   std::unordered_map<Value, std::size_t, ValueHash> index_;
   std::vector<Copy> copies_;
+  std::vector<Interval> intervals_;
   Plan plan_;
 };
 

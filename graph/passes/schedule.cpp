@@ -1,10 +1,12 @@
 #include <algorithm>
-#include <limits>
+#include <tuple>
 
 #include "graph/passes/groups.h"
 
 namespace kiln::graph {
 namespace {
+
+constexpr std::int64_t little_memory = 64 << 10;
 
 // Which group must come before which. Grows only by edges that leave it without a cycle.
 class Precedence {
@@ -73,13 +75,19 @@ class Scheduler {
     }
     for (auto& [array, readers] : readers_) left_[array] = static_cast<int>(readers.size());
     while (!ready.empty()) {
-      // The one that makes the arena grow least; among equals the first of the graph's order.
-      const auto best = std::min_element(ready.begin(), ready.end(), [&](int a, int b) {
-        return std::pair(growth(a), a) < std::pair(growth(b), b);
-      });
+      // One that needs no barrier, if it doesn't cost much memory; else the one that makes the arena grow
+      // least; among equals the first of the graph's order.
+      const auto rank = [&](int g) {
+        const std::int64_t bytes = growth(g);
+        return std::tuple(waits(g) || bytes > little_memory, bytes, g);
+      };
+      const auto best =
+          std::min_element(ready.begin(), ready.end(), [&](int a, int b) { return rank(a) < rank(b); });
       const int g = *best;
       ready.erase(best);
       result.push_back(g);
+      if (waits(g)) since_barrier_.clear();
+      since_barrier_.push_back(g);
       for (Value array : reads_[static_cast<std::size_t>(g)]) left_[array]--;
       for (int next : order_.after(g))
         if (--waiting[static_cast<std::size_t>(next)] == 0) ready.push_back(next);
@@ -121,6 +129,14 @@ class Scheduler {
     }
   }
 
+  // Does the group need what another since the last barrier computes, or write over what it reads?
+  bool waits(int g) const {
+    const std::vector<int>& before = order_.before(g);
+    return std::any_of(since_barrier_.begin(), since_barrier_.end(), [&](int other) {
+      return std::find(before.begin(), before.end(), other) != before.end();
+    });
+  }
+
   // Bytes of the arrays that begin with this group less those that end with it. States and outputs aren't
   // counted: they have memory of their own.
   std::int64_t growth(int g) const {
@@ -140,6 +156,7 @@ class Scheduler {
   std::unordered_map<Value, std::vector<int>, ValueHash> readers_;
   std::unordered_map<Value, int, ValueHash> left_;              // readers not scheduled yet
   std::unordered_map<Value, bool, ValueHash> kept_;             // arrays outside the arena
+  std::vector<int> since_barrier_;                              // groups scheduled since the last barrier
 };
 
 }  // namespace
