@@ -1,0 +1,78 @@
+#include "codegen/math.h"
+
+#include <fmt/format.h>
+
+#include "codegen/math_parts.h"
+
+namespace kiln::codegen {
+
+llvm::Value* emit_math(llvm::IRBuilder<>& b, graph::Op op, llvm::Value* x) {
+  using graph::Op;
+  FloatBuilder f(b, x->getType());
+  switch (op) {
+    case Op::exp: return emit_exp(f, x);
+    case Op::expm1: return emit_expm1(f, x);
+    case Op::log: return emit_log(f, x);
+    case Op::log1p: return emit_log1p(f, x);
+    case Op::sqrt: return b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
+    case Op::rsqrt: return f.div(f.c(1), b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x));
+    case Op::tanh: return emit_tanh(f, x);
+    case Op::sigmoid: return emit_sigmoid(f, x);
+    case Op::erf: return emit_erf(f, x);
+    case Op::sin: return emit_sin_cos(f, x, false);
+    case Op::cos: return emit_sin_cos(f, x, true);
+    default: break;
+  }
+  throw InternalError(fmt::format("code for {} of a floating type doesn't exist", graph::op_name(op)));
+}
+
+namespace {
+
+/// |x| mod |y| in f64 by long division, 52 bits of quotient a step. With q = x / y rounded, x - q y is exact in
+/// an fma: it has at most 53 bits. It may be negative; then y is added at the end.
+V long_division(FloatBuilder& f, V x, V y) {
+  llvm::IRBuilder<>& b = f.b;
+  // Quotients that would overflow are first taken by a multiple of y.
+  V huge = f.gt(f.div(x, y), f.c(0x1p1000));
+  V multiple = f.select(huge, f.mul(y, f.c(0x1p512)), y);
+
+  llvm::BasicBlock* before = b.GetInsertBlock();
+  llvm::Function* function = before->getParent();
+  auto* head = llvm::BasicBlock::Create(b.getContext(), "remainder", function);
+  auto* step = llvm::BasicBlock::Create(b.getContext(), "remainder.step", function);
+  auto* done = llvm::BasicBlock::Create(b.getContext(), "remainder.done", function);
+  b.CreateBr(head);
+  b.SetInsertPoint(head);
+  llvm::PHINode* rest = b.CreatePHI(f.type, 2);
+  llvm::PHINode* divisor = b.CreatePHI(f.type, 2);
+  rest->addIncoming(x, before);
+  divisor->addIncoming(multiple, before);
+  V unfinished = f.ge(f.abs(rest), y);
+  b.CreateCondBr(f.type->isVectorTy() ? b.CreateOrReduce(unfinished) : unfinished, step, done);
+
+  b.SetInsertPoint(step);
+  V quotient = f.trunc(f.div(rest, divisor));
+  V next = f.fma(f.neg(quotient), divisor, rest);
+  rest->addIncoming(f.select(unfinished, next, rest), step);
+  // Lanes that are below the multiple go on with y itself.
+  divisor->addIncoming(f.select(f.lt(f.abs(next), divisor), y, divisor), step);
+  b.CreateBr(head);
+
+  b.SetInsertPoint(done);
+  return f.select(f.lt(rest, f.c(0)), f.add(rest, y), rest);
+}
+
+}  // namespace
+
+llvm::Value* emit_remainder(llvm::IRBuilder<>& b, llvm::Value* x, llvm::Value* y) {
+  FloatBuilder narrow(b, x->getType());
+  FloatBuilder f(b, x->getType()->getWithNewType(b.getDoubleTy()));
+  V a = f.abs(narrow.is_f64 ? x : b.CreateFPExt(x, f.type));
+  V d = f.abs(narrow.is_f64 ? y : b.CreateFPExt(y, f.type));
+  V valid = b.CreateAnd(f.lt(a, f.infinity()), f.gt(d, f.c(0)));
+  V rest = long_division(f, f.select(valid, a, f.c(0)), f.select(valid, d, f.c(1)));
+  rest = f.select(valid, rest, f.nan());
+  return narrow.with_sign_of(narrow.is_f64 ? rest : b.CreateFPTrunc(rest, narrow.type), x);
+}
+
+}  // namespace kiln::codegen
