@@ -1,0 +1,221 @@
+#include "codegen/emit.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "codegen/elementwise.h"
+#include "codegen/emitter.h"
+
+namespace kiln::codegen {
+
+KernelEmitter::KernelEmitter(const Kernel& kernel, const Target& target, llvm::Module& module)
+    : kernel_(kernel), target_(target), module_(module), context_(module.getContext()), b_(context_) {}
+
+void KernelEmitter::fail(const std::string& reason) const {
+  throw InternalError(fmt::format("no code for kernel {}: {}\n{}", kernel_.name, reason, print(kernel_)));
+}
+
+void KernelEmitter::emit(const std::string& symbol) {
+  llvm::Type* pointer = b_.getPtrTy();
+  auto* type = llvm::FunctionType::get(b_.getVoidTy(), {pointer, b_.getInt64Ty(), b_.getInt64Ty()}, false);
+  function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, symbol, module_);
+  set_function_attributes(*function_, target_);
+  entry_ = llvm::BasicBlock::Create(context_, "entry", function_);
+  b_.SetInsertPoint(entry_);
+  make_alias_scopes();
+  for (std::size_t i = 0; i < kernel_.buffers.size(); ++i) {
+    auto* cell = b_.CreateConstInBoundsGEP1_64(pointer, function_->getArg(0), i);
+    auto* buffer = b_.CreateLoad(pointer, cell, fmt::format("b{}", i));
+    buffer->setMetadata(llvm::LLVMContext::MD_invariant_load, llvm::MDNode::get(context_, {}));
+    buffers_.push_back(buffer);
+  }
+  const bool shared = std::any_of(kernel_.body.begin(), kernel_.body.end(), [](const Stmt& s) {
+    return s.kind == StmtKind::loop && s.loop == LoopKind::parallel;
+  });
+  if (shared) {
+    block(kernel_.body);
+  } else {
+    branch(b_.CreateICmpEQ(function_->getArg(1), b_.getInt64(0)), [&] { block(kernel_.body); }, [] {});
+  }
+  b_.CreateRetVoid();
+}
+
+// ---- loops ------------------------------------------------------------------------------------------------
+
+template <class Body>
+void KernelEmitter::counted_loop(const std::string& name, llvm::Value* begin, llvm::Value* end, std::int64_t step,
+                                 Body body) {
+  llvm::BasicBlock* before = b_.GetInsertBlock();
+  auto* head = llvm::BasicBlock::Create(context_, name, function_);
+  b_.CreateBr(head);
+  b_.SetInsertPoint(head);
+  llvm::PHINode* counter = b_.CreatePHI(b_.getInt64Ty(), 2, name);
+  counter->addIncoming(begin, before);
+  body(counter);
+  llvm::Value* next = b_.CreateAdd(counter, b_.getInt64(static_cast<std::uint64_t>(step)), "", true, true);
+  counter->addIncoming(next, b_.GetInsertBlock());
+  auto* exit = llvm::BasicBlock::Create(context_, name + ".end", function_);
+  b_.CreateCondBr(b_.CreateICmpULT(next, end), head, exit);
+  b_.SetInsertPoint(exit);
+}
+
+template <class Then, class Else>
+void KernelEmitter::branch(llvm::Value* condition, Then then, Else otherwise) {
+  auto* yes = llvm::BasicBlock::Create(context_, "then", function_);
+  auto* no = llvm::BasicBlock::Create(context_, "else", function_);
+  auto* join = llvm::BasicBlock::Create(context_, "join", function_);
+  b_.CreateCondBr(condition, yes, no);
+  b_.SetInsertPoint(yes);
+  then();
+  b_.CreateBr(join);
+  b_.SetInsertPoint(no);
+  otherwise();
+  b_.CreateBr(join);
+  b_.SetInsertPoint(join);
+}
+
+void KernelEmitter::loop(const Stmt& s) {
+  if (s.variable->extent == 0) return;
+  switch (s.loop) {
+    case LoopKind::parallel: return parallel_loop(s);
+    case LoopKind::unrolled: return unrolled_loop(s);
+    case LoopKind::vector: return vector_loop(s);
+    case LoopKind::serial: break;
+  }
+  if (s.variable->extent == 1) return unrolled_loop(s);
+  const auto extent = static_cast<std::uint64_t>(s.variable->extent);
+  counted_loop(s.variable->name, b_.getInt64(0), b_.getInt64(extent), 1, [&](llvm::Value* counter) {
+    variables_[s.variable.get()] = counter;
+    block(s.body);
+  });
+}
+
+void KernelEmitter::unrolled_loop(const Stmt& s) {
+  for (std::int64_t i = 0; i < s.variable->extent; ++i) {
+    variables_[s.variable.get()] = b_.getInt64(static_cast<std::uint64_t>(i));
+    block(s.body);
+  }
+}
+
+void KernelEmitter::parallel_loop(const Stmt& s) {
+  llvm::Value* tiles = b_.getInt64(static_cast<std::uint64_t>(s.variable->extent));
+  llvm::Value *thread = function_->getArg(1), *threads = function_->getArg(2);
+  const auto share = [&](llvm::Value* t) { return b_.CreateUDiv(b_.CreateNUWMul(tiles, t), threads); };
+  llvm::Value* begin = share(thread);
+  llvm::Value* end = share(b_.CreateNUWAdd(thread, b_.getInt64(1)));
+  const auto body = [&] {
+    counted_loop(s.variable->name, begin, end, 1, [&](llvm::Value* counter) {
+      variables_[s.variable.get()] = counter;
+      block(s.body);
+    });
+  };
+  branch(b_.CreateICmpULT(begin, end), body, [] {});
+}
+
+void KernelEmitter::vector_loop(const Stmt& s) {
+  const std::int64_t extent = s.variable->extent;
+  const std::int64_t full = extent / s.lanes, tail = extent % s.lanes;
+  const auto constant = [&](std::int64_t value) { return b_.getInt64(static_cast<std::uint64_t>(value)); };
+  if (s.unroll || full == 1) {
+    for (std::int64_t chunk = 0; chunk < full; ++chunk) vector_chunk(s, constant(chunk * s.lanes), s.lanes);
+  } else if (full > 1) {
+    counted_loop(s.variable->name, constant(0), constant(full * s.lanes), s.lanes,
+                 [&](llvm::Value* base) { vector_chunk(s, base, s.lanes); });
+  }
+  if (tail > 0) vector_chunk(s, constant(full * s.lanes), tail);
+}
+
+void KernelEmitter::vector_chunk(const Stmt& s, llvm::Value* base, std::int64_t lanes_in_use) {
+  VectorLoop chunk{s.variable, s.lanes, base, nullptr};
+  if (lanes_in_use < s.lanes) {
+    std::vector<llvm::Constant*> bits;
+    for (std::int64_t lane = 0; lane < s.lanes; ++lane) bits.push_back(b_.getInt1(lane < lanes_in_use));
+    chunk.mask = llvm::ConstantVector::get(bits);
+  }
+  vector_ = chunk;
+  variables_[s.variable.get()] = base;
+  block(s.body);
+  vector_.reset();
+}
+
+// ---- the other statements ---------------------------------------------------------------------------------
+
+void KernelEmitter::block(const Block& statements) {
+  for (const Stmt& s : statements) statement(s);
+}
+
+void KernelEmitter::statement(const Stmt& s) {
+  switch (s.kind) {
+    case StmtKind::loop: loop(s); break;
+    case StmtKind::let: temporaries_[s.temporary] = expr(s.value); break;
+    case StmtKind::store: store(s); break;
+    case StmtKind::write: write(s); break;
+    case StmtKind::branch:
+      branch(uniform(s.value, "a branch's condition"), [&] { block(s.body); }, [&] { block(s.otherwise); });
+      break;
+  }
+}
+
+void KernelEmitter::write(const Stmt& s) {
+  llvm::AllocaInst* cell = element(s.reg, s.subscripts);
+  if (s.reg->kind == RegisterKind::scalar) {
+    b_.CreateStore(uniform(s.value, "a scalar register's value"), cell);
+    return;
+  }
+  const Lanes value = expr(s.value);
+  llvm::Value* vector = value.value;
+  if (!value.varies && s.reg->lane_count > 1) {
+    vector = b_.CreateVectorSplat(static_cast<unsigned>(s.reg->lane_count), vector);
+  }
+  // Accumulators keep the lanes that the tail doesn't have. In a tile those lanes are never stored.
+  if (s.reg->kind == RegisterKind::lanes && vector_ && vector_->mask != nullptr) {
+    vector = b_.CreateSelect(vector_->mask, vector, b_.CreateLoad(cell->getAllocatedType(), cell));
+  }
+  b_.CreateStore(vector, cell);
+}
+
+llvm::AllocaInst* KernelEmitter::element(const Reg& reg, const std::vector<Index>& subscripts) {
+  const std::int64_t lane_count = reg->kind == RegisterKind::scalar ? 1 : reg->lane_count;
+  const std::int64_t chunks = reg->kind == RegisterKind::tile ? (reg->extent + lane_count - 1) / lane_count : 1;
+  std::int64_t position = 0;
+  const auto constant = [&](llvm::Value* value) {
+    const auto* number = llvm::dyn_cast<llvm::ConstantInt>(value);
+    if (number == nullptr) fail(fmt::format("a subscript of register {} isn't constant", reg->name));
+    return number->getSExtValue();
+  };
+  for (std::size_t i = 0; i < reg->dims.size(); ++i) {
+    position = position * reg->dims[i] + constant(address(subscripts[i]).uniform);
+  }
+  if (reg->kind == RegisterKind::tile) position = position * chunks + constant(vector_->base) / lane_count;
+
+  std::vector<llvm::AllocaInst*>& cells = registers_[reg.get()];
+  if (cells.empty()) {
+    std::int64_t count = chunks;
+    for (std::int64_t d : reg->dims) count *= d;
+    cells.resize(static_cast<std::size_t>(count));
+  }
+  llvm::AllocaInst*& cell = cells.at(static_cast<std::size_t>(position));
+  if (cell == nullptr) {
+    llvm::IRBuilder<> at_entry(entry_, entry_->begin());
+    cell = at_entry.CreateAlloca(value_type(context_, reg->dtype, static_cast<int>(lane_count)), nullptr, reg->name);
+  }
+  return cell;
+}
+
+void set_function_attributes(llvm::Function& function, const Target& target) {
+  const std::string width = std::to_string(target.vector_bits);
+  function.addFnAttr(llvm::Attribute::NoUnwind);
+  function.addFnAttr("no-builtins");
+  function.addFnAttr("prefer-vector-width", width);
+  function.addFnAttr("min-legal-vector-width", width);
+}
+
+std::unique_ptr<llvm::Module> emit_kernel(const Kernel& kernel, const Target& target, const std::string& symbol,
+                                          llvm::LLVMContext& context) {
+  auto module = std::make_unique<llvm::Module>(symbol, context);
+  KernelEmitter(kernel, target, *module).emit(symbol);
+  return module;
+}
+
+}  // namespace kiln::codegen

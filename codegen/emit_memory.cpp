@@ -1,0 +1,171 @@
+#include <fmt/format.h>
+#include <llvm/IR/MDBuilder.h>
+
+#include <numeric>
+
+#include "codegen/elementwise.h"
+#include "codegen/emitter.h"
+
+namespace kiln::codegen {
+
+void KernelEmitter::make_alias_scopes() {
+  llvm::MDBuilder metadata(context_);
+  llvm::MDNode* domain = metadata.createAnonymousAliasScopeDomain(kernel_.name);
+  std::vector<llvm::MDNode*> scopes;
+  for (std::size_t i = 0; i < kernel_.buffers.size(); ++i) {
+    scopes.push_back(metadata.createAnonymousAliasScope(domain, fmt::format("b{}", i)));
+  }
+  for (std::size_t i = 0; i < scopes.size(); ++i) {
+    std::vector<llvm::Metadata*> others;
+    for (std::size_t j = 0; j < scopes.size(); ++j) {
+      const bool may_overlap = kernel_.buffers[i].may_alias && kernel_.buffers[j].may_alias;
+      if (i != j && !may_overlap) others.push_back(scopes[j]);
+    }
+    own_scope_.push_back(llvm::MDNode::get(context_, {scopes[i]}));
+    other_scopes_.push_back(llvm::MDNode::get(context_, others));
+  }
+}
+
+template <class Instruction>
+Instruction* KernelEmitter::mark(Instruction* access, int buffer) {
+  access->setMetadata(llvm::LLVMContext::MD_alias_scope, own_scope_[static_cast<std::size_t>(buffer)]);
+  access->setMetadata(llvm::LLVMContext::MD_noalias, other_scopes_[static_cast<std::size_t>(buffer)]);
+  return access;
+}
+
+llvm::Value* KernelEmitter::from_memory(llvm::Value* loaded, DType dtype) {
+  return dtype == DType::bool_ ? b_.CreateIsNotNull(loaded) : loaded;
+}
+
+llvm::Value* KernelEmitter::to_memory(llvm::Value* value, DType dtype) {
+  if (dtype != DType::bool_) return value;
+  return b_.CreateZExt(value, memory_type(context_, dtype, value->getType()->isVectorTy() ? lanes() : 1));
+}
+
+llvm::Value* KernelEmitter::element_pointer(int buffer, llvm::Value* index) {
+  const auto b = static_cast<std::size_t>(buffer);
+  return b_.CreateGEP(memory_type(context_, kernel_.buffers[b].dtype), buffers_[b], index);
+}
+
+llvm::Value* KernelEmitter::lane_pointers(int buffer, const Index& index, const Address& a) {
+  llvm::Type* element = memory_type(context_, kernel_.buffers[static_cast<std::size_t>(buffer)].dtype);
+  // The uniform part goes into the base, so that the lanes' part is one vector of small offsets.
+  llvm::Value* offsets = spread({b_.getInt64(0), a.stride, a.lanes}, lane_type(index));
+  return b_.CreateGEP(element, element_pointer(buffer, a.uniform), offsets);
+}
+
+llvm::Value* KernelEmitter::lane_mask(const Lanes* predicate) {
+  llvm::Value* mask = vector_->mask;
+  if (predicate == nullptr) return mask;
+  llvm::Value* lanes = splat(*predicate);
+  return mask == nullptr ? lanes : b_.CreateAnd(mask, lanes);
+}
+
+/// Eight zero bytes that loads with a false predicate read.
+llvm::Value* KernelEmitter::zero_cell() {
+  const std::string name = "zero";
+  if (llvm::GlobalVariable* cell = module_.getNamedGlobal(name)) return cell;
+  auto* cell = new llvm::GlobalVariable(module_, b_.getInt64Ty(), true, llvm::GlobalValue::PrivateLinkage,
+                                        b_.getInt64(0), name);
+  cell->setAlignment(llvm::Align(8));
+  return cell;
+}
+
+// ---- loads ------------------------------------------------------------------------------------------------
+
+KernelEmitter::Lanes KernelEmitter::load(const ExprNode& e) {
+  std::optional<Lanes> predicate;
+  if (e.predicate) predicate = expr(e.predicate);
+  const Lanes* condition = predicate ? &*predicate : nullptr;
+  const Address a = address(e.index);
+  if (!a.varies()) {
+    llvm::Value* value = load_uniform(e, a, condition);
+    if (condition == nullptr || !condition->varies) return {value};
+    llvm::Value* lanes_of_value = splat({value});
+    return {b_.CreateSelect(condition->value, lanes_of_value, llvm::Constant::getNullValue(lanes_of_value->getType())),
+            true};
+  }
+  return {load_vector(e, a, lane_mask(condition)), true};
+}
+
+/// One element for all lanes. Where the predicate is false the address is that of a zero: no branch, and the
+/// buffer isn't touched. If the predicate differs between lanes, one true lane is enough to read.
+llvm::Value* KernelEmitter::load_uniform(const ExprNode& e, const Address& a, const Lanes* predicate) {
+  llvm::Value* pointer = element_pointer(e.buffer, a.uniform);
+  llvm::Type* type = memory_type(context_, e.dtype);
+  const llvm::Align align(size_of(e.dtype));
+  if (predicate == nullptr) return from_memory(mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer), e.dtype);
+  llvm::Value* condition = predicate->varies ? b_.CreateOrReduce(lane_mask(predicate)) : predicate->value;
+  pointer = b_.CreateSelect(condition, pointer, zero_cell());
+  return from_memory(b_.CreateAlignedLoad(type, pointer, align), e.dtype);
+}
+
+llvm::Value* KernelEmitter::load_vector(const ExprNode& e, const Address& a, llvm::Value* mask) {
+  llvm::Type* type = memory_type(context_, e.dtype, lanes());
+  const llvm::Align align(size_of(e.dtype));
+  llvm::Value* zero = llvm::Constant::getNullValue(type);
+  llvm::Value* loaded;
+  const bool contiguous = a.lanes == nullptr && (a.stride == 1 || a.stride == -1);
+  if (contiguous) {
+    const bool reversed = a.stride == -1;
+    llvm::Value* first = reversed ? b_.CreateSub(a.uniform, b_.getInt64(static_cast<unsigned>(lanes() - 1))) : a.uniform;
+    llvm::Value* pointer = element_pointer(e.buffer, first);
+    if (mask == nullptr) {
+      loaded = mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer);
+    } else {
+      llvm::Value* in_order = reversed ? b_.CreateVectorReverse(mask) : mask;
+      loaded = mark(b_.CreateMaskedLoad(type, pointer, align, in_order, zero), e.buffer);
+    }
+    if (reversed) loaded = b_.CreateVectorReverse(loaded);
+  } else {
+    llvm::Value* pointers = lane_pointers(e.buffer, e.index, a);
+    loaded = mark(b_.CreateMaskedGather(type, pointers, align, mask, zero), e.buffer);
+  }
+  return from_memory(loaded, e.dtype);
+}
+
+// ---- stores -----------------------------------------------------------------------------------------------
+
+void KernelEmitter::store(const Stmt& s) {
+  const Lanes value = expr(s.value);
+  std::optional<Lanes> predicate;
+  if (s.predicate) predicate = expr(s.predicate);
+  const Address a = address(s.index);
+  const DType dtype = s.value->dtype;
+  if (a.varies()) {
+    store_vector(s, a, to_memory(splat(value), dtype), lane_mask(predicate ? &*predicate : nullptr));
+    return;
+  }
+  if (value.varies || (predicate && predicate->varies)) {
+    fail(fmt::format("all lanes of loop {} store to one element of b{}", vector_->variable->name, s.buffer));
+  }
+  llvm::BasicBlock* after = nullptr;
+  if (predicate) {
+    auto* inside = llvm::BasicBlock::Create(context_, "store", function_);
+    after = llvm::BasicBlock::Create(context_, "stored", function_);
+    b_.CreateCondBr(predicate->value, inside, after);
+    b_.SetInsertPoint(inside);
+  }
+  llvm::Value* pointer = element_pointer(s.buffer, a.uniform);
+  mark(b_.CreateAlignedStore(to_memory(value.value, dtype), pointer, llvm::Align(size_of(dtype))), s.buffer);
+  if (predicate) {
+    b_.CreateBr(after);
+    b_.SetInsertPoint(after);
+  }
+}
+
+void KernelEmitter::store_vector(const Stmt& s, const Address& a, llvm::Value* value, llvm::Value* mask) {
+  const llvm::Align align(size_of(s.value->dtype));
+  if (a.lanes != nullptr || a.stride != 1) {
+    mark(b_.CreateMaskedScatter(value, lane_pointers(s.buffer, s.index, a), align, mask), s.buffer);
+    return;
+  }
+  llvm::Value* pointer = element_pointer(s.buffer, a.uniform);
+  if (mask == nullptr) {
+    mark(b_.CreateAlignedStore(value, pointer, align), s.buffer);
+  } else {
+    mark(b_.CreateMaskedStore(value, pointer, align, mask), s.buffer);
+  }
+}
+
+}  // namespace kiln::codegen

@@ -1,0 +1,111 @@
+#pragma once
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Module.h>
+
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "codegen/emit.h"
+
+namespace kiln::codegen {
+
+/// Writes one kernel's function, statement by statement. A value that is the same in all lanes stays a scalar
+/// as long as it can (it is splat where it meets a vector); so do the uniform parts of addresses.
+///
+/// Registers are allocas of the entry block, one for each element of the array, which LLVM turns into SSA.
+class KernelEmitter {
+ public:
+  KernelEmitter(const Kernel& kernel, const Target& target, llvm::Module& module);
+  void emit(const std::string& symbol);
+
+ private:
+  /// A value, and whether it is a vector with a lane per iteration.
+  struct Lanes {
+    llvm::Value* value = nullptr;
+    bool varies = false;
+  };
+  /// uniform + stride * lane + lanes[lane]: the uniform part in i64, `lanes` (null: 0) in `lane_type`.
+  struct Address {
+    llvm::Value* uniform = nullptr;
+    std::int64_t stride = 0;
+    llvm::Value* lanes = nullptr;
+    bool varies() const { return stride != 0 || lanes != nullptr; }
+  };
+  /// The vector loop being written. With one lane everything is scalar and nothing varies.
+  struct VectorLoop {
+    Var variable;
+    int lanes = 1;
+    llvm::Value* base = nullptr;  ///< the variable's value in lane 0
+    llvm::Value* mask = nullptr;  ///< lanes of the tail that exist; null: all
+  };
+
+  // ---- emit.cpp: statements ----
+  void block(const Block& statements);
+  void statement(const Stmt& s);
+  void loop(const Stmt& s);
+  void unrolled_loop(const Stmt& s);
+  void parallel_loop(const Stmt& s);
+  void vector_loop(const Stmt& s);
+  void vector_chunk(const Stmt& s, llvm::Value* base, std::int64_t lanes_in_use);
+  /// for (i = begin; i < end; i += step) body(i); runs at least once.
+  template <class Body>
+  void counted_loop(const std::string& name, llvm::Value* begin, llvm::Value* end, std::int64_t step, Body body);
+  template <class Then, class Else>
+  void branch(llvm::Value* condition, Then then, Else otherwise);
+  void write(const Stmt& s);
+  llvm::AllocaInst* element(const Reg& reg, const std::vector<Index>& subscripts);
+
+  // ---- emit_value.cpp: values and indices ----
+  Lanes expr(const Expr& e);
+  Lanes apply(const ExprNode& e);
+  Lanes fold(const ExprNode& e);
+  Lanes less(const ExprNode& e);
+  /// A branch's condition, a register's value: must not differ between lanes.
+  llvm::Value* uniform(const Expr& e, const char* what);
+  llvm::Value* splat(const Lanes& x);
+  Address address(const Index& index, llvm::Type* lane_type);
+  Address address(const Index& index) { return address(index, lane_type(index)); }
+  /// All lanes of an address as one vector of `lane_type`.
+  llvm::Value* spread(const Address& a, llvm::Type* lane_type);
+  /// i32 where every part of the index fits, else i64.
+  llvm::Type* lane_type(const Index& index);
+  int lanes() const { return vector_ ? vector_->lanes : 1; }
+
+  // ---- emit_memory.cpp: loads and stores ----
+  Lanes load(const ExprNode& e);
+  llvm::Value* load_uniform(const ExprNode& e, const Address& a, const Lanes* predicate);
+  llvm::Value* load_vector(const ExprNode& e, const Address& a, llvm::Value* mask);
+  void store(const Stmt& s);
+  void store_vector(const Stmt& s, const Address& a, llvm::Value* value, llvm::Value* mask);
+  /// Lanes that take part: the tail's mask and the predicate; null: all.
+  llvm::Value* lane_mask(const Lanes* predicate);
+  llvm::Value* element_pointer(int buffer, llvm::Value* index);
+  llvm::Value* lane_pointers(int buffer, const Index& index, const Address& a);
+  llvm::Value* from_memory(llvm::Value* loaded, DType dtype);
+  llvm::Value* to_memory(llvm::Value* value, DType dtype);
+  /// Tells LLVM that different buffers don't overlap.
+  template <class Instruction>
+  Instruction* mark(Instruction* access, int buffer);
+  void make_alias_scopes();
+  llvm::Value* zero_cell();
+
+  [[noreturn]] void fail(const std::string& reason) const;
+
+  const Kernel& kernel_;
+  const Target& target_;
+  llvm::Module& module_;
+  llvm::LLVMContext& context_;
+  llvm::IRBuilder<> b_;
+  llvm::Function* function_ = nullptr;
+  llvm::BasicBlock* entry_ = nullptr;
+  std::vector<llvm::Value*> buffers_;
+  std::vector<llvm::MDNode*> own_scope_, other_scopes_;
+  std::unordered_map<const Variable*, llvm::Value*> variables_;
+  std::unordered_map<int, Lanes> temporaries_;
+  std::unordered_map<const Register*, std::vector<llvm::AllocaInst*>> registers_;
+  std::optional<VectorLoop> vector_;
+};
+
+}  // namespace kiln::codegen
