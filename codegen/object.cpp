@@ -1,0 +1,116 @@
+#include "codegen/object.h"
+
+#include <fmt/format.h>
+#include <llvm/ADT/SmallVector.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/SmallVectorMemoryBuffer.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Support/raw_ostream.h>
+#include <llvm/TargetParser/Triple.h>
+#include <llvm/Transforms/InstCombine/InstCombine.h>
+#include <llvm/Transforms/Instrumentation/AddressSanitizer.h>
+#include <llvm/Transforms/Scalar/EarlyCSE.h>
+#include <llvm/Transforms/Scalar/LICM.h>
+#include <llvm/Transforms/Scalar/LoopPassManager.h>
+#include <llvm/Transforms/Scalar/SROA.h>
+#include <llvm/Transforms/Scalar/SimplifyCFG.h>
+#include <llvm/Transforms/Utils/Cloning.h>
+
+#include "codegen/sanitize.h"
+#include "kiln/runtime/error.h"
+
+namespace kiln::codegen {
+namespace {
+
+llvm::SmallVector<char, 0> generate(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenFileType type) {
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  llvm::legacy::PassManager passes;
+  if (machine.addPassesToEmitFile(passes, stream, nullptr, type)) {
+    throw InternalError(fmt::format("LLVM can't write code for {}", machine.getTargetTriple().str()));
+  }
+  passes.run(module);
+  return bytes;
+}
+
+}  // namespace
+
+std::string text_of(const llvm::Module& module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream, nullptr);
+  return text;
+}
+
+std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
+  static const bool initialised = [] {
+    return !llvm::InitializeNativeTarget() && !llvm::InitializeNativeTargetAsmPrinter();
+  }();
+  std::string error;
+  const llvm::Target* found = initialised ? llvm::TargetRegistry::lookupTarget(target.triple, error) : nullptr;
+  if (found == nullptr) throw InternalError(fmt::format("LLVM has no target {}: {}", target.triple, error));
+  llvm::TargetOptions options;
+  // A product and a sum are fused only where the loop form says fma.
+  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
+  return std::unique_ptr<llvm::TargetMachine>(
+      found->createTargetMachine(target.triple, target.cpu, target.features, options, llvm::Reloc::PIC_,
+                                 llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, /*JIT=*/true));
+}
+
+void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
+  module.setTargetTriple(machine.getTargetTriple().str());
+  module.setDataLayout(machine.createDataLayout());
+  std::string error;
+  llvm::raw_string_ostream stream(error);
+  if (llvm::verifyModule(module, &stream)) {
+    throw InternalError(fmt::format("broken LLVM IR: {}\n{}", stream.str(), text_of(module)));
+  }
+
+  llvm::PassBuilder builder(&machine);
+  llvm::LoopAnalysisManager loop_analyses;
+  llvm::FunctionAnalysisManager function_analyses;
+  llvm::CGSCCAnalysisManager call_graph_analyses;
+  llvm::ModuleAnalysisManager module_analyses;
+  builder.registerModuleAnalyses(module_analyses);
+  builder.registerCGSCCAnalyses(call_graph_analyses);
+  builder.registerFunctionAnalyses(function_analyses);
+  builder.registerLoopAnalyses(loop_analyses);
+  builder.crossRegisterProxies(loop_analyses, function_analyses, call_graph_analyses, module_analyses);
+
+  llvm::FunctionPassManager passes;
+  passes.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
+  passes.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
+  passes.addPass(llvm::InstCombinePass());
+  passes.addPass(llvm::SimplifyCFGPass());
+  passes.addPass(llvm::createFunctionToLoopPassAdaptor(
+      llvm::LICMPass(llvm::LICMOptions()), /*UseMemorySSA=*/true));
+  passes.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
+
+  llvm::ModulePassManager pipeline;
+  pipeline.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(passes)));
+  if constexpr (built_with_address_sanitizer) {
+    for (llvm::Function& function : module) {
+      if (!function.isDeclaration()) function.addFnAttr(llvm::Attribute::SanitizeAddress);
+    }
+    pipeline.addPass(llvm::AddressSanitizerPass(llvm::AddressSanitizerOptions(), /*UseGlobalGC=*/false,
+                                                /*UseOdrIndicator=*/false, llvm::AsanDtorKind::None));
+  }
+  pipeline.run(module, module_analyses);
+}
+
+std::unique_ptr<llvm::MemoryBuffer> make_object(llvm::Module& module, llvm::TargetMachine& machine) {
+  return std::make_unique<llvm::SmallVectorMemoryBuffer>(
+      generate(module, machine, llvm::CodeGenFileType::ObjectFile), module.getName(), false);
+}
+
+std::string make_assembly(const llvm::Module& module, llvm::TargetMachine& machine) {
+  // Code generation changes the module.
+  const std::unique_ptr<llvm::Module> copy = llvm::CloneModule(module);
+  const auto bytes = generate(*copy, machine, llvm::CodeGenFileType::AssemblyFile);
+  return {bytes.begin(), bytes.end()};
+}
+
+}  // namespace kiln::codegen

@@ -1,0 +1,41 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "codegen/jit.h"
+#include "kiln/runtime/executable.h"
+
+/// Compiles and runs single kernels, without a graph or a runtime around them.
+namespace kiln::codegen {
+
+class RunnableKernel {
+ public:
+  explicit RunnableKernel(const Kernel& kernel, const Target& target = Target::host())
+      : code_(compile_kernels(std::span(&kernel, 1), target).front()) {}
+
+  /// Every share, one after the other.
+  void operator()(std::vector<void*> buffers, int threads = 1) const {
+    for (int t = 0; t < threads; ++t) share(buffers, t, threads);
+  }
+  void share(const std::vector<void*>& buffers, int thread, int threads) const {
+    reinterpret_cast<runtime::KernelFn>(code_->address())(buffers.data(), thread, threads);
+  }
+  const MachineCode* code() const { return code_.get(); }
+
+ private:
+  std::shared_ptr<MachineCode> code_;
+};
+
+/// The widths this machine has.
+inline std::vector<int> vector_widths() {
+  std::vector<int> widths;
+  for (int bits = 128; bits <= Target::host().vector_bits; bits *= 2) widths.push_back(bits);
+  return widths;
+}
+
+inline Reg make_register(std::string name, RegisterKind kind, int lanes, std::vector<std::int64_t> dims = {},
+                         std::int64_t extent = 0, DType dtype = DType::f32) {
+  return std::make_shared<const Register>(Register{std::move(name), dtype, kind, std::move(dims), extent, lanes});
+}
+
+}  // namespace kiln::codegen
