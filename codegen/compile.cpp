@@ -1,0 +1,166 @@
+#include "kiln/codegen/compile.h"
+
+#include <fmt/format.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+
+#include <algorithm>
+#include <chrono>
+#include <unordered_map>
+
+#include "codegen/entry.h"
+#include "codegen/jit.h"
+#include "codegen/lower.h"
+#include "codegen/sanitize.h"
+#include "graph/op_def.h"
+#include "graph/plan.h"
+
+namespace kiln::codegen {
+namespace {
+
+using graph::Location;
+using runtime::BufferRef;
+
+/// Keeps a program's machine code alive; the entry, which calls the kernels, goes first.
+struct ProgramCode {
+  std::vector<std::shared_ptr<MachineCode>> kernels;
+  std::shared_ptr<MachineCode> entry;
+};
+
+BufferRef to_buffer(const Location& location) {
+  BufferRef ref;
+  ref.index = location.index;
+  ref.offset = location.offset;
+  switch (location.space) {
+    case Location::Space::input: ref.space = BufferRef::Space::input; break;
+    case Location::Space::state: ref.space = BufferRef::Space::state; break;
+    case Location::Space::output: ref.space = BufferRef::Space::output; break;
+    case Location::Space::arena: ref.space = BufferRef::Space::arena; break;
+    case Location::Space::constant: ref.space = BufferRef::Space::constant; break;
+  }
+  return ref;
+}
+
+BufferRef to_buffer(const Argument& argument, const graph::ScheduledGroup& scheduled) {
+  const auto index = static_cast<std::size_t>(argument.index);
+  switch (argument.kind) {
+    case Argument::Kind::input: return to_buffer(scheduled.input_locations.at(index));
+    case Argument::Kind::output: return to_buffer(scheduled.output_locations.at(index));
+    case Argument::Kind::error: break;
+  }
+  BufferRef ref;
+  ref.space = BufferRef::Space::error;
+  return ref;
+}
+
+bool is_serial(const Kernel& kernel) {
+  return std::none_of(kernel.body.begin(), kernel.body.end(), [](const Stmt& s) {
+    return s.kind == StmtKind::loop && s.loop == LoopKind::parallel;
+  });
+}
+
+/// Inputs, states and outputs of the program, as its callers see them.
+void describe(const graph::Graph& graph, runtime::Program& program) {
+  const auto desc = [](std::string name, const graph::Type& type) {
+    return runtime::BufferDesc{std::move(name), type.dtype, type.shape};
+  };
+  program.name = graph.name;
+  for (std::size_t i = 0; i < graph.inputs().size(); ++i) {
+    program.inputs.push_back(desc(graph.input_name(static_cast<int>(i)), graph.inputs()[i].type()));
+  }
+  for (const graph::StateSlot& state : graph.states()) {
+    program.states.push_back(desc(state.name, state.current.type()));
+  }
+  for (const graph::Output& output : graph.outputs()) {
+    program.outputs.push_back(desc(output.name, output.value.type()));
+  }
+  program.graph_nodes = static_cast<int>(std::count_if(
+      graph.nodes().begin(), graph.nodes().end(),
+      [](const graph::Node& n) { return graph::definition(n.op).op_class != graph::OpClass::leaf; }));
+}
+
+struct Lowered {
+  std::vector<Kernel> kernels;
+  std::vector<EntryStep> entry;  ///< parallel to kernels
+};
+
+/// One step and one kernel for each group of the plan.
+Lowered lower_all(const graph::Plan& plan, const Target& target, runtime::Program& program) {
+  Lowered result;
+  for (const graph::ScheduledGroup& scheduled : plan.schedule) {
+    const graph::Node* root = scheduled.group.root;
+    const bool is_check = root != nullptr && root->op == graph::Op::check;
+    const int check = is_check ? static_cast<int>(program.checks.size()) : -1;
+    if (is_check) program.checks.push_back(root->attributes.string("message"));
+
+    LoweredGroup lowered = lower(scheduled, target, check);
+    runtime::Step step;
+    step.name = scheduled.group.name;
+    for (const Argument& argument : lowered.arguments) step.buffers.push_back(to_buffer(argument, scheduled));
+    step.barrier_before = scheduled.barrier_before;
+    step.serial = is_serial(lowered.kernel);
+    step.leave_on_error = is_check;
+    step.flops = lowered.flops;
+    step.bytes = lowered.bytes;
+
+    EntryStep entry;
+    entry.buffers = static_cast<int>(step.buffers.size());
+    entry.barrier_before = step.barrier_before;
+    entry.serial = step.serial;
+    entry.check = check;
+    result.entry.push_back(std::move(entry));
+    result.kernels.push_back(std::move(lowered.kernel));
+    program.steps.push_back(std::move(step));
+  }
+  return result;
+}
+
+/// Machine code of the kernels and of the entry that calls them.
+void generate(Lowered lowered, const Target& target, runtime::Program& program) {
+  const auto code = std::make_shared<ProgramCode>();
+  code->kernels = compile_kernels(lowered.kernels, target);
+  std::unordered_map<const MachineCode*, int> numbers;
+  for (std::size_t i = 0; i < lowered.kernels.size(); ++i) {
+    const MachineCode& kernel = *code->kernels[i];
+    runtime::Step& step = program.steps[i];
+    step.fn = reinterpret_cast<runtime::KernelFn>(kernel.address());
+    step.kernel = numbers.try_emplace(&kernel, static_cast<int>(numbers.size())).first->second;
+    lowered.entry[i].symbol = kernel.symbol();
+  }
+  program.distinct_kernels = static_cast<int>(numbers.size());
+  code->entry = compile_module("entry_" + program.name, target,
+                               [&](llvm::LLVMContext& context, const std::string& symbol) {
+                                 return emit_entry(lowered.entry, target, symbol, context);
+                               });
+  program.entry = reinterpret_cast<runtime::EntryFn>(code->entry->address());
+  program.code = code;
+}
+
+}  // namespace
+
+std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const CompileOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const Target target = Target::host(options.vector_bits);
+  auto program = std::make_shared<runtime::Program>();
+  try {
+    graph::PlanOptions plan_options;
+    plan_options.fuse = options.fuse;
+    plan_options.reuse = options.reuse_memory;
+    // A gap that no value uses shows accesses outside an array; the runtime poisons it.
+    plan_options.red_zone = built_with_address_sanitizer ? 64 : 0;
+    graph::Plan plan = graph::compile_plan(graph, plan_options);
+    describe(*plan.graph, *program);
+    program->constants = plan.constants;
+    program->arena_bytes = plan.arena_bytes;
+    program->intermediate_bytes = plan.intermediate_bytes;
+    program->red_zones = plan_options.red_zone > 0;
+    generate(lower_all(plan, target, *program), target, *program);
+  } catch (const InternalError& e) {
+    throw InternalError(fmt::format("{}\nwhile compiling\n{}", e.what(), graph::print(graph)));
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  program->compile_seconds = elapsed.count();
+  return program;
+}
+
+}  // namespace kiln::codegen
