@@ -12,8 +12,11 @@ namespace kiln::activations {
 using graph::Value;
 
 Value linear(Value x) { return x; }
-Value relu(Value x) { return graph::maximum(x, graph::scalar(x, 0)); }
-Value relu6(Value x) { return graph::minimum(relu(x), graph::scalar(x, 6)); }
+// By select, not maximum: the derivative at 0 is 0, as in Keras, where maximum shares it between its operands.
+Value relu(Value x) { return graph::select(graph::compare(x, graph::scalar(x, 0), "le"), graph::scalar(x, 0), x); }
+Value relu6(Value x) {
+  return graph::select(graph::compare(x, graph::scalar(x, 6), "ge"), graph::scalar(x, 6), relu(x));
+}
 Value leaky_relu(Value x) {
   return graph::select(graph::compare(x, graph::scalar(x, 0), "lt"), x * 0.2, x);
 }
@@ -27,8 +30,9 @@ Value selu(Value x) {
   const Value negative = alpha * graph::expm1(graph::minimum(x, graph::scalar(x, 0)));
   return scale * graph::select(graph::compare(x, graph::scalar(x, 0), "gt"), x, negative);
 }
-// max(x, 0) + log(1 + exp(-|x|)): neither overflows nor loses the small values.
-Value softplus(Value x) { return relu(x) + graph::log1p(graph::exp(-graph::abs(x))); }
+// max(x, 0) + log(1 + exp(-|x|)): neither overflows nor loses the small values. The maximum's derivative at 0 is
+// 1/2 and the second term's 0, which sum to sigmoid(0).
+Value softplus(Value x) { return graph::maximum(x, graph::scalar(x, 0)) + graph::log1p(graph::exp(-graph::abs(x))); }
 Value softsign(Value x) { return x / (graph::abs(x) + 1.0); }
 Value silu(Value x) { return x * graph::sigmoid(x); }
 Value gelu(Value x) { return 0.5 * x * (1.0 + graph::erf(x * std::sqrt(0.5))); }
@@ -41,12 +45,13 @@ Value hard_sigmoid(Value x) {
 Value exponential(Value x) { return graph::exp(x); }
 Value mish(Value x) { return x * graph::tanh(softplus(x)); }
 
+// The maximum cancels out of both; it is there for the range of exp only.
 Value softmax_along(Value x, int axis) {
-  const Value e = graph::exp(x - graph::reduce_max(x, {axis}, true));
+  const Value e = graph::exp(x - graph::stop_gradient(graph::reduce_max(x, {axis}, true)));
   return e / graph::reduce_sum(e, {axis}, true);
 }
 Value log_softmax_along(Value x, int axis) {
-  const Value shifted = x - graph::reduce_max(x, {axis}, true);
+  const Value shifted = x - graph::stop_gradient(graph::reduce_max(x, {axis}, true));
   return shifted - graph::log(graph::reduce_sum(graph::exp(shifted), {axis}, true));
 }
 Value softmax(Value x) { return softmax_along(x, x.rank() - 1); }

@@ -1,0 +1,63 @@
+#include "api/model/backend.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "kiln/graph/interpreter.h"
+
+namespace kiln::internal {
+namespace {
+
+Backend backend_from_environment() {
+  const char* name = std::getenv("KILN_BACKEND");
+  return name != nullptr && std::string(name) == "interpreter" ? Backend::interpreter : Backend::compiled;
+}
+
+std::atomic<Backend>& selected() {
+  static std::atomic<Backend> backend = backend_from_environment();
+  return backend;
+}
+
+class Interpreted final : public Runnable {
+ public:
+  explicit Interpreted(graph::Graph graph) : graph_(std::move(graph)) {}
+
+  void run(void* const* inputs, void* const* states, void* const* outputs) override {
+    std::vector<Tensor> input_tensors, state_tensors;
+    for (std::size_t i = 0; i < graph_.inputs().size(); i++) input_tensors.push_back(view(inputs[i], graph_.inputs()[i]));
+    for (std::size_t i = 0; i < graph_.states().size(); i++)
+      state_tensors.push_back(view(states[i], graph_.states()[i].current));
+    const graph::InterpreterResult result = graph::interpret(graph_, input_tensors, state_tensors);
+    for (std::size_t i = 0; i < graph_.states().size(); i++)
+      if (graph_.states()[i].next) copy(result.states[i], states[i]);
+    for (std::size_t i = 0; i < graph_.outputs().size(); i++) copy(result.outputs[i], outputs[i]);
+  }
+
+ private:
+  static Tensor view(void* data, graph::Value v) { return Tensor::view(data, v.shape(), v.dtype()); }
+  static void copy(const Tensor& from, void* to) {
+    if (from.nbytes() > 0) std::memcpy(to, from.raw(), from.nbytes());
+  }
+
+  graph::Graph graph_;
+};
+
+}  // namespace
+
+void set_backend(Backend backend) { selected() = backend; }
+
+std::unique_ptr<Runnable> make_runnable(graph::Graph graph) { return std::make_unique<Interpreted>(std::move(graph)); }
+
+std::vector<Tensor> run_once(graph::Graph& graph, std::span<const Tensor> inputs) {
+  std::vector<Tensor> outputs;
+  std::vector<void*> input_data, output_data;
+  for (const Tensor& t : inputs) input_data.push_back(const_cast<void*>(t.raw()));
+  for (const graph::Output& o : graph.outputs()) outputs.emplace_back(o.value.shape(), o.value.dtype());
+  for (Tensor& t : outputs) output_data.push_back(t.raw());
+  make_runnable(std::move(graph))->run(input_data.data(), nullptr, output_data.data());
+  return outputs;
+}
+
+}  // namespace kiln::internal

@@ -1,0 +1,33 @@
+#pragma once
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kiln/graph/graph.h"
+
+/// What stands between the API and the machine code: a graph goes in, something that runs comes out.
+namespace kiln::internal {
+
+/// A graph made ready to run, many times and from any number of threads.
+class Runnable {
+ public:
+  virtual ~Runnable() = default;
+  /// Contiguous arrays of the graph's types, in the order of its inputs, states and outputs. States are updated
+  /// in place. Throws DataError if a check fails; no state has changed then.
+  virtual void run(void* const* inputs, void* const* states, void* const* outputs) = 0;
+};
+
+/// Makes a graph ready by the selected backend.
+std::unique_ptr<Runnable> make_runnable(graph::Graph graph);
+
+/// Runs a graph without states once.
+std::vector<Tensor> run_once(graph::Graph& graph, std::span<const Tensor> inputs);
+
+enum class Backend {
+  compiled,     ///< machine code
+  interpreter,  ///< plain loops: slow, and the oracle that compiled code is tested against
+};
+/// The backend of graphs made ready from now on: compiled, unless KILN_BACKEND=interpreter is set.
+void set_backend(Backend backend);
+
+}  // namespace kiln::internal
