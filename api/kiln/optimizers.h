@@ -47,8 +47,10 @@ class KILN_API OptimizerImpl {
   /// Emits the whole update of the weights: clipping, weight decay, `update`, the iteration count; new values
   /// are set as the states' next ones.
   void apply(Call& call, std::span<const Variable> weights, std::span<const graph::Value> gradients);
-  /// Makes the slots of weights that have none yet. Throws StateError for weights of another model.
+  /// Makes the slots of weights that have none yet.
   void build(std::span<const Variable> weights);
+  /// Called by `compile`. Throws StateError if another model that still exists uses the optimizer.
+  void claim(const std::shared_ptr<const void>& model);
 
   const std::string& name() const { return name_; }
   bool built() const { return built_; }
@@ -69,6 +71,7 @@ class KILN_API OptimizerImpl {
   OptimizerOptions options_;
   Tensor learning_rate_, iterations_;
   bool built_ = false;
+  std::weak_ptr<const void> model_;
   std::vector<Kept> kept_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "api/layers/symbolic.h"
 #include "kiln/layer_impl.h"
 
@@ -16,7 +18,12 @@ namespace {
 void collect(const Layer& layer, bool parents_trainable, std::vector<Variable>& trainable,
              std::vector<Variable>& other) {
   const bool all_trainable = parents_trainable && layer.trainable();
-  for (const Variable& w : layer.impl().own_weights()) (all_trainable && w.trainable() ? trainable : other).push_back(w);
+  const auto seen = [&](const Variable& w) {  // a layer may stand in several places
+    return std::find(trainable.begin(), trainable.end(), w) != trainable.end() ||
+           std::find(other.begin(), other.end(), w) != other.end();
+  };
+  for (const Variable& w : layer.impl().own_weights())
+    if (!seen(w)) (all_trainable && w.trainable() ? trainable : other).push_back(w);
   for (const Layer& inner : layer.impl().sublayers()) collect(inner, all_trainable, trainable, other);
 }
 

@@ -73,14 +73,19 @@ OptimizerImpl::Kept& OptimizerImpl::kept(const Variable& weight) {
   return *std::find_if(kept_.begin(), kept_.end(), [&](const Kept& k) { return k.weight == weight; });
 }
 
+void OptimizerImpl::claim(const std::shared_ptr<const void>& model) {
+  const std::shared_ptr<const void> other = model_.lock();
+  if (other && other != model)
+    throw StateError(fmt::format("optimizer \"{}\" already trains another model; it keeps state for each weight and "
+                                 "belongs to one model: make a new one",
+                                 name_));
+  model_ = model;
+}
+
 void OptimizerImpl::build(std::span<const Variable> weights) {
   const auto has = [&](const Variable& w) {
     return std::any_of(kept_.begin(), kept_.end(), [&](const Kept& k) { return k.weight == w; });
   };
-  if (built_ && !weights.empty() && std::none_of(weights.begin(), weights.end(), has) && !kept_.empty())
-    throw StateError(fmt::format("optimizer \"{}\" already trains another model; an optimizer keeps state for each "
-                                 "weight and belongs to one model: make a new one",
-                                 name_));
   for (const Variable& w : weights) {
     if (has(w)) continue;
     Kept k{w, {}};

@@ -1,0 +1,15 @@
+#pragma once
+/// Everything a program needs.
+#include "kiln/activations.h"
+#include "kiln/callbacks.h"
+#include "kiln/console.h"
+#include "kiln/initializers.h"
+#include "kiln/layers.h"
+#include "kiln/losses.h"
+#include "kiln/metrics.h"
+#include "kiln/model.h"
+#include "kiln/optimizers.h"
+#include "kiln/random.h"
+#include "kiln/regularizers.h"
+#include "kiln/runtime/executable.h"
+#include "kiln/sequential.h"

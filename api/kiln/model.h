@@ -1,0 +1,152 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kiln/callbacks.h"
+#include "kiln/layer.h"
+#include "kiln/losses.h"
+#include "kiln/metrics.h"
+#include "kiln/optimizers.h"
+#include "kiln/tensors.h"
+
+namespace kiln {
+
+class ModelImpl;
+
+struct ModelArgs {
+  std::vector<SymbolicTensor> inputs;
+  std::vector<SymbolicTensor> outputs;
+  std::string name = "";
+};
+
+struct CompileArgs {
+  Optimizer optimizer = "rmsprop";
+  Losses loss = {};
+  std::vector<double> loss_weights = {};     ///< one for each output; default: all 1
+  std::vector<Metric> metrics = {};          ///< for a model with several outputs: one for each
+  std::vector<Metric> weighted_metrics = {}; ///< like metrics, but weighted by the sample weights
+};
+
+/// What `fit` evaluates after each epoch: `{x, y}` or `{x, y, sample_weight}`.
+struct ValidationData {
+  Tensors x = {};
+  Tensors y = {};
+  Tensor sample_weight = {};
+};
+
+struct FitArgs {
+  std::int64_t batch_size = 32;
+  std::int64_t epochs = 1;
+  int verbose = 1;  ///< 0: silent, 1: progress line, 2: one line an epoch
+  std::vector<CallbackHandle> callbacks = {};
+  double validation_split = 0;  ///< share of the rows, the last ones before shuffling, to validate on
+  ValidationData validation_data = {};
+  bool shuffle = true;
+  std::map<std::int64_t, double> class_weight = {};  ///< class number to weight; others count 1
+  Tensor sample_weight = {};
+  std::int64_t initial_epoch = 0;
+  std::optional<std::int64_t> steps_per_epoch = {};  ///< default: all batches
+  std::optional<std::int64_t> validation_steps = {};
+  std::optional<std::int64_t> validation_batch_size = {};  ///< default: batch_size
+  std::int64_t validation_freq = 1;
+};
+
+struct EvaluateArgs {
+  std::int64_t batch_size = 32;
+  int verbose = 1;
+  Tensor sample_weight = {};
+  std::optional<std::int64_t> steps = {};
+  std::vector<CallbackHandle> callbacks = {};
+};
+
+struct PredictArgs {
+  std::int64_t batch_size = 32;
+  int verbose = 1;
+  std::optional<std::int64_t> steps = {};
+  std::vector<CallbackHandle> callbacks = {};
+};
+
+struct BatchArgs {
+  Tensor sample_weight = {};
+  std::map<std::int64_t, double> class_weight = {};
+};
+
+struct SummaryArgs {
+  std::optional<int> line_length = {};
+  std::vector<double> positions = {};  ///< where each column ends, as a share of the line
+  bool expand_nested = false;
+  bool show_trainable = false;
+};
+
+/// A model: layers between inputs and outputs, with training, evaluation and prediction. A handle, and a layer:
+/// a model can be called on symbolic tensors and put into another model.
+///
+///     auto x = Input({784});
+///     auto y = Dense(10)(Dense(128, {.activation = "relu"})(x));
+///     Model model({.inputs = {x}, .outputs = {y}});
+///
+/// Shapes of data: one row for each sample. Data may lack, or have, a last axis of size 1 against what the model
+/// expects. Any number of threads may call `predict` at the same time, also while another trains.
+class KILN_API Model : public Layer {
+ public:
+  Model() = default;
+  /// Throws StateError if an output doesn't come from the inputs.
+  explicit Model(ModelArgs args);
+  explicit Model(std::shared_ptr<ModelImpl> impl);
+
+  using Layer::operator();
+  /// The outputs for a batch, without loops or progress line.
+  Tensor operator()(const Tensors& x) const { return predict_on_batch(x); }
+
+  /// Sets optimizer, loss and metrics for training. Needed before fit, evaluate and the like.
+  void compile(CompileArgs args);
+  /// Trains. Returns each epoch's loss and metrics; Ctrl-C ends it after the running step. Throws StateError
+  /// before `compile`, ShapeError and ValueError for data that don't fit.
+  History fit(const Tensors& x, const Tensors& y, FitArgs args = {});
+  /// Loss and metrics over all rows, whatever the batch size.
+  Logs evaluate(const Tensors& x, const Tensors& y, EvaluateArgs args = {});
+  /// The output for all rows. Zero rows give zero rows. Throws StateError if there are several outputs.
+  Tensor predict(const Tensors& x, PredictArgs args = {}) const;
+  /// All outputs of a model with several.
+  std::vector<Tensor> predict_all(const Tensors& x, PredictArgs args = {}) const;
+  /// Writes the prediction into `out`, which must be contiguous and of the output's shape and type. After the
+  /// first call with as many rows, nothing is allocated.
+  void predict_into(const Tensors& x, Tensor& out, std::int64_t batch_size = 32) const;
+
+  /// One step on one batch. Returns loss and metrics since the last `reset_metrics`, as Keras does.
+  Logs train_on_batch(const Tensors& x, const Tensors& y, BatchArgs args = {});
+  Logs test_on_batch(const Tensors& x, const Tensors& y, BatchArgs args = {});
+  Tensor predict_on_batch(const Tensors& x) const;
+  void reset_metrics();
+
+  /// Prints the table of layers.
+  void summary(SummaryArgs args = {}) const;
+  /// The same as a string.
+  std::string summary_text(SummaryArgs args = {}) const;
+
+  /// Makes the weights of a model without Input for inputs of this shape, `(None, ...)`.
+  void build(const Shape& input_shape);
+  std::vector<Layer> layers() const;
+  /// Throws ValueError (with the nearest name) or ShapeError if there is no such layer.
+  Layer get_layer(const std::string& name) const;
+  Layer get_layer(std::int64_t index) const;
+  const std::vector<SymbolicTensor>& inputs() const;
+  const std::vector<SymbolicTensor>& outputs() const;
+  /// Throws StateError before `compile`.
+  Optimizer optimizer() const;
+  /// Names of what evaluate returns; metrics are known once data were seen.
+  std::vector<std::string> metrics_names() const;
+  /// Ends a running fit after its step, as a callback may wish.
+  void stop_training();
+
+  /// All weights with names that don't depend on what else the program has built: `dense/kernel`,
+  /// `dense_1/bias`, `sequential/dense/kernel` for a nested model; a layer's own name where the user gave one.
+  std::vector<std::pair<std::string, Variable>> named_weights() const;
+
+  ModelImpl& model_impl() const;
+};
+
+}  // namespace kiln

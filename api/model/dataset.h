@@ -1,0 +1,59 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "api/model/model_impl.h"
+
+/// Arrays given by the user, checked and brought into the model's form, and their rows fed batch by batch.
+namespace kiln::internal {
+
+/// The types of a batch's arrays, batch size included.
+struct BatchTypes {
+  std::vector<graph::Type> x, y;
+  std::optional<graph::Type> weight;
+  friend bool operator==(const BatchTypes&, const BatchTypes&) = default;
+};
+
+struct Dataset {
+  std::vector<Tensor> x, y;
+  Tensor weight;  ///< undefined if there is none
+  std::int64_t rows = 0;
+
+  /// Rows [first, last) of everything.
+  Dataset slice(std::int64_t first, std::int64_t last) const;
+  /// x, y and the weights, in the order of a step's inputs.
+  std::vector<Tensor> arrays() const;
+  BatchTypes types(std::int64_t batch_size) const;
+};
+
+/// x as the model takes it: contiguous, a missing or additional last axis of size 1 mended. Builds a model
+/// without Input. Throws ShapeError if number, shapes or rows don't fit.
+std::vector<Tensor> prepare_inputs(ModelImpl& model, const Tensors& x);
+
+/// All of it. Throws ShapeError if rows differ, ValueError for zero rows or for class weights that can't be
+/// applied. `caller` stands in messages.
+Dataset prepare_dataset(ModelImpl& model, const char* caller, const Tensors& x, const Tensors& y,
+                        const Tensor& sample_weight, const std::map<std::int64_t, double>& class_weight);
+
+/// Gives the addresses of batches' arrays: of the rows themselves where they follow each other, else of a
+/// buffer into which they are gathered.
+class Feeder {
+ public:
+  Feeder(std::vector<Tensor> arrays, std::int64_t batch_size);
+  /// Addresses of rows [first, first + count).
+  std::span<void* const> consecutive(std::int64_t first);
+  /// Addresses of buffers holding the given rows in this order.
+  std::span<void* const> gathered(std::span<const std::int64_t> rows);
+
+ private:
+  std::vector<Tensor> arrays_;
+  std::int64_t batch_size_;
+  std::vector<std::size_t> row_bytes_;
+  std::vector<Tensor> buffers_;  // made when first needed
+  std::vector<void*> addresses_;
+};
+
+}  // namespace kiln::internal

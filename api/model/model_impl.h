@@ -1,0 +1,78 @@
+#pragma once
+#include <atomic>
+#include <memory>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "api/layers/symbolic.h"
+#include "kiln/model.h"
+
+namespace kiln {
+
+namespace internal {
+class Trainer;
+class Predictor;
+}  // namespace internal
+
+/// A model: a layer made of layers.
+class ModelImpl : public LayerImpl {
+ public:
+  explicit ModelImpl(LayerOptions options);
+  ~ModelImpl() override;
+
+  /// Sets inputs and outputs and finds the layers between them.
+  void connect(std::vector<SymbolicTensor> inputs, std::vector<SymbolicTensor> outputs);
+
+  std::string class_name() const override { return "Functional"; }
+  void build_all(std::span<const Shape> inputs) override;
+  void check(std::span<const Shape> inputs) const override;
+  std::vector<graph::Value> call_all(Call& call, std::span<const graph::Value> xs) override;
+  bool converts_input() const override { return false; }
+  std::vector<Layer> sublayers() const override { return layers_; }
+  void set_trainable(bool trainable) override;
+
+  /// Makes the weights for inputs of these shapes, if the model has no inputs yet.
+  virtual void build_for(std::span<const Shape> inputs);
+  /// True for a Sequential, whose summary leaves the input out.
+  virtual bool sequential() const { return false; }
+  /// True once inputs and outputs are known.
+  bool connected() const { return !outputs_.empty(); }
+
+  const std::vector<SymbolicTensor>& inputs() const { return inputs_; }
+  const std::vector<SymbolicTensor>& outputs() const { return outputs_; }
+  /// The layers in the order of the summary, those of inputs included.
+  const std::vector<Layer>& layers() const { return layers_; }
+  /// Applications of layers, each after those it needs.
+  const std::vector<std::shared_ptr<const internal::Application>>& applications() const { return applications_; }
+  /// Number of steps from each application to the outputs, at most, in parallel to applications().
+  const std::vector<int>& depths() const { return depths_; }
+  /// The outputs' names: their layers'.
+  std::vector<std::string> output_names() const;
+
+  /// Set by `compile`. Throws StateError saying what to do if it isn't there.
+  internal::Trainer& trainer(const char* caller) const;
+  bool compiled() const { return trainer_ != nullptr; }
+  void set_trainer(std::unique_ptr<internal::Trainer> trainer);
+  internal::Predictor& predictor() const { return *predictor_; }
+
+  /// Held while a step reads the weights (shared) or changes them (exclusive).
+  std::shared_mutex& weights_mutex() const { return weights_mutex_; }
+  std::atomic<bool> stop_training = false;
+
+ protected:
+  /// Forgets inputs, outputs and what was compiled for them.
+  void disconnect();
+
+  std::vector<Layer> layers_;
+
+ private:
+  std::vector<SymbolicTensor> inputs_, outputs_;
+  std::vector<std::shared_ptr<const internal::Application>> applications_;
+  std::vector<int> depths_;
+  std::unique_ptr<internal::Trainer> trainer_;
+  std::unique_ptr<internal::Predictor> predictor_;
+  mutable std::shared_mutex weights_mutex_;
+};
+
+}  // namespace kiln

@@ -1,0 +1,127 @@
+#include "api/model/predictor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <shared_mutex>
+
+namespace kiln::internal {
+namespace {
+
+std::size_t row_bytes(const Tensor& t) { return size_of(t.dtype()) * static_cast<std::size_t>(t.shape().tail().elements()); }
+
+void* row_address(const Tensor& t, std::int64_t row) {
+  return const_cast<std::byte*>(static_cast<const std::byte*>(t.raw())) + static_cast<std::size_t>(row) * row_bytes(t);
+}
+
+// The batch's size, or the next power of two for a part of one.
+std::int64_t padded_rows(std::int64_t rows, std::int64_t batch_size) {
+  const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(rows)));
+  return std::min(power, batch_size);
+}
+
+}  // namespace
+
+// Kept from call to call by each thread, so that predictions in a loop allocate nothing.
+struct Predictor::Scratch {
+  BatchTypes types;
+  std::vector<void*> inputs, outputs;
+  std::vector<std::vector<std::byte>> padded_inputs, padded_outputs;
+
+  static void* reserve(std::vector<std::vector<std::byte>>& buffers, std::size_t i, std::size_t bytes) {
+    if (buffers.size() <= i) buffers.resize(i + 1);
+    if (buffers[i].size() < bytes) buffers[i].resize(bytes);
+    return buffers[i].data();
+  }
+};
+
+std::unique_ptr<Step> Predictor::make_step(const BatchTypes& types) {
+  graph::Graph graph(fmt::format("{}_predict_{}", model_.name(), types.x[0].shape[0]));
+  Call call(graph, false);
+  std::vector<graph::Value> x;
+  for (std::size_t i = 0; i < types.x.size(); i++) x.push_back(graph.input(fmt::format("x{}", i), types.x[i]));
+  const std::vector<graph::Value> y = model_.call_all(call, x);
+  for (std::size_t i = 0; i < y.size(); i++) graph.output(fmt::format("y{}", i), y[i]);
+  return std::make_unique<Step>(std::move(graph), call.storage());
+}
+
+std::shared_ptr<Step> Predictor::step_for(std::span<const Tensor> x, std::int64_t rows, BatchTypes& types) {
+  types.x.resize(x.size());
+  for (std::size_t i = 0; i < x.size(); i++) {
+    types.x[i].dtype = x[i].dtype();
+    types.x[i].shape = x[i].shape();
+    types.x[i].shape[0] = rows;
+  }
+  return steps_.get(Mode::predict, types, [&] { return make_step(types); });
+}
+
+graph::Type Predictor::output_type(std::size_t i, std::span<const Tensor> x) {
+  const SymbolicTensor& y = model_.outputs()[i];
+  Shape shape = y.shape();
+  if (shape.rank() > 0) shape[0] = x[0].dim(0);
+  if (!shape.is_static()) {
+    // Sizes that depend on unknown sizes of the input: as the graph for one row has them.
+    graph::Graph graph("shape");
+    Call call(graph, false);
+    std::vector<graph::Value> values;
+    for (const Tensor& t : x) values.push_back(graph.input("x", {t.dtype(), t.shape().tail().prepend(1)}));
+    shape = model_.call_all(call, values)[i].shape();
+    shape[0] = x[0].dim(0);
+  }
+  return {y.dtype(), shape};
+}
+
+std::vector<Tensor> Predictor::predict(const std::vector<Tensor>& x, std::int64_t batch_size,
+                                       const std::function<void(std::int64_t)>& after_batch) {
+  std::vector<Tensor> out;
+  for (std::size_t i = 0; i < model_.outputs().size(); i++) {
+    const graph::Type type = output_type(i, x);
+    out.emplace_back(type.shape, type.dtype);
+  }
+  predict_into(x, out, batch_size, after_batch);
+  return out;
+}
+
+void Predictor::predict_into(std::span<const Tensor> x, std::span<Tensor> out, std::int64_t batch_size,
+                             const std::function<void(std::int64_t)>& after_batch) {
+  thread_local Scratch scratch;
+  scratch.inputs.resize(x.size());
+  scratch.outputs.resize(out.size());
+  const std::int64_t rows = x[0].dim(0);
+  std::int64_t batch = 0;
+  for (std::int64_t first = 0; first < rows; first += batch_size) {
+    const std::int64_t count = std::min(batch_size, rows - first);
+    const std::int64_t padded = padded_rows(count, batch_size);
+    const std::shared_ptr<Step> step = step_for(x, padded, scratch.types);
+    for (std::size_t i = 0; i < x.size(); i++) {
+      scratch.inputs[i] = row_address(x[i], first);
+      if (padded == count) continue;
+      // The padding repeats the last row: values that a check inside the model lets pass.
+      const std::size_t bytes = row_bytes(x[i]);
+      auto* buffer = static_cast<std::byte*>(Scratch::reserve(scratch.padded_inputs, i, bytes * static_cast<std::size_t>(padded)));
+      if (bytes > 0) std::memcpy(buffer, scratch.inputs[i], bytes * static_cast<std::size_t>(count));
+      for (std::int64_t r = count; r < padded && bytes > 0; r++)
+        std::memcpy(buffer + static_cast<std::size_t>(r) * bytes, row_address(x[i], first + count - 1), bytes);
+      scratch.inputs[i] = buffer;
+    }
+    for (std::size_t i = 0; i < out.size(); i++)
+      scratch.outputs[i] = padded == count ? row_address(out[i], first)
+                                           : Scratch::reserve(scratch.padded_outputs, i,
+                                                              row_bytes(out[i]) * static_cast<std::size_t>(padded));
+    try {
+      const std::shared_lock lock(model_.weights_mutex());
+      step->run(scratch.inputs.data(), scratch.outputs.data());
+    } catch (const DataError& error) {
+      throw DataError(error.message(), first + error.row(), error.value());
+    }
+    if (padded != count)
+      for (std::size_t i = 0; i < out.size(); i++)
+        if (row_bytes(out[i]) > 0)
+          std::memcpy(row_address(out[i], first), scratch.outputs[i], row_bytes(out[i]) * static_cast<std::size_t>(count));
+    if (after_batch) after_batch(++batch);
+  }
+}
+
+}  // namespace kiln::internal

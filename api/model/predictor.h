@@ -1,0 +1,32 @@
+#pragma once
+#include <vector>
+
+#include "api/model/step.h"
+
+namespace kiln::internal {
+
+/// Runs a model forward. Batches are padded up to 1, 2, 4, ... rows, so that many batch sizes need few graphs; a
+/// row's result doesn't depend on its batch. Any number of threads may use one.
+class Predictor {
+ public:
+  explicit Predictor(ModelImpl& model) : model_(model) {}
+
+  /// Outputs for all rows of prepared inputs. `after_batch` is called after each batch with their number.
+  std::vector<Tensor> predict(const std::vector<Tensor>& x, std::int64_t batch_size,
+                              const std::function<void(std::int64_t)>& after_batch = {});
+  /// The same into tensors of the right shapes and types.
+  void predict_into(std::span<const Tensor> x, std::span<Tensor> out, std::int64_t batch_size,
+                    const std::function<void(std::int64_t)>& after_batch = {});
+  /// Shape and type of output `i` for that many rows of x.
+  graph::Type output_type(std::size_t i, std::span<const Tensor> x);
+
+ private:
+  struct Scratch;
+  std::shared_ptr<Step> step_for(std::span<const Tensor> x, std::int64_t rows, BatchTypes& types);
+  std::unique_ptr<Step> make_step(const BatchTypes& types);
+
+  ModelImpl& model_;
+  StepCache steps_;
+};
+
+}  // namespace kiln::internal

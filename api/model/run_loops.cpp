@@ -1,0 +1,156 @@
+#include "api/model/run_loops.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "api/model/predictor.h"
+#include "api/model/trainer.h"
+
+namespace kiln {
+namespace internal {
+
+CallbackList::CallbackList(std::vector<CallbackHandle> callbacks, ModelImpl& model, const CallbackParams& params)
+    : callbacks_(std::move(callbacks)) {
+  const auto shared = std::static_pointer_cast<ModelImpl>(model.shared_from_this());
+  each([&](Callback& c) { c.attach(shared, params); });
+}
+
+void check_batch_size(const char* caller, std::int64_t batch_size) {
+  if (batch_size < 1)
+    throw ValueError(fmt::format("{}: batch_size must be positive, but it is {}", caller, batch_size));
+}
+
+void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size, std::optional<std::int64_t> steps,
+                    CallbackList* callbacks, ProgressBar* bar) {
+  Trainer& trainer = model.trainer("evaluate");
+  trainer.prepare(data);
+  trainer.reset_metrics();
+  Feeder feeder(data.arrays(), batch_size);
+  if (callbacks) callbacks->each([](Callback& c) { c.on_test_begin({}); });
+  const std::int64_t last = steps ? std::min(data.rows, *steps * batch_size) : data.rows;
+  BatchTypes types;
+  std::int64_t types_count = -1;
+  std::int64_t step = 0;
+  for (std::int64_t first = 0; first < last; first += batch_size, step++) {
+    const std::int64_t count = std::min(batch_size, last - first);
+    if (count != types_count) types = data.types(types_count = count);
+    if (callbacks) callbacks->each([&](Callback& c) { c.on_test_batch_begin(step, {}); });
+    trainer.run(Mode::test, types, feeder.consecutive(first), first);
+    if (!callbacks && !bar) continue;
+    const Logs so_far = sorted(trainer.logs());
+    if (callbacks) callbacks->each([&](Callback& c) { c.on_test_batch_end(step, so_far); });
+    if (bar) bar->update(step + 1, so_far);
+  }
+  const Logs logs = sorted(trainer.logs());
+  if (bar) bar->update(step, logs, true);
+  if (callbacks) callbacks->each([&](Callback& c) { c.on_test_end(logs); });
+}
+
+}  // namespace internal
+
+using namespace internal;
+
+Logs Model::evaluate(const Tensors& x, const Tensors& y, EvaluateArgs args) {
+  ModelImpl& model = model_impl();
+  Trainer& trainer = model.trainer("evaluate");
+  check_batch_size("evaluate", args.batch_size);
+  const Dataset data = prepare_dataset(model, "evaluate", x, y, args.sample_weight, {});
+  const std::int64_t batches = (data.rows + args.batch_size - 1) / args.batch_size;
+  const std::int64_t steps = std::min(batches, args.steps.value_or(batches));
+  CallbackList callbacks(args.callbacks, model, {args.verbose, 1, steps});
+  ProgressBar bar(steps, args.verbose);
+  run_evaluation(model, data, args.batch_size, args.steps, &callbacks, &bar);
+  return trainer.logs();
+}
+
+std::vector<Tensor> Model::predict_all(const Tensors& x, PredictArgs args) const {
+  ModelImpl& model = model_impl();
+  check_batch_size("predict", args.batch_size);
+  std::vector<Tensor> inputs = prepare_inputs(model, x);
+  if (args.steps)
+    for (Tensor& t : inputs) t = t.slice(0, *args.steps * args.batch_size);
+  const std::int64_t steps = (inputs[0].dim(0) + args.batch_size - 1) / args.batch_size;
+  CallbackList callbacks(args.callbacks, model, {args.verbose, 1, steps});
+  ProgressBar bar(steps, args.verbose);
+  callbacks.each([](Callback& c) { c.on_predict_begin({}); });
+  std::int64_t begun = 0;
+  const auto begin_batch = [&] {
+    if (begun < steps) callbacks.each([&](Callback& c) { c.on_predict_batch_begin(begun, {}); });
+    begun++;
+  };
+  begin_batch();
+  std::vector<Tensor> outputs = model.predictor().predict(inputs, args.batch_size, [&](std::int64_t done) {
+    callbacks.each([&](Callback& c) { c.on_predict_batch_end(done - 1, {}); });
+    bar.update(done, {}, done == steps);
+    begin_batch();
+  });
+  callbacks.each([](Callback& c) { c.on_predict_end({}); });
+  return outputs;
+}
+
+Tensor Model::predict(const Tensors& x, PredictArgs args) const {
+  std::vector<Tensor> outputs = predict_all(x, std::move(args));
+  if (outputs.size() != 1)
+    throw StateError(fmt::format("model \"{}\" has {} outputs; call predict_all, which returns them all", name(),
+                                 outputs.size()));
+  return outputs[0];
+}
+
+void Model::predict_into(const Tensors& x, Tensor& out, std::int64_t batch_size) const {
+  ModelImpl& model = model_impl();
+  check_batch_size("predict_into", batch_size);
+  // The usual case, an array as the model wants it, is not copied, so that nothing is allocated for it.
+  const bool ready = model.connected() && x.size() == 1 && model.inputs().size() == 1 && x[0].is_contiguous() &&
+                     x[0].rank() == model.inputs()[0].shape().rank();
+  std::vector<Tensor> prepared;
+  if (ready)
+    model.check({&x[0].shape(), 1});
+  else
+    prepared = prepare_inputs(model, x);
+  const std::span<const Tensor> inputs = ready ? std::span<const Tensor>(x.begin(), x.end()) : prepared;
+  if (model.outputs().size() != 1)
+    throw StateError(fmt::format("model \"{}\" has {} outputs; predict_into is for one", name(), model.outputs().size()));
+  const Shape& symbolic = model.outputs()[0].shape();
+  bool fits = out.defined() && out.dtype() == model.outputs()[0].dtype() && out.is_contiguous() &&
+              out.rank() == symbolic.rank() && out.dim(0) == inputs[0].dim(0);
+  for (int axis = 1; fits && axis < symbolic.rank(); axis++)
+    fits = symbolic.dim(axis) == None || symbolic.dim(axis) == out.dim(axis);
+  if (fits && !symbolic.tail().is_static()) fits = model.predictor().output_type(0, inputs).shape == out.shape();
+  if (!fits) {
+    const graph::Type type = model.predictor().output_type(0, inputs);
+    throw ShapeError(fmt::format("predict_into: `out` must be contiguous, of shape {} and type {}, but it has shape {} and "
+                                 "type {}",
+                                 type.shape.to_string(), kiln::name(type.dtype), out.shape().to_string(),
+                                 kiln::name(out.dtype())));
+  }
+  model.predictor().predict_into(inputs, {&out, 1}, batch_size);
+}
+
+Tensor Model::predict_on_batch(const Tensors& x) const {
+  const std::int64_t rows = x.empty() || x[0].rank() < 1 ? 1 : std::max<std::int64_t>(1, x[0].dim(0));
+  return predict(x, {.batch_size = rows, .verbose = 0});
+}
+
+namespace {
+
+Logs run_batch(ModelImpl& model, Mode mode, const char* caller, const Tensors& x, const Tensors& y, const BatchArgs& args) {
+  Trainer& trainer = model.trainer(caller);
+  const Dataset data = prepare_dataset(model, caller, x, y, args.sample_weight, args.class_weight);
+  trainer.prepare(data);
+  Feeder feeder(data.arrays(), data.rows);
+  trainer.run(mode, data.types(data.rows), feeder.consecutive(0), 0);
+  return trainer.logs();
+}
+
+}  // namespace
+
+Logs Model::train_on_batch(const Tensors& x, const Tensors& y, BatchArgs args) {
+  return run_batch(model_impl(), Mode::train, "train_on_batch", x, y, args);
+}
+Logs Model::test_on_batch(const Tensors& x, const Tensors& y, BatchArgs args) {
+  return run_batch(model_impl(), Mode::test, "test_on_batch", x, y, args);
+}
+void Model::reset_metrics() { model_impl().trainer("reset_metrics").reset_metrics(); }
+
+}  // namespace kiln

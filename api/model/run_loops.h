@@ -1,0 +1,31 @@
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "api/console/progress_bar.h"
+#include "api/model/dataset.h"
+#include "kiln/callbacks.h"
+
+namespace kiln::internal {
+
+/// The callbacks of one call of fit, evaluate or predict.
+class CallbackList {
+ public:
+  CallbackList(std::vector<CallbackHandle> callbacks, ModelImpl& model, const CallbackParams& params);
+  template <class F>
+  void each(F hook) {
+    for (CallbackHandle& callback : callbacks_) hook(*callback);
+  }
+
+ private:
+  std::vector<CallbackHandle> callbacks_;
+};
+
+/// Throws ValueError unless it is positive.
+void check_batch_size(const char* caller, std::int64_t batch_size);
+
+/// Resets the metrics and runs evaluation steps over all rows; results are in the model's trainer.
+void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size, std::optional<std::int64_t> steps,
+                    CallbackList* callbacks, ProgressBar* bar);
+
+}  // namespace kiln::internal

@@ -1,0 +1,33 @@
+#include "api/model/step.h"
+
+#include <algorithm>
+
+namespace kiln::internal {
+
+Step::Step(graph::Graph graph, std::vector<Tensor> storage)
+    : runnable_(make_runnable(std::move(graph))), storage_(std::move(storage)) {
+  for (Tensor& t : storage_) states_.push_back(t.raw());
+}
+
+std::shared_ptr<Step> StepCache::get(Mode mode, const BatchTypes& types,
+                                     const std::function<std::unique_ptr<Step>()>& make) {
+  const std::lock_guard lock(mutex_);
+  for (Entry& e : entries_) {
+    if (e.mode == mode && e.types == types) {
+      e.used = ++clock_;
+      return e.step;
+    }
+  }
+  if (entries_.size() >= capacity)
+    entries_.erase(std::min_element(entries_.begin(), entries_.end(),
+                                    [](const Entry& a, const Entry& b) { return a.used < b.used; }));
+  entries_.push_back({mode, types, make(), ++clock_});
+  return entries_.back().step;
+}
+
+void StepCache::clear() {
+  const std::lock_guard lock(mutex_);
+  entries_.clear();
+}
+
+}  // namespace kiln::internal

@@ -1,0 +1,49 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "api/model/backend.h"
+#include "api/model/dataset.h"
+
+namespace kiln::internal {
+
+/// A graph made ready, with the storage of its states: one training step, one evaluation step, or one prediction,
+/// for one batch size.
+class Step {
+ public:
+  Step(graph::Graph graph, std::vector<Tensor> storage);
+  void run(void* const* inputs, void* const* outputs = nullptr) { runnable_->run(inputs, states_.data(), outputs); }
+
+ private:
+  std::unique_ptr<Runnable> runnable_;
+  std::vector<Tensor> storage_;
+  std::vector<void*> states_;
+};
+
+enum class Mode : std::uint8_t { train, test, predict };
+
+/// Steps made so far, by mode and types; the ones used longest ago are dropped beyond `capacity`, so that ever
+/// new batch sizes don't fill the memory.
+class StepCache {
+ public:
+  static constexpr std::size_t capacity = 64;
+  /// The step, made by `make` if there is none. Safe to call from several threads.
+  std::shared_ptr<Step> get(Mode mode, const BatchTypes& types, const std::function<std::unique_ptr<Step>()>& make);
+  /// Drops all.
+  void clear();
+
+ private:
+  struct Entry {
+    Mode mode;
+    BatchTypes types;
+    std::shared_ptr<Step> step;
+    std::uint64_t used;
+  };
+  std::mutex mutex_;
+  std::vector<Entry> entries_;
+  std::uint64_t clock_ = 0;
+};
+
+}  // namespace kiln::internal
