@@ -8,7 +8,7 @@
 #include "kiln/graph/ops.h"
 
 // A reduction's parallel work is its results: the sum of a million numbers has one. Such a reduction becomes
-// two, the first with more results. The sizes depend on the shape alone, so sums are added in the same order
+// two, the first with more results in front. The sizes depend on the shape alone, so sums are added in the same order
 // on every machine and with any number of threads.
 namespace kiln::graph {
 namespace {
@@ -42,7 +42,8 @@ Value identity(Graph& g, Op op, DType type) {
 
 // Length of the parts of an axis of n elements. One that divides n needs no padding.
 std::int64_t part_length(std::int64_t n, std::int64_t results) {
-  const std::int64_t wanted = std::clamp(part_elements / results, shortest_part, longest_part);
+  const std::int64_t wanted =
+      std::min(std::clamp(part_elements / results, shortest_part, longest_part), n / fewest_parts);
   for (std::int64_t length = wanted; length >= wanted / 2; length--)
     if (n % length == 0) return length;
   return wanted;
@@ -68,7 +69,10 @@ Value split(const Node& n) {
   const Value x = n.operand(0);
   const Ints& axes = n.attributes.ints("axes");
   const std::int64_t results = n.type().shape.elements();
-  if (results == 0 || results > many_results || x.shape().elements() < worth_splitting) return {};
+  if (axes.empty() || results == 0 || results > many_results || x.shape().elements() < worth_splitting) return {};
+  std::int64_t rows = 1;  // results that threads can share without touching each other's elements
+  for (std::int64_t axis = 0; axis < axes[0]; axis++) rows *= x.shape()[at(axis)];
+  if (rows >= fewest_parts) return {};
   const std::int64_t combined = x.shape().elements() / results;
   if (combined < fewest_parts * shortest_part) return {};
 

@@ -12,17 +12,17 @@ namespace {
 
 class Builder {
  public:
-  Builder(std::uint64_t seed, RandomGraph& result) : random_(seed), r_(result) {}
+  Builder(std::uint64_t seed, DType dtype, RandomGraph& result) : random_(seed), dtype_(dtype), r_(result) {}
 
   void run(int steps) {
     for (int i = 0; i < 2; i++) {
       const Shape shape = random_shape();
-      pool_.push_back(r_.graph.input(i ? "b" : "a", {DType::f32, shape}));
+      pool_.push_back(r_.graph.input(i ? "b" : "a", {dtype_, shape}));
       r_.inputs.push_back(tensor(shape));
     }
     const Shape shape = random_shape();
     for (const char* name : {"s", "t", "u"}) {
-      pool_.push_back(r_.graph.state(name, {DType::f32, shape}));
+      pool_.push_back(r_.graph.state(name, {dtype_, shape}));
       r_.states.push_back(tensor(shape));
     }
     if (flip(4)) pool_.push_back(constant(r_.graph, tensor(random_shape())));
@@ -45,7 +45,7 @@ class Builder {
     Tensor t(shape, DType::f32);
     std::uniform_real_distribution<float> d(-2, 2);
     for (std::int64_t i = 0; i < t.size(); i++) t.data<float>()[i] = d(random_);
-    return t;
+    return t.astype(dtype_);
   }
   // Recent values more often: longer chains.
   Value pick() {
@@ -96,7 +96,7 @@ class Builder {
       case 8: return push(concatenate(std::vector<Value>{x, like(x), x}, axis));
       case 9: return push(cumsum(x, axis));
       case 10: return size > 0 ? push(sort(x, axis)[0]) : push(x * x);
-      case 11: return size > 0 ? push(convert(argmax(x, axis), DType::f32)) : push(-x);
+      case 11: return size > 0 ? push(convert(argmax(x, axis), dtype_)) : push(-x);
       case 12: return size > 0 ? push(gather(x, convert(abs(pick_scalar()), DType::i32), axis)) : push(-x);
       case 13: return product(x);
       case 14: return x.shape().elements() > 0 ? update(x) : push(-x);
@@ -168,12 +168,13 @@ class Builder {
   }
 
   std::mt19937_64 random_;
+  DType dtype_;
   RandomGraph& r_;
   std::vector<Value> pool_;
 };
 
 }  // namespace
 
-RandomGraph::RandomGraph(std::uint64_t seed, int steps) { Builder(seed, *this).run(steps); }
+RandomGraph::RandomGraph(std::uint64_t seed, int steps, DType dtype) { Builder(seed, dtype, *this).run(steps); }
 
 }  // namespace kiln::graph::testing

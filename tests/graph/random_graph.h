@@ -10,7 +10,7 @@ namespace kiln::graph::testing {
 /// some crosswise), checks that hold, several outputs, and values that are used in many ways; with values for
 /// its inputs and states.
 struct RandomGraph {
-  RandomGraph(std::uint64_t seed, int steps);
+  RandomGraph(std::uint64_t seed, int steps, DType dtype = DType::f32);
   Graph graph{"random"};
   std::vector<Tensor> inputs, states;
 };

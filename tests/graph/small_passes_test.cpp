@@ -173,6 +173,7 @@ TEST(SplitReductions, ImagesFirstThenTheBatch) {
 TEST(SplitReductions, LongLinesInPartsPaddedIfTheyMustBe) {
   EXPECT_EQ(split_text({100003}, {0}), "pad f32[102400]; reshape f32[25,4096]; reduce_sum f32[25]; reduce_sum f32[]; ");
   EXPECT_EQ(split_text({100000}, {0}), "reshape f32[25,4000]; reduce_sum f32[25]; reduce_sum f32[]; ");
+  EXPECT_EQ(split_text({4000, 10}, {0}), "reshape f32[8,500,10]; reduce_sum f32[8,10]; reduce_sum f32[10]; ");
   EXPECT_EQ(split_text({60000, 16}, {0}), "reshape f32[60,1000,16]; reduce_sum f32[60,16]; reduce_sum f32[16]; ");
 }
 
@@ -180,6 +181,7 @@ TEST(SplitReductions, LeavesSmallOnesAndThoseWithManyResults) {
   EXPECT_EQ(split_text({128, 10}, {0, 1}), "reduce_sum f32[]; ");
   EXPECT_EQ(split_text({128, 10}, {1}), "reduce_sum f32[128]; ");
   EXPECT_EQ(split_text({4096, 512}, {1}), "reduce_sum f32[4096]; ");
+  EXPECT_EQ(split_text({16, 28, 28, 6}, {1, 2}), "reduce_sum f32[16,6]; ");
   EXPECT_EQ(split_text({100, 2000}, {0}), "reduce_sum f32[2000]; ");
   EXPECT_EQ(split_text({0, 7}, {0, 1}), "reduce_sum f32[]; ");
 }
