@@ -32,9 +32,9 @@ namespace {
 /// an fma: it has at most 53 bits. It may be negative; then y is added at the end.
 V long_division(FloatBuilder& f, V x, V y) {
   llvm::IRBuilder<>& b = f.b;
-  // Quotients that would overflow are first taken by a multiple of y.
-  V huge = f.gt(f.div(x, y), f.c(0x1p1000));
-  V multiple = f.select(huge, f.mul(y, f.c(0x1p512)), y);
+  // Where a quotient would overflow, multiples of y are taken instead.
+  V multiples[] = {y, nullptr, nullptr, nullptr};
+  for (int k = 1; k < 4; ++k) multiples[k] = f.mul(multiples[k - 1], f.c(0x1p512));
 
   llvm::BasicBlock* before = b.GetInsertBlock();
   llvm::Function* function = before->getParent();
@@ -44,18 +44,19 @@ V long_division(FloatBuilder& f, V x, V y) {
   b.CreateBr(head);
   b.SetInsertPoint(head);
   llvm::PHINode* rest = b.CreatePHI(f.type, 2);
-  llvm::PHINode* divisor = b.CreatePHI(f.type, 2);
   rest->addIncoming(x, before);
-  divisor->addIncoming(multiple, before);
   V unfinished = f.ge(f.abs(rest), y);
   b.CreateCondBr(f.type->isVectorTy() ? b.CreateOrReduce(unfinished) : unfinished, step, done);
 
   b.SetInsertPoint(step);
+  V divisor = y;
+  for (int k = 0; k < 3; ++k) {
+    V too_small = f.gt(f.abs(f.div(rest, multiples[k])), f.c(0x1p1000));
+    divisor = f.select(too_small, multiples[k + 1], divisor);
+  }
   V quotient = f.trunc(f.div(rest, divisor));
   V next = f.fma(f.neg(quotient), divisor, rest);
   rest->addIncoming(f.select(unfinished, next, rest), step);
-  // Lanes that are below the multiple go on with y itself.
-  divisor->addIncoming(f.select(f.lt(f.abs(next), divisor), y, divisor), step);
   b.CreateBr(head);
 
   b.SetInsertPoint(done);

@@ -8,8 +8,8 @@
 /// libm in double or long double precision, subnormals, infinities and NaN included):
 ///
 ///               exp  expm1  log  log1p  sqrt  rsqrt  tanh  sigmoid  erf  sin  cos  pow
-///     f32         1    2     1     2    0.5    1.5     3      2      2    1    1    1
-///     f64         1    2     1     2    0.5    1.5     3      2      2    1    1    1
+///     f32         1    2     1     1    0.5    1.5     3      3      2    1    1    1
+///     f64         1    2     1     1    0.5    1.5     3      3      4    1    1    1.5
 ///
 /// sin and cos reduce arguments of any size exactly enough for that bound. floor, ceil, round and remainders
 /// are exact. NaN gives NaN; which NaN is not said.
