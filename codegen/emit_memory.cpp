@@ -127,7 +127,7 @@ llvm::Value* KernelEmitter::load_vector(const ExprNode& e, const Address& a, llv
 // ---- stores -----------------------------------------------------------------------------------------------
 
 void KernelEmitter::store(const Stmt& s) {
-  const Lanes value = expr(s.value);
+  Lanes value = expr(s.value);
   std::optional<Lanes> predicate;
   if (s.predicate) predicate = expr(s.predicate);
   const Address a = address(s.index);
@@ -135,6 +135,13 @@ void KernelEmitter::store(const Stmt& s) {
   if (a.varies()) {
     store_vector(s, a, to_memory(splat(value), dtype), lane_mask(predicate ? &*predicate : nullptr));
     return;
+  }
+  if (vector_ && vector_->variable->extent == 1) {  // the only lane that exists
+    const auto first = [&](Lanes& x) {
+      if (x.varies) x = {b_.CreateExtractElement(x.value, std::uint64_t{0}), false};
+    };
+    first(value);
+    if (predicate) first(*predicate);
   }
   if (value.varies || (predicate && predicate->varies)) {
     fail(fmt::format("all lanes of loop {} store to one element of b{}", vector_->variable->name, s.buffer));

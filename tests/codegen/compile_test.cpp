@@ -1,6 +1,7 @@
 // Whole graphs: compiled and run by an Executable, against the interpreter.
 #include "kiln/codegen/compile.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -66,7 +67,7 @@ struct Result {
 };
 Result run(runtime::Executable& e, const Training& t) {
   Result r;
-  for (const Tensor& s : t.states) r.states.push_back(s.copy());
+  for (const Tensor& s : t.states) r.states.push_back(s.clone());
   for (const runtime::BufferDesc& o : e.program().outputs) r.outputs.emplace_back(o.shape, o.dtype);
   e.run(t.inputs, r.states, r.outputs);
   return r;
@@ -116,7 +117,7 @@ TEST(Compile, SameBitsForAnyNumberOfThreadsAndAnyOrder) {
     expect_same_bits(run(e, t), serial, "threads");
     for (std::uint64_t seed = 0; seed < 5; ++seed) {
       Result r;
-      for (const Tensor& s : t.states) r.states.push_back(s.copy());
+      for (const Tensor& s : t.states) r.states.push_back(s.clone());
       r.outputs.emplace_back(Shape{});
       e.run_shuffled(t.inputs, r.states, r.outputs, threads, seed);
       expect_same_bits(r, serial, "shuffled");
@@ -151,7 +152,7 @@ TEST(Compile, FailedCheckLeavesStatesAlone) {
     t.inputs[1].data<std::int32_t>()[31] = -1;
     runtime::Executable e(compile(t.g));
     std::vector<Tensor> states, outputs;
-    for (const Tensor& s : t.states) states.push_back(s.copy());
+    for (const Tensor& s : t.states) states.push_back(s.clone());
     outputs.emplace_back(Shape{});
     try {
       e.run(t.inputs, states, outputs);
@@ -171,7 +172,7 @@ TEST(Compile, EqualLayersShareMachineCode) {
   Graph g("tower");
   Value x = g.input("x", {DType::f32, Shape{8, 16}});
   for (int layer = 0; layer < 6; ++layer) {
-    const Value w = g.state("w" + std::to_string(layer), {DType::f32, Shape{16, 16}});
+    const Value w = g.state(fmt::format("w{}", layer), {DType::f32, Shape{16, 16}});
     x = tanh(matmul(x, w));
   }
   g.output("y", x);

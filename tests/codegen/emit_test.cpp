@@ -300,6 +300,22 @@ TEST(Emit, LastElementOfAPageIsReadAndNothingBehindIt) {
   }
 }
 
+TEST(Emit, VectorLoopOfOneIterationStoresItsOneLane) {
+  // Its variable is the constant 0, so that the address is the same in all lanes.
+  const Var i = make_var("i", 1);
+  const Reg acc = make_register("acc", RegisterKind::tile, 16, {}, 1);
+  Kernel k{.name = "one", .buffers = {array(1), result(1), result(1)}};
+  const Expr value = apply(Op::add, {read(acc, {i}), load(0, f32, i)});
+  k.body = {vector_loop(i, 16, {write(acc, {i}, constant_expr(f32, 3)), store(1, i, value),
+                                store(2, i, value, compare_expr("gt", read(acc, {i}), constant_expr(f32, 5)))}, true)};
+  float x = 4, y[2] = {99, 99}, z = 99;
+  RunnableKernel run(k);
+  run({&x, y, &z});
+  EXPECT_EQ(y[0], 7);
+  EXPECT_EQ(y[1], 99);
+  EXPECT_EQ(z, 99);
+}
+
 TEST(Emit, EqualKernelsAreCompiledOnce) {
   const Kernel a = map_kernel(33, 16);
   Kernel b = map_kernel(33, 16);
