@@ -1,8 +1,5 @@
-#include <fmt/format.h>
-
 #include <array>
 
-#include "graph/op_def.h"
 #include "graph/ops/loops.h"
 #include "graph/ops/register.h"
 #include "graph/ops/sliding.h"
@@ -63,9 +60,8 @@ Shape conv_shape(const InferContext& c, const Shape& x, const Shape& kernel) {
 }
 
 void check_types(const InferContext& c) {
-  if (!is_float(c.type(0).dtype) || c.type(0).dtype != c.type(1).dtype)
-    type_error(c, fmt::format("needs two operands of one float type; got {} and {}", name(c.type(0).dtype),
-                              name(c.type(1).dtype)));
+  require_type<Floats>(c, 0);
+  require_same_dtype(c, 0, 1);
 }
 
 std::vector<Type> infer_conv(const InferContext& c) {
@@ -163,7 +159,7 @@ void for_each_product(const Sizes& s, F&& f) {
 
 void evaluate_conv(const EvalContext& c) {
   const Sizes s = sizes(c.operands[0].shape(), c.operands[1].shape(), conv_attrs(c.node.attributes));
-  visit_float(c.results[0].dtype(), [&](auto zero) {
+  visit_types<Floats>(c.results[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T *x = c.operands[0].data<T>(), *kernel = c.operands[1].data<T>();
     T* y = c.results[0].data<T>();
@@ -174,7 +170,7 @@ void evaluate_conv(const EvalContext& c) {
 
 void evaluate_conv_input_grad(const EvalContext& c) {
   const Sizes s = sizes(c.results[0].shape(), c.operands[1].shape(), conv_attrs(c.node.attributes));
-  visit_float(c.results[0].dtype(), [&](auto zero) {
+  visit_types<Floats>(c.results[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T *dy = c.operands[0].data<T>(), *kernel = c.operands[1].data<T>();
     T* dx = c.results[0].data<T>();
@@ -185,7 +181,7 @@ void evaluate_conv_input_grad(const EvalContext& c) {
 
 void evaluate_conv_kernel_grad(const EvalContext& c) {
   const Sizes s = sizes(c.operands[0].shape(), c.results[0].shape(), conv_attrs(c.node.attributes));
-  visit_float(c.results[0].dtype(), [&](auto zero) {
+  visit_types<Floats>(c.results[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T *x = c.operands[0].data<T>(), *dy = c.operands[1].data<T>();
     T* dkernel = c.results[0].data<T>();
@@ -214,19 +210,19 @@ ConvAttrs conv_attrs(const Attributes& a) {
 }
 
 Value conv(Value x, Value kernel, const ConvAttrs& attrs) {
-  return x.graph().emit(Op::conv, {x, kernel}, attributes(attrs, x.rank())).value();
+  return emit(Op::conv, {x, kernel}, attributes(attrs, x.rank()));
 }
 
 Value conv_input_grad(Value dy, Value kernel, const Shape& input, const ConvAttrs& attrs) {
   Attributes a = attributes(attrs, input.rank());
   a.set("input", input.sizes());
-  return dy.graph().emit(Op::conv_input_grad, {dy, kernel}, std::move(a)).value();
+  return emit(Op::conv_input_grad, {dy, kernel}, std::move(a));
 }
 
 Value conv_kernel_grad(Value x, Value dy, const Shape& kernel, const ConvAttrs& attrs) {
   Attributes a = attributes(attrs, x.rank());
   a.set("kernel", kernel.sizes());
-  return x.graph().emit(Op::conv_kernel_grad, {x, dy}, std::move(a)).value();
+  return emit(Op::conv_kernel_grad, {x, dy}, std::move(a));
 }
 
 void register_conv_ops(Registry& registry) {

@@ -1,26 +1,13 @@
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 
-#include "graph/op_def.h"
+#include "graph/ops/dot.h"
 #include "graph/ops/loops.h"
 #include "graph/ops/register.h"
 
 namespace kiln::graph {
 namespace {
-
-bool contains(const Ints& list, std::int64_t v) {
-  return std::find(list.begin(), list.end(), v) != list.end();
-}
-
-/// The axes that are neither batch nor contracted, ascending.
-Ints free_axes(int rank, const Ints& batch, const Ints& contract) {
-  Ints axes;
-  for (int i = 0; i < rank; i++)
-    if (!contains(batch, i) && !contains(contract, i)) axes.push_back(i);
-  return axes;
-}
 
 Ints range(std::size_t first, std::size_t count) {
   Ints r;
@@ -60,22 +47,18 @@ void check_pairs(const InferContext& c, const char* kind, const Ints& lhs_axes, 
 }
 
 std::vector<Type> infer_dot(const InferContext& c) {
-  const Ints &lhs_batch = c.attributes.ints("lhs_batch"), &rhs_batch = c.attributes.ints("rhs_batch");
-  const Ints &lhs_contract = c.attributes.ints("lhs_contract"),
-             &rhs_contract = c.attributes.ints("rhs_contract");
-  if (!is_float(c.type(0).dtype) || c.type(0).dtype != c.type(1).dtype)
-    type_error(c, fmt::format("needs two operands of one float type; got {} and {}", name(c.type(0).dtype),
-                              name(c.type(1).dtype)));
-  check_axes(c, "lhs", c.shape(0), lhs_batch, lhs_contract);
-  check_axes(c, "rhs", c.shape(1), rhs_batch, rhs_contract);
-  check_pairs(c, "batch", lhs_batch, rhs_batch);
-  check_pairs(c, "contracted", lhs_contract, rhs_contract);
+  require_type<Floats>(c, 0);
+  require_same_dtype(c, 0, 1);
+  const Shape &lhs = c.shape(0), &rhs = c.shape(1);
+  const DotAxes axes(c.attributes, lhs.rank(), rhs.rank());
+  check_axes(c, "lhs", lhs, axes.lhs_batch, axes.lhs_contract);
+  check_axes(c, "rhs", rhs, axes.rhs_batch, axes.rhs_contract);
+  check_pairs(c, "batch", axes.lhs_batch, axes.rhs_batch);
+  check_pairs(c, "contracted", axes.lhs_contract, axes.rhs_contract);
   Shape shape;
-  for (std::int64_t i : lhs_batch) shape.push_back(c.shape(0)[static_cast<std::size_t>(i)]);
-  for (std::int64_t i : free_axes(c.shape(0).rank(), lhs_batch, lhs_contract))
-    shape.push_back(c.shape(0)[static_cast<std::size_t>(i)]);
-  for (std::int64_t i : free_axes(c.shape(1).rank(), rhs_batch, rhs_contract))
-    shape.push_back(c.shape(1)[static_cast<std::size_t>(i)]);
+  for (std::int64_t i : joined(axes.lhs_batch, axes.lhs_free))
+    shape.push_back(lhs[static_cast<std::size_t>(i)]);
+  for (std::int64_t i : axes.rhs_free) shape.push_back(rhs[static_cast<std::size_t>(i)]);
   return {{c.type(0).dtype, shape}};
 }
 
@@ -99,30 +82,20 @@ Ints partners(const Ints& from, const Ints& to) {
   return result;
 }
 
-Ints concatenated(Ints a, const Ints& b, const Ints& c) {
-  a.insert(a.end(), b.begin(), b.end());
-  a.insert(a.end(), c.begin(), c.end());
-  return a;
-}
-
 // With y[b, m, n] = sum_k lhs[b, m, k] rhs[b, k, n]: dlhs[b, m, k] = sum_n dy rhs, drhs[b, k, n] = sum_m lhs
 // dy. Both are products of the same kind; only the order of their axes has to be mended.
 std::vector<Value> gradient_dot(const GradientContext& c) {
   const Value lhs = c.operand(0), rhs = c.operand(1), dy = c.dy();
-  const Ints &lhs_batch = c.node.attributes.ints("lhs_batch"),
-             &rhs_batch = c.node.attributes.ints("rhs_batch");
-  const Ints &lhs_contract = c.node.attributes.ints("lhs_contract"),
-             &rhs_contract = c.node.attributes.ints("rhs_contract");
-  const Ints lhs_free = free_axes(lhs.rank(), lhs_batch, lhs_contract);
-  const Ints rhs_free = free_axes(rhs.rank(), rhs_batch, rhs_contract);
-  const Ints dy_batch = range(0, lhs_batch.size());
-  const Ints dy_lhs = range(lhs_batch.size(), lhs_free.size());
-  const Ints dy_rhs = range(lhs_batch.size() + lhs_free.size(), rhs_free.size());
+  const DotAxes a(c.node);
+  const Ints dy_batch = range(0, a.lhs_batch.size());
+  const Ints dy_lhs = range(a.lhs_batch.size(), a.lhs_free.size());
+  const Ints dy_rhs = range(a.lhs_batch.size() + a.lhs_free.size(), a.rhs_free.size());
 
-  const Value dlhs = dot(dy, rhs, dy_batch, rhs_batch, dy_rhs, rhs_free);
-  const Value drhs = dot(lhs, dy, lhs_batch, dy_batch, lhs_free, dy_lhs);
-  return {put_in_order(dlhs, concatenated(lhs_batch, lhs_free, partners(rhs_contract, lhs_contract))),
-          put_in_order(drhs, concatenated(rhs_batch, partners(lhs_contract, rhs_contract), rhs_free))};
+  const Value dlhs = dot(dy, rhs, dy_batch, a.rhs_batch, dy_rhs, a.rhs_free);
+  const Value drhs = dot(lhs, dy, a.lhs_batch, dy_batch, a.lhs_free, dy_lhs);
+  const Ints dlhs_axes = joined(joined(a.lhs_batch, a.lhs_free), partners(a.rhs_contract, a.lhs_contract));
+  const Ints drhs_axes = joined(joined(a.rhs_batch, partners(a.lhs_contract, a.rhs_contract)), a.rhs_free);
+  return {put_in_order(dlhs, dlhs_axes), put_in_order(drhs, drhs_axes)};
 }
 
 /// Offsets of the elements that the given axes run over, row-major in the order of `axes`.
@@ -143,15 +116,11 @@ Ints offsets(const Shape& shape, const Ints& axes) {
 // Each element adds its products in the order of the contracted axes (row-major), in the element's own type.
 void evaluate_dot(const EvalContext& c) {
   const Shape &lhs_shape = c.operands[0].shape(), &rhs_shape = c.operands[1].shape();
-  const Ints &lhs_batch = c.node.attributes.ints("lhs_batch"),
-             &rhs_batch = c.node.attributes.ints("rhs_batch");
-  const Ints &lhs_contract = c.node.attributes.ints("lhs_contract"),
-             &rhs_contract = c.node.attributes.ints("rhs_contract");
-  const Ints lhs_b = offsets(lhs_shape, lhs_batch), rhs_b = offsets(rhs_shape, rhs_batch);
-  const Ints lhs_k = offsets(lhs_shape, lhs_contract), rhs_k = offsets(rhs_shape, rhs_contract);
-  const Ints lhs_m = offsets(lhs_shape, free_axes(lhs_shape.rank(), lhs_batch, lhs_contract));
-  const Ints rhs_n = offsets(rhs_shape, free_axes(rhs_shape.rank(), rhs_batch, rhs_contract));
-  visit_float(c.results[0].dtype(), [&](auto zero) {
+  const DotAxes axes(c.node);
+  const Ints lhs_b = offsets(lhs_shape, axes.lhs_batch), rhs_b = offsets(rhs_shape, axes.rhs_batch);
+  const Ints lhs_k = offsets(lhs_shape, axes.lhs_contract), rhs_k = offsets(rhs_shape, axes.rhs_contract);
+  const Ints lhs_m = offsets(lhs_shape, axes.lhs_free), rhs_n = offsets(rhs_shape, axes.rhs_free);
+  visit_types<Floats>(c.results[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T *lhs = c.operands[0].data<T>(), *rhs = c.operands[1].data<T>();
     T* row = c.results[0].data<T>();
@@ -168,15 +137,17 @@ void evaluate_dot(const EvalContext& c) {
 }
 
 /// The leading axes (all but the last two) of both, broadcast as numpy does.
-Shape broadcast_leading(const InferContext& c, const Shape& a, const Shape& b) {
+Shape broadcast_leading(Value x, Value y) {
+  const Shape &a = x.shape(), &b = y.shape();
   const int rank = std::max(a.rank(), b.rank()) - 2;
   Shape shape;
   for (int i = 0; i < rank; i++) {
     const int ia = i - (rank - (a.rank() - 2)), ib = i - (rank - (b.rank() - 2));
     const std::int64_t na = ia < 0 ? 1 : a.dim(ia), nb = ib < 0 ? 1 : b.dim(ib);
     if (na != nb && na != 1 && nb != 1)
-      shape_error(c, fmt::format("matmul's leading axes must be equal or 1; got {} and {}", a.to_string(),
-                                 b.to_string()));
+      build_error(Op::dot, x,
+                  fmt::format("matmul's leading axes must be equal or 1; got {} and {}", a.to_string(),
+                              b.to_string()));
     shape.push_back(na == 1 ? nb : na);
   }
   return shape;
@@ -192,27 +163,23 @@ Value with_leading(Value x, const Shape& leading) {
 }  // namespace
 
 Value dot(Value a, Value b, Ints lhs_batch, Ints rhs_batch, Ints lhs_contract, Ints rhs_contract) {
-  return a.graph()
-      .emit(Op::dot, {a, b},
-            {{"lhs_batch", std::move(lhs_batch)},
-             {"rhs_batch", std::move(rhs_batch)},
-             {"lhs_contract", std::move(lhs_contract)},
-             {"rhs_contract", std::move(rhs_contract)}})
-      .value();
+  return emit(Op::dot, {a, b},
+              {{"lhs_batch", std::move(lhs_batch)},
+               {"rhs_batch", std::move(rhs_batch)},
+               {"lhs_contract", std::move(lhs_contract)},
+               {"rhs_contract", std::move(rhs_contract)}});
 }
 
 Value matmul(Value a, Value b) {
-  const Attributes none;
-  const std::vector<Value> operands = {a, b};
-  const InferContext c{Op::dot, operands, none, a.graph().label};
   if (a.rank() < 2 || b.rank() < 2)
-    shape_error(
-        c, fmt::format("matmul needs operands of rank 2 or more; got {} and {} (reshape a vector to a row or "
-                       "a column)",
-                       a.shape().to_string(), b.shape().to_string()));
+    build_error(
+        Op::dot, a,
+        fmt::format("matmul needs operands of rank 2 or more; got {} and {} (reshape a vector to a row or a "
+                    "column)",
+                    a.shape().to_string(), b.shape().to_string()));
   // A matrix on the right needs no batch: all leading axes of the left are rows of one product.
   if (b.rank() == 2) return dot(a, b, {}, {}, {a.rank() - 1}, {0});
-  const Shape leading = broadcast_leading(c, a.shape(), b.shape());
+  const Shape leading = broadcast_leading(a, b);
   const Ints batch = range(0, leading.sizes().size());
   return dot(with_leading(a, leading), with_leading(b, leading), batch, batch, {leading.rank() + 1},
              {leading.rank()});

@@ -1,10 +1,6 @@
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <cstring>
 
-#include "graph/op_def.h"
 #include "graph/ops/loops.h"
 #include "graph/ops/register.h"
 
@@ -15,27 +11,16 @@
 namespace kiln::graph {
 namespace {
 
-std::size_t axis_of(const InferContext& c, int rank) {
+std::size_t axis_of(const InferContext& c) {
   const std::int64_t axis = c.attributes.integer("axis");
-  if (axis < 0 || axis >= rank)
-    shape_error(c, fmt::format("axis {} is outside the shape {}", axis, c.shape(0).to_string()));
+  require_axis(c, axis, c.shape(0).rank());
   return static_cast<std::size_t>(axis);
-}
-
-/// Negative axes count from the end; the shape rule rejects what is out of range.
-std::int64_t from_end(int axis, int rank) {
-  return axis < 0 ? axis + rank : axis;
 }
 
 void check_indices(const InferContext& c, int operand) {
   const DType t = c.type(operand).dtype;
   if (t != DType::i32 && t != DType::i64)
     type_error(c, fmt::format("indices must be int32 or int64; got {} (use convert)", name(t)));
-}
-
-void check_addable(const InferContext& c, int operand) {
-  if (c.type(operand).dtype == DType::bool_)
-    type_error(c, "adds numbers, not bool; convert to float32 or int32 first");
 }
 
 /// An index has to be clamped to something.
@@ -58,18 +43,16 @@ Shape gathered(const Shape& shape, const Shape& indices, std::size_t axis) {
 
 std::vector<Type> infer_gather(const InferContext& c) {
   check_indices(c, 1);
-  const std::size_t axis = axis_of(c, c.shape(0).rank());
+  const std::size_t axis = axis_of(c);
   check_not_empty(c, c.shape(0)[axis], c.shape(1));
   return {{c.type(0).dtype, gathered(c.shape(0), c.shape(1), axis)}};
 }
 
 std::vector<Type> infer_scatter_add(const InferContext& c) {
-  check_addable(c, 0);
+  require_type<Numbers>(c, 0);
   check_indices(c, 1);
-  if (c.type(2).dtype != c.type(0).dtype)
-    type_error(
-        c, fmt::format("base is {} but the updates are {}", name(c.type(0).dtype), name(c.type(2).dtype)));
-  const Shape expected = gathered(c.shape(0), c.shape(1), axis_of(c, c.shape(0).rank()));
+  require_same_dtype(c, 0, 2);
+  const Shape expected = gathered(c.shape(0), c.shape(1), axis_of(c));
   if (c.shape(2) != expected)
     shape_error(c,
                 fmt::format("base {} and indices {} need updates of shape {}; got {}", c.shape(0).to_string(),
@@ -88,16 +71,16 @@ void check_equal_off_axis(const InferContext& c, const char* what, std::size_t a
 
 std::vector<Type> infer_take_along(const InferContext& c) {
   check_indices(c, 1);
-  const std::size_t axis = axis_of(c, c.shape(0).rank());
+  const std::size_t axis = axis_of(c);
   check_equal_off_axis(c, "x", axis);
   check_not_empty(c, c.shape(0)[axis], c.shape(1));
   return {{c.type(0).dtype, c.shape(1)}};
 }
 
 std::vector<Type> infer_put_along(const InferContext& c) {
-  check_addable(c, 0);
+  require_type<Numbers>(c, 0);
   check_indices(c, 1);
-  const std::size_t axis = axis_of(c, c.shape(0).rank());
+  const std::size_t axis = axis_of(c);
   if (c.shape(1) != c.shape(0))
     shape_error(c, fmt::format("updates and indices must have one shape; got {} and {}",
                                c.shape(0).to_string(), c.shape(1).to_string()));
@@ -135,8 +118,7 @@ std::vector<Type> infer_dynamic_slice(const InferContext& c) {
 std::vector<Type> infer_dynamic_update_slice(const InferContext& c) {
   check_starts(c, 2);
   check_fits(c, c.shape(1));
-  if (c.type(1).dtype != c.type(0).dtype)
-    type_error(c, fmt::format("x is {} but the update is {}", name(c.type(0).dtype), name(c.type(1).dtype)));
+  require_same_dtype(c, 0, 1);
   return {c.type(0)};
 }
 
@@ -204,7 +186,7 @@ void evaluate_gather(const EvalContext& c) {
 void evaluate_scatter_add(const EvalContext& c) {
   const AxisView base(c.operands[0].shape(), c.node.attributes.integer("axis"));
   const Ints indices = c.operands[1].to_vector<std::int64_t>();
-  visit(c.results[0].dtype(), [&](auto zero) {
+  visit_types<Numbers>(c.results[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* from = c.operands[0].data<T>();
     const T* update = c.operands[2].data<T>();
@@ -243,7 +225,7 @@ void evaluate_put_along(const EvalContext& c) {
   const std::int64_t axis = c.node.attributes.integer("axis");
   const AxisView updates(c.operands[0].shape(), axis), y(c.results[0].shape(), axis);
   const Ints indices = c.operands[1].to_vector<std::int64_t>();
-  visit(c.results[0].dtype(), [&](auto zero) {
+  visit_types<Numbers>(c.results[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* from = c.operands[0].data<T>();
     T* to = c.results[0].data<T>();
@@ -297,31 +279,28 @@ void evaluate_dynamic_update_slice(const EvalContext& c) {
 }  // namespace
 
 Value gather(Value x, Value indices, int axis) {
-  return x.graph().emit(Op::gather, {x, indices}, {{"axis", from_end(axis, x.rank())}}).value();
+  return emit(Op::gather, {x, indices}, {{"axis", axis_from_end(axis, x.rank())}});
 }
 
 Value scatter_add(Value base, Value indices, Value updates, int axis) {
-  return base.graph()
-      .emit(Op::scatter_add, {base, indices, updates}, {{"axis", from_end(axis, base.rank())}})
-      .value();
+  return emit(Op::scatter_add, {base, indices, updates}, {{"axis", axis_from_end(axis, base.rank())}});
 }
 
 Value take_along(Value x, Value indices, int axis) {
-  return x.graph().emit(Op::take_along, {x, indices}, {{"axis", from_end(axis, x.rank())}}).value();
+  return emit(Op::take_along, {x, indices}, {{"axis", axis_from_end(axis, x.rank())}});
 }
 
 Value put_along(Value updates, Value indices, int axis, std::int64_t size) {
-  return updates.graph()
-      .emit(Op::put_along, {updates, indices}, {{"axis", from_end(axis, updates.rank())}, {"size", size}})
-      .value();
+  return emit(Op::put_along, {updates, indices},
+              {{"axis", axis_from_end(axis, updates.rank())}, {"size", size}});
 }
 
 Value dynamic_slice(Value x, Value starts, Ints sizes) {
-  return x.graph().emit(Op::dynamic_slice, {x, starts}, {{"sizes", std::move(sizes)}}).value();
+  return emit(Op::dynamic_slice, {x, starts}, {{"sizes", std::move(sizes)}});
 }
 
 Value dynamic_update_slice(Value x, Value update, Value starts) {
-  return x.graph().emit(Op::dynamic_update_slice, {x, update, starts}).value();
+  return emit(Op::dynamic_update_slice, {x, update, starts});
 }
 
 void register_gather_ops(Registry& registry) {

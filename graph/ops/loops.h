@@ -3,11 +3,9 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kiln/graph/attributes.h"
-#include "kiln/runtime/dtype.h"
-#include "kiln/runtime/shape.h"
+#include "graph/ops/support.h"
 
-/// Small tools of the reference evaluations: they are written to be read, not to be fast.
+/// Loops of the reference evaluations: they are written to be read, not to be fast.
 namespace kiln::graph {
 
 /// Calls `f(index)` for every multi-index of `shape` in row-major order: once for rank 0, never if a size is
@@ -39,15 +37,6 @@ struct AxisView {
   }
 };
 
-/// Calls `f` with a zero of the C++ type of a float dtype.
-template <class F>
-void visit_float(DType t, F&& f) {
-  if (t == DType::f64)
-    f(double{});
-  else
-    f(float{});
-}
-
 /// Integers are never NaN.
 template <class T>
 bool is_nan(T v) {
@@ -60,11 +49,8 @@ bool is_nan(T v) {
 /// a + b; integers wrap around, as the graph's do (signed overflow would be undefined in C++).
 template <class T>
 T wrapping_add(T a, T b) {
-  if constexpr (std::is_same_v<T, bool>) {
-    return a || b;
-  } else if constexpr (std::is_integral_v<T>) {
-    using U = std::make_unsigned_t<T>;
-    return static_cast<T>(static_cast<U>(static_cast<U>(a) + static_cast<U>(b)));
+  if constexpr (std::is_integral_v<T>) {
+    return static_cast<T>(static_cast<Wrapping<T>>(a) + static_cast<Wrapping<T>>(b));
   } else {
     return a + b;
   }

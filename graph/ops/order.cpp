@@ -1,33 +1,20 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <numeric>
 
-#include "graph/op_def.h"
 #include "graph/ops/loops.h"
 #include "graph/ops/register.h"
 
 namespace kiln::graph {
 namespace {
 
-void check_axis(const InferContext& c) {
-  const std::int64_t axis = c.attributes.integer("axis");
-  if (axis < 0 || axis >= c.shape(0).rank())
-    shape_error(c, fmt::format("axis {} is outside the shape {}", axis, c.shape(0).to_string()));
-}
-
-std::int64_t from_end(int axis, int rank) {
-  return axis < 0 ? axis + rank : axis;
-}
-
 std::vector<Type> infer_cumsum(const InferContext& c) {
-  if (c.type(0).dtype == DType::bool_) type_error(c, "adds numbers, not bool; convert to int32 first");
-  check_axis(c);
+  require_type<Numbers>(c, 0);
+  require_axis(c, c.attributes.integer("axis"), c.shape(0).rank());
   return {c.type(0)};
 }
 
 std::vector<Type> infer_sort(const InferContext& c) {
-  check_axis(c);
+  require_axis(c, c.attributes.integer("axis"), c.shape(0).rank());
   return {c.type(0), {DType::i32, c.shape(0)}};
 }
 
@@ -68,7 +55,7 @@ void evaluate_cumsum(const EvalContext& c) {
   const Attributes& a = c.node.attributes;
   const AxisView view(c.operands[0].shape(), a.integer("axis"));
   const bool exclusive = a.flag("exclusive"), reverse = a.flag("reverse");
-  visit(c.results[0].dtype(), [&](auto zero) {
+  visit_types<Numbers>(c.results[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* x = c.operands[0].data<T>();
     T* y = c.results[0].data<T>();
@@ -135,15 +122,13 @@ void evaluate_top_k(const EvalContext& c) {
 }  // namespace
 
 Value cumsum(Value x, int axis, bool exclusive, bool reverse) {
-  return x.graph()
-      .emit(Op::cumsum, {x},
-            {{"axis", from_end(axis, x.rank())}, {"exclusive", exclusive}, {"reverse", reverse}})
-      .value();
+  return emit(Op::cumsum, {x},
+              {{"axis", axis_from_end(axis, x.rank())}, {"exclusive", exclusive}, {"reverse", reverse}});
 }
 
 std::vector<Value> sort(Value x, int axis, bool descending) {
   const Node& node =
-      x.graph().emit(Op::sort, {x}, {{"axis", from_end(axis, x.rank())}, {"descending", descending}});
+      x.graph().emit(Op::sort, {x}, {{"axis", axis_from_end(axis, x.rank())}, {"descending", descending}});
   return {node.value(0), node.value(1)};
 }
 

@@ -1,9 +1,7 @@
-#include <fmt/format.h>
-
 #include <limits>
 
-#include "graph/op_def.h"
 #include "graph/ops/register.h"
+#include "graph/ops/support.h"
 #include "kiln/runtime/philox.h"
 
 namespace kiln::graph {
@@ -38,7 +36,7 @@ void evaluate_random_bits(const EvalContext& c) {
 }  // namespace
 
 Value random_bits(Value key, Shape shape, std::int64_t stream) {
-  return key.graph().emit(Op::random_bits, {key}, {{"shape", shape.sizes()}, {"stream", stream}}).value();
+  return emit(Op::random_bits, {key}, {{"shape", shape.sizes()}, {"stream", stream}});
 }
 
 // The conversions and the power of two are exact: the result is a multiple of 2^-24 (2^-32), below 1.

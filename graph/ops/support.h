@@ -87,6 +87,9 @@ void visit_types(DType t, F&& f) {
 
 // ---- axes -------------------------------------------------------------------------------------------------
 
+/// Negative axes count from the end. What is out of range stays so, for the shape rule to reject.
+inline std::int64_t axis_from_end(std::int64_t axis, int rank) { return axis < 0 ? axis + rank : axis; }
+
 /// ShapeError unless 0 <= axis < rank.
 inline void require_axis(const InferContext& c, std::int64_t axis, int rank) {
   if (axis < 0 || axis >= rank)
@@ -111,6 +114,12 @@ inline const Ints& require_per_axis(const InferContext& c, std::string_view attr
 
 inline bool contains(const Ints& axes, std::int64_t axis) {
   return std::find(axes.begin(), axes.end(), axis) != axes.end();
+}
+
+/// a, then b.
+inline Ints joined(Ints a, const Ints& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
 }
 
 /// Axes of a value of this rank that are not in `axes`, ascending.

@@ -1,8 +1,5 @@
-#include <fmt/format.h>
-
 #include <limits>
 
-#include "graph/op_def.h"
 #include "graph/ops/loops.h"
 #include "graph/ops/register.h"
 #include "graph/ops/sliding.h"
@@ -34,13 +31,8 @@ Shape window_shape(const InferContext& c, const Shape& input) {
 }
 
 void check_numbers(const InferContext& c) {
-  for (const Value& v : c.operands) {
-    if (v.dtype() == DType::bool_)
-      type_error(c, "needs numbers, got bool; convert to float32 or int32 first");
-    if (v.dtype() != c.type(0).dtype)
-      type_error(c, fmt::format("needs operands of one type; got {} and {}", name(c.type(0).dtype),
-                                name(v.dtype())));
-  }
+  require_type<Numbers>(c, 0);
+  if (c.operands.size() > 1) require_same_dtype(c, 0, 1);
 }
 
 std::vector<Type> infer_window(const InferContext& c) {
@@ -124,7 +116,7 @@ void for_each_covered(std::span<const Slide> slides, F&& f) {
 // Each window adds its elements row-major.
 void evaluate_window_sum(const EvalContext& c) {
   const std::vector<Slide> slides = window_slides(c.operands[0].shape(), window_attrs(c.node.attributes));
-  visit(c.results[0].dtype(), [&](auto zero) {
+  visit_types<Numbers>(c.results[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* x = c.operands[0].data<T>();
     T* y = c.results[0].data<T>();
@@ -135,7 +127,7 @@ void evaluate_window_sum(const EvalContext& c) {
 // Each element adds the windows that cover it row-major.
 void evaluate_window_sum_grad(const EvalContext& c) {
   const std::vector<Slide> slides = window_slides(c.results[0].shape(), window_attrs(c.node.attributes));
-  visit(c.results[0].dtype(), [&](auto zero) {
+  visit_types<Numbers>(c.results[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* dy = c.operands[0].data<T>();
     T* dx = c.results[0].data<T>();
@@ -159,7 +151,7 @@ Ints winners(const T* x, std::span<const Slide> slides) {
 template <class F>
 void with_winners(const EvalContext& c, F&& f) {
   const std::vector<Slide> slides = window_slides(c.operands[0].shape(), window_attrs(c.node.attributes));
-  visit(c.operands[0].dtype(), [&](auto zero) {
+  visit_types<Numbers>(c.operands[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
     f(zero, winners(c.operands[0].data<T>(), slides));
   });
@@ -214,25 +206,25 @@ WindowAttrs window_attrs(const Attributes& a) {
 }
 
 Value window_sum(Value x, const WindowAttrs& attrs) {
-  return x.graph().emit(Op::window_sum, {x}, attributes(attrs, x.rank())).value();
+  return emit(Op::window_sum, {x}, attributes(attrs, x.rank()));
 }
 
 Value window_sum_grad(Value dy, const Shape& input, const WindowAttrs& attrs) {
   Attributes a = attributes(attrs, input.rank());
   a.set("input", input.sizes());
-  return dy.graph().emit(Op::window_sum_grad, {dy}, std::move(a)).value();
+  return emit(Op::window_sum_grad, {dy}, std::move(a));
 }
 
 Value window_max(Value x, const WindowAttrs& attrs) {
-  return x.graph().emit(Op::window_max, {x}, attributes(attrs, x.rank())).value();
+  return emit(Op::window_max, {x}, attributes(attrs, x.rank()));
 }
 
 Value window_max_grad(Value x, Value dy, const WindowAttrs& attrs) {
-  return x.graph().emit(Op::window_max_grad, {x, dy}, attributes(attrs, x.rank())).value();
+  return emit(Op::window_max_grad, {x, dy}, attributes(attrs, x.rank()));
 }
 
 Value window_max_pick(Value x, Value v, const WindowAttrs& attrs) {
-  return x.graph().emit(Op::window_max_pick, {x, v}, attributes(attrs, x.rank())).value();
+  return emit(Op::window_max_pick, {x, v}, attributes(attrs, x.rank()));
 }
 
 void register_window_ops(Registry& registry) {

@@ -2,6 +2,7 @@
 #include <limits>
 #include <numeric>
 
+#include "graph/ops/dot.h"
 #include "graph/passes/passes.h"
 #include "graph/passes/rewriter.h"
 #include "kiln/graph/ops.h"
@@ -23,13 +24,6 @@ std::size_t at(std::int64_t axis) {
   return static_cast<std::size_t>(axis);
 }
 
-Ints join(const Ints& a, const Ints& b, const Ints& c) {
-  Ints all = a;
-  all.insert(all.end(), b.begin(), b.end());
-  all.insert(all.end(), c.begin(), c.end());
-  return all;
-}
-
 bool all_zero(const Ints& v) {
   return std::all_of(v.begin(), v.end(), [](std::int64_t n) { return n == 0; });
 }
@@ -44,15 +38,6 @@ std::int64_t product(const Shape& shape, const Ints& axes) {
   std::int64_t n = 1;
   for (std::int64_t axis : axes) n *= shape[at(axis)];
   return n;
-}
-
-Ints free_axes(int rank, const Ints& batch, const Ints& contract) {
-  Ints axes;
-  for (int i = 0; i < rank; i++)
-    if (std::find(batch.begin(), batch.end(), i) == batch.end() &&
-        std::find(contract.begin(), contract.end(), i) == contract.end())
-      axes.push_back(i);
-  return axes;
 }
 
 /// True if putting the axes into this order leaves the elements where they are: axes of size 1 may go
@@ -88,15 +73,11 @@ struct DotForm {
 
 /// The form that moves the fewest elements. Free are the order of the contracted pairs, and on which side of
 /// lhs's free axes they come; the orders of the free axes and of the batch are the result's.
-DotForm best_form(const Node& n) {
-  const Shape &lhs = n.operand(0).shape(), &rhs = n.operand(1).shape();
-  const Ints &lhs_batch = n.attributes.ints("lhs_batch"), &rhs_batch = n.attributes.ints("rhs_batch");
-  const Ints lhs_free = free_axes(lhs.rank(), lhs_batch, n.attributes.ints("lhs_contract"));
-  const Ints rhs_free = free_axes(rhs.rank(), rhs_batch, n.attributes.ints("rhs_contract"));
+DotForm best_form(const Shape& lhs, const Shape& rhs, const DotAxes& axes) {
   DotForm best;
   best.moved = std::numeric_limits<std::int64_t>::max();
   for (const bool by_lhs : {true, false}) {
-    Ints lhs_contract = n.attributes.ints("lhs_contract"), rhs_contract = n.attributes.ints("rhs_contract");
+    Ints lhs_contract = axes.lhs_contract, rhs_contract = axes.rhs_contract;
     if (by_lhs)
       sort_pairs(lhs_contract, rhs_contract);
     else
@@ -104,9 +85,10 @@ DotForm best_form(const Node& n) {
     for (const bool contracts_first : {false, true}) {
       DotForm form;
       form.lhs_contracts_first = contracts_first;
-      form.lhs_order =
-          contracts_first ? join(lhs_batch, lhs_contract, lhs_free) : join(lhs_batch, lhs_free, lhs_contract);
-      form.rhs_order = join(rhs_batch, rhs_contract, rhs_free);
+      const Ints matrix =
+          contracts_first ? joined(lhs_contract, axes.lhs_free) : joined(axes.lhs_free, lhs_contract);
+      form.lhs_order = joined(axes.lhs_batch, matrix);
+      form.rhs_order = joined(axes.rhs_batch, joined(rhs_contract, axes.rhs_free));
       if (!keeps_order(lhs, form.lhs_order)) form.moved += lhs.elements();
       if (!keeps_order(rhs, form.rhs_order)) form.moved += rhs.elements();
       if (form.moved < best.moved) best = form;
@@ -122,12 +104,10 @@ Value arranged(Value x, const Ints& order, const Shape& shape) {
 
 bool rewrite_dot(Rewriter& rewriter, const Node& n) {
   const Shape &lhs = n.operand(0).shape(), &rhs = n.operand(1).shape();
-  const Ints &lhs_batch = n.attributes.ints("lhs_batch"), &lhs_contract = n.attributes.ints("lhs_contract");
-  const Ints &rhs_batch = n.attributes.ints("rhs_batch"), &rhs_contract = n.attributes.ints("rhs_contract");
-  const std::int64_t b = product(lhs, lhs_batch), k = product(lhs, lhs_contract);
-  const std::int64_t m = product(lhs, free_axes(lhs.rank(), lhs_batch, lhs_contract));
-  const std::int64_t columns = product(rhs, free_axes(rhs.rank(), rhs_batch, rhs_contract));
-  const DotForm form = best_form(n);
+  const DotAxes axes(n);
+  const std::int64_t b = product(lhs, axes.lhs_batch), k = product(lhs, axes.lhs_contract);
+  const std::int64_t m = product(lhs, axes.lhs_free), columns = product(rhs, axes.rhs_free);
+  const DotForm form = best_form(lhs, rhs, axes);
 
   const Shape lead = b == 1 ? Shape{} : Shape{b};
   const auto matrices = [&](std::int64_t rows, std::int64_t cols) {
@@ -150,7 +130,7 @@ bool rewrite_dot(Rewriter& rewriter, const Node& n) {
 
 /// One entry for each spatial axis, and `other` for batch and channels.
 Ints around(const Ints& spatial, std::int64_t other) {
-  return join({other}, spatial, {other});
+  return joined(joined({other}, spatial), {other});
 }
 
 /// x between zeros; x itself if there are none to add.
@@ -216,13 +196,12 @@ Value reversed_kernel(Value kernel, std::int64_t groups) {
     kernel = reverse(kernel, spatial);
   // (spatial, channel, group, filter) -> (spatial, filter, group, channel)
   const auto grouped = [&](std::int64_t first, std::int64_t last) {
-    return Shape(groups == 1 ? join(space.sizes(), {first}, {last})
-                             : join(space.sizes(), {first, groups}, {last}));
+    return Shape(joined(space.sizes(), groups == 1 ? Ints{first, last} : Ints{first, groups, last}));
   };
   const Ints exchanged = groups == 1 ? Ints{axes + 1, axes} : Ints{axes + 2, axes + 1, axes};
-  kernel = arranged(reshaped(kernel, grouped(channels, filters)), join(spatial, exchanged, {}),
+  kernel = arranged(reshaped(kernel, grouped(channels, filters)), joined(spatial, exchanged),
                     grouped(filters, channels));
-  return reshaped(kernel, Shape(join(space.sizes(), {filters}, {groups * channels})));
+  return reshaped(kernel, Shape(joined(space.sizes(), {filters, groups * channels})));
 }
 
 // dx[i] = sum of dy[o] k[t] over all o stride + t dilation - low = i: a convolution with the reversed kernel
