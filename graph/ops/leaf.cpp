@@ -84,7 +84,7 @@ Value scalar(Value like, double value) {
   const Tensor t = Tensor::scalar(value, like.dtype());
   if (!is_float(like.dtype()) && t.item() != value)
     throw TypeError(fmt::format("{}: the number {} doesn't fit the type {} of the other operand; convert that first",
-                                like.graph().label, value, short_name(like.dtype())));
+                                like.graph().label, value, name(like.dtype())));
   return like.graph().emit(Op::constant, {}, {{"value", t}}).value();
 }
 

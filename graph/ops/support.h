@@ -24,41 +24,53 @@ inline Value emit(Op op, std::vector<Value> operands, Attributes attributes = {}
 
 // ---- element types ----------------------------------------------------------------------------------------
 
-/// Sets of element types that ops accept. `holds<T>()` decides at compile time which loops exist, `has` checks
-/// at run time, and `text` names the set in errors.
+/// Sets of element types that ops accept. `holds<T>()` decides at compile time which loops exist, `has`
+/// checks at run time, and `text` names the set in errors.
 struct Floats {
   template <class T>
-  static constexpr bool holds() { return std::is_floating_point_v<T>; }
+  static constexpr bool holds() {
+    return std::is_floating_point_v<T>;
+  }
   static bool has(DType t) { return is_float(t); }
-  static constexpr std::string_view text = "f32 or f64";
+  static constexpr std::string_view text = "float32 or float64";
 };
 struct Integers {
   template <class T>
-  static constexpr bool holds() { return std::is_integral_v<T> && !std::is_same_v<T, bool>; }
+  static constexpr bool holds() {
+    return std::is_integral_v<T> && !std::is_same_v<T, bool>;
+  }
   static bool has(DType t) { return is_integer(t); }
-  static constexpr std::string_view text = "i32, i64 or u8";
+  static constexpr std::string_view text = "int32, int64 or uint8";
 };
 struct Numbers {
   template <class T>
-  static constexpr bool holds() { return !std::is_same_v<T, bool>; }
+  static constexpr bool holds() {
+    return !std::is_same_v<T, bool>;
+  }
   static bool has(DType t) { return t != DType::bool_; }
-  static constexpr std::string_view text = "a number type (not bool)";
+  static constexpr std::string_view text = "a type of numbers";
 };
 struct Bits {
   template <class T>
-  static constexpr bool holds() { return std::is_integral_v<T>; }
+  static constexpr bool holds() {
+    return std::is_integral_v<T>;
+  }
   static bool has(DType t) { return !is_float(t); }
-  static constexpr std::string_view text = "i32, i64, u8 or bool";
+  static constexpr std::string_view text = "int32, int64, uint8 or bool";
 };
 struct Bools {
   template <class T>
-  static constexpr bool holds() { return std::is_same_v<T, bool>; }
+  static constexpr bool holds() {
+    return std::is_same_v<T, bool>;
+  }
   static bool has(DType t) { return t == DType::bool_; }
   static constexpr std::string_view text = "bool";
 };
 struct AnyType {
   template <class T>
-  static constexpr bool holds() { return true; }
+  static constexpr bool holds() {
+    return true;
+  }
   static bool has(DType) { return true; }
   static constexpr std::string_view text = "any type";
 };
@@ -67,14 +79,15 @@ struct AnyType {
 template <class Types>
 void require_type(const InferContext& c, int i) {
   if (!Types::has(c.type(i).dtype))
-    type_error(c, fmt::format("operand {} is {}; it must be {}", i, short_name(c.type(i).dtype), Types::text));
+    type_error(c, fmt::format("operand {} is {}; it must be {} (convert it first)", i, name(c.type(i).dtype),
+                              Types::text));
 }
 
 /// TypeError unless operands `i` and `j` have one element type.
 inline void require_same_dtype(const InferContext& c, int i, int j) {
   if (c.type(i).dtype != c.type(j).dtype)
-    type_error(c, fmt::format("operands are {} and {}; convert one of them", short_name(c.type(i).dtype),
-                              short_name(c.type(j).dtype)));
+    type_error(c, fmt::format("operands are {} and {}; convert one of them", name(c.type(i).dtype),
+                              name(c.type(j).dtype)));
 }
 
 /// Calls f<T>-style with the C++ type of `t` if the set holds it: the loops of an op over its types.
@@ -88,12 +101,14 @@ void visit_types(DType t, F&& f) {
 // ---- axes -------------------------------------------------------------------------------------------------
 
 /// Negative axes count from the end. What is out of range stays so, for the shape rule to reject.
-inline std::int64_t axis_from_end(std::int64_t axis, int rank) { return axis < 0 ? axis + rank : axis; }
+inline std::int64_t axis_from_end(std::int64_t axis, int rank) {
+  return axis < 0 ? axis + rank : axis;
+}
 
 /// ShapeError unless 0 <= axis < rank.
 inline void require_axis(const InferContext& c, std::int64_t axis, int rank) {
   if (axis < 0 || axis >= rank)
-    shape_error(c, fmt::format("axis {} is out of range for a value of rank {}", axis, rank));
+    shape_error(c, fmt::format("axis {} is out of range for an operand of rank {}", axis, rank));
 }
 
 /// ShapeError unless the axes are in range, ascending, and each there once.
@@ -135,8 +150,8 @@ inline Ints other_axes(const Ints& axes, int rank) {
 /// ShapeError with op and layer in front, for faults found before the op is emitted.
 [[noreturn]] void build_error(Op op, Value x, const std::string& message);
 
-/// Axes of x in ascending order, negative ones counted from the end. ShapeError if one is out of range or there
-/// twice.
+/// Axes of x in ascending order, negative ones counted from the end. ShapeError if one is out of range or
+/// there twice.
 Ints normalize_axes(Op op, Value x, const Ints& axes);
 
 /// Broadcasts the values to their common shape, as numpy does. ShapeError names the op and the shapes.
@@ -162,8 +177,8 @@ void for_each_element(const Shape& shape, std::span<const std::int64_t> strides,
   }
 }
 
-/// Integer arithmetic wraps: it is done in the unsigned type (of at least int's width: u8 would be promoted to
-/// int, whose overflow is undefined).
+/// Integer arithmetic wraps: it is done in the unsigned type (of at least int's width: u8 would be promoted
+/// to int, whose overflow is undefined).
 template <class T>
 using Wrapping = std::conditional_t<(sizeof(T) < 4), std::uint32_t, std::make_unsigned_t<T>>;
 

@@ -238,7 +238,7 @@ TEST_F(ConvErrors, Types) {
   const Value x = f32({1, 8, 1}), k = g.input("k", {DType::f64, {3, 1, 1}});
   const Value image = g.input("image", {DType::u8, {1, 8, 1}});
   expect_error<TypeError>([&] { conv(x, k, {}); }, {"float32", "float64"});
-  expect_error<TypeError>([&] { conv(image, image, {}); }, {"f32 or f64", "u8"});
+  expect_error<TypeError>([&] { conv(image, image, {}); }, {"float32 or float64", "uint8", "convert"});
 }
 TEST_F(ConvErrors, GradientsCheckDy) {
   const Value x = f32({1, 8, 1}), k = f32({3, 1, 2}), dy = f32({1, 5, 2});

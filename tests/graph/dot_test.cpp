@@ -118,7 +118,7 @@ TEST_F(DotErrors, TypesDiffer) {
 }
 TEST_F(DotErrors, Integers) {
   const Value a = g.input("a", {DType::i32, {2, 2}});
-  expect_error<TypeError>([&] { dot(a, a, {}, {}, {1}, {0}); }, {"f32 or f64", "i32"});
+  expect_error<TypeError>([&] { dot(a, a, {}, {}, {1}, {0}); }, {"float32 or float64", "int32", "convert"});
 }
 TEST_F(DotErrors, MatmulOfVectors) {
   LabelScope scope(g, "attention");

@@ -71,9 +71,9 @@ TEST(Unary, TypesAreChecked) {
   const Value i = e.input(tensor({2}, {1, 2}, DType::i32)), x = e.input(tensor({2}, {1, 2}));
   const Value b = e.input(tensor({2}, {0, 1}, DType::bool_));
   LabelScope label(e.graph, "my_layer");
-  expect_error<TypeError>([&] { exp(i); }, {"my_layer (exp)", "i32", "f32 or f64"});
+  expect_error<TypeError>([&] { exp(i); }, {"my_layer (exp)", "int32", "float32 or float64"});
   expect_error<TypeError>([&] { neg(b); }, {"my_layer (neg)", "bool"});
-  expect_error<TypeError>([&] { logical_not(x); }, {"logical_not", "f64", "bool"});
+  expect_error<TypeError>([&] { logical_not(x); }, {"logical_not", "float64", "bool"});
 }
 
 Tensor converted(const Tensor& x, DType to) {
@@ -177,11 +177,11 @@ TEST(Binary, ErrorsNameLayerShapesAndTypes) {
   const Value i = e.input(tensor({2}, {1, 2}, DType::i32)), flags = e.input(tensor({2}, {1, 0}, DType::bool_));
   LabelScope label(e.graph, "add_1");
   expect_error<ShapeError>([&] { a + b; }, {"add_1 (add)", "(2, 3)", "(2,)", "3 and 2"});
-  expect_error<TypeError>([&] { b* i; }, {"add_1 (mul)", "f64", "i32", "convert"});
+  expect_error<TypeError>([&] { b* i; }, {"add_1 (mul)", "float64", "int32", "convert"});
   expect_error<TypeError>([&] { flags + flags; }, {"add_1 (add)", "bool"});
-  expect_error<TypeError>([&] { bit_and(b, b); }, {"bit_and", "f64"});
-  expect_error<TypeError>([&] { pow(i, i); }, {"pow", "i32"});
-  expect_error<TypeError>([&] { i * 0.5; }, {"add_1", "0.5", "i32"});
+  expect_error<TypeError>([&] { bit_and(b, b); }, {"bit_and", "float64"});
+  expect_error<TypeError>([&] { pow(i, i); }, {"pow", "int32"});
+  expect_error<TypeError>([&] { i * 0.5; }, {"add_1", "0.5", "int32"});
   expect_error<ShapeError>([&] { e.graph.emit(Op::add, {a, b}); }, {"add_1 (add)", "(2, 3)", "(2,)"});
 }
 
@@ -213,7 +213,7 @@ TEST(Select, TakesElementsUnchangedAndBroadcasts) {
   expect_tensor(y, {2, 2}, {0, nan, 7, 7});
   EXPECT_TRUE(std::signbit(y(0, 0)));
   expect_error<TypeError>([&] { select(a, a, a); }, {"select", "bool"});
-  expect_error<TypeError>([&] { select(pred, a, convert(a, DType::f32)); }, {"select", "f64", "f32"});
+  expect_error<TypeError>([&] { select(pred, a, convert(a, DType::f32)); }, {"select", "float64", "float32"});
 }
 
 TEST(Leaves, ConstantKeepsItsElements) {

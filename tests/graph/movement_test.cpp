@@ -60,7 +60,7 @@ TEST(Movement, Pad) {
   expect_tensor(e.evaluate(pad(e.input(Tensor(Shape{0}, DType::f64)), nine, {1}, {1}, {5})), {2}, {9, 9});
   expect_error<ShapeError>([&] { pad(x, nine, {-1}, {0}); }, {"pad", "-1", "negative"});
   expect_error<ShapeError>([&] { pad(x, x, {0}, {0}); }, {"scalar"});
-  expect_error<TypeError>([&] { pad(x, convert(nine, DType::f32), {0}, {0}); }, {"f64", "f32"});
+  expect_error<TypeError>([&] { pad(x, convert(nine, DType::f32), {0}, {0}); }, {"float64", "float32"});
 }
 
 TEST(Movement, Concatenate) {

@@ -173,7 +173,7 @@ TEST(Text, ErrorsNameTheLineAndTheReason) {
       {"graph g {\n %0 = input \"x\" : f32[2]\n %0 = exp(%0) : f32[2]\n}", "line 3: %0 is defined twice"},
       {"graph g {\n %0 = input \"x\" : f32[2]\n %1 = exp(%0) : f32[3]\n}", "by the op's rule the node is"},
       {"graph g {\n %0 = input \"x\" : f32[2]\n %1 = exp(%0#1) : f32[2]\n}", "%0 has no result 1"},
-      {"graph g {\n %0 = input \"x\" : i32[2]\n %1 = exp(%0) : i32[2]\n}", "line 3: exp: operand 0 is i32"},
+      {"graph g {\n %0 = input \"x\" : i32[2]\n %1 = exp(%0) : i32[2]\n}", "line 3: exp: operand 0 is int32"},
       {"graph g {\n %0 = input \"x\" : f32[2]\n %1 = reverse(%0) {axis=0} : f32[2]\n}",
        "no attribute \"axis\""},
       {"graph g {\n %0 = input \"x\" : f32[2]\n %1 = reverse(%0) : f32[2]\n}",

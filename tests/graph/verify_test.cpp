@@ -44,7 +44,7 @@ TEST(Verify, WrongOperandType) {
   Sample a;
   breakable(a.x).results[0].dtype = DType::i32;
   breakable(a.x).attributes.set("dtype", DType::i32);
-  expect_broken(a.g, {"exp", "i32"});
+  expect_broken(a.g, {"exp", "int32"});
 }
 
 TEST(Verify, MissingAndSurplusAttributes) {
