@@ -3,6 +3,8 @@
 #include "kiln/activations.h"
 #include "kiln/callbacks.h"
 #include "kiln/console.h"
+#include "kiln/datasets.h"
+#include "kiln/files/safetensors.h"
 #include "kiln/initializers.h"
 #include "kiln/layers.h"
 #include "kiln/losses.h"

@@ -142,6 +142,13 @@ class KILN_API Model : public Layer {
   /// Ends a running fit after its step, as a callback may wish.
   void stop_training();
 
+  /// Writes all weights into a safetensors file, atomically: a temporary file, then a rename. Throws StateError if
+  /// the model isn't built, FileError if the file can't be written.
+  void save_weights(const std::string& path) const;
+  /// Reads them back, into this model or another of the same architecture. Throws FileError if the file is
+  /// damaged or lacks a weight, or has one that the model lacks, ShapeError if a shape differs; the model is
+  /// unchanged then.
+  void load_weights(const std::string& path);
   /// All weights with names that don't depend on what else the program has built: `dense/kernel`,
   /// `dense_1/bias`, `sequential/dense/kernel` for a nested model; a layer's own name where the user gave one.
   std::vector<std::pair<std::string, Variable>> named_weights() const;

@@ -5,14 +5,16 @@
 #include <cstring>
 #include <string>
 
+#include "kiln/codegen/compile.h"
 #include "kiln/graph/interpreter.h"
+#include "kiln/runtime/executable.h"
 
 namespace kiln::internal {
 namespace {
 
 Backend backend_from_environment() {
   const char* name = std::getenv("KILN_BACKEND");
-  return name != nullptr && std::string(name) == "interpreter" ? Backend::interpreter : Backend::compiled;
+  return name != nullptr && std::string(name) == "compiled" ? Backend::compiled : Backend::interpreter;
 }
 
 std::atomic<Backend>& selected() {
@@ -44,11 +46,25 @@ class Interpreted final : public Runnable {
   graph::Graph graph_;
 };
 
+class Compiled final : public Runnable {
+ public:
+  explicit Compiled(const graph::Graph& graph) : executable_(codegen::compile(graph)) {}
+  void run(void* const* inputs, void* const* states, void* const* outputs) override {
+    executable_.run_raw(inputs, states, outputs);
+  }
+
+ private:
+  runtime::Executable executable_;
+};
+
 }  // namespace
 
 void set_backend(Backend backend) { selected() = backend; }
 
-std::unique_ptr<Runnable> make_runnable(graph::Graph graph) { return std::make_unique<Interpreted>(std::move(graph)); }
+std::unique_ptr<Runnable> make_runnable(graph::Graph graph) {
+  if (selected() == Backend::compiled) return std::make_unique<Compiled>(graph);
+  return std::make_unique<Interpreted>(std::move(graph));
+}
 
 std::vector<Tensor> run_once(graph::Graph& graph, std::span<const Tensor> inputs) {
   std::vector<Tensor> outputs;

@@ -27,7 +27,7 @@ TEST(Fit, EvaluateDoesNotDependOnTheBatchSize) {
   const Tensor x({1.f, 2.f, 3.f, 4.f, 10.f});
   for (std::int64_t batch_size = 1; batch_size <= 6; batch_size++) {
     const Logs logs = model.evaluate(x, Tensor::zeros({5}), {.batch_size = batch_size, .verbose = 0});
-    EXPECT_DOUBLE_EQ(logs["loss"], 26);
+    EXPECT_FLOAT_EQ(logs["loss"], 26);
     EXPECT_DOUBLE_EQ(logs["mse"], 26);
     EXPECT_DOUBLE_EQ(logs["mae"], 4);
   }
