@@ -14,18 +14,23 @@ bool windows_overlap(const Node& node) {
 
 }  // namespace
 
-bool is_immediate(const Node& node) { return node.op == Op::constant && node.type().shape.elements() == 1; }
+bool is_immediate(const Node& node) {
+  return node.op == Op::constant && node.type().shape.elements() == 1;
+}
 
 bool is_elemental(const Node& node) {
   switch (node.op) {
-    case Op::constant: return is_immediate(node);
+    case Op::constant:
+      return is_immediate(node);
     case Op::iota:
     case Op::gather:
     case Op::take_along:
     case Op::dynamic_slice:
     case Op::dynamic_update_slice:
-    case Op::random_bits: return true;
-    default: break;
+    case Op::random_bits:
+      return true;
+    default:
+      break;
   }
   const OpClass c = definition(node.op).op_class;
   return c == OpClass::elementwise || c == OpClass::movement;
@@ -39,14 +44,20 @@ bool reads_array(const Node& node, int i) {
   switch (node.op) {
     case Op::gather:
     case Op::take_along:
-    case Op::random_bits: return i == 0;
-    case Op::dynamic_slice: return true;
-    case Op::dynamic_update_slice: return i == 2;
+    case Op::random_bits:
+      return i == 0;
+    case Op::dynamic_slice:
+      return true;
+    case Op::dynamic_update_slice:
+      return i == 2;
     case Op::window_sum:
-    case Op::window_max: return windows_overlap(node);
+    case Op::window_max:
+      return windows_overlap(node);
     case Op::argmax:
-    case Op::check: return false;
-    default: return !is_elemental(node) && !is_reduction(node.op);
+    case Op::check:
+      return false;
+    default:
+      return !is_elemental(node) && !is_reduction(node.op);
   }
 }
 
@@ -68,8 +79,10 @@ bool is_expensive(const Node& node) {
     case Op::pow:
     case Op::gather:
     case Op::take_along:
-    case Op::random_bits: return true;
-    default: return false;
+    case Op::random_bits:
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -1,24 +1,24 @@
 #pragma once
 #include "graph/op_def.h"
 
-/// How an op takes part in fusion. Fusion decides with these functions what a group holds, and lowering what a
-/// fused node reads, so the two can't disagree.
+/// How an op takes part in fusion. Fusion decides with these functions what a group holds, and lowering what
+/// a fused node reads, so the two can't disagree.
 namespace kiln::graph {
 
 /// True if one element of the result can be computed by itself, at any index, from elements of the operands:
 /// elementwise ops and movement, one-element constants, gathers and slices at computed places, random words.
 bool is_elemental(const Node& node);
 
-/// True if operand `i` is read from memory even when its producer is in the same group: the table of a gather,
-/// a slice's starting place, what dot and conv multiply. All other operands of fused nodes are evaluated where
-/// they are used.
+/// True if operand `i` is read from memory even when its producer is in the same group: the table of a
+/// gather, a slice's starting place, what dot and conv multiply. All other operands of fused nodes are
+/// evaluated where they are used.
 bool reads_array(const Node& node, int i);
 
 /// A constant of one element: part of the code, not an array.
 bool is_immediate(const Node& node);
 
-/// Costs so much that it should be computed once an element: transcendental functions, divisions, random words,
-/// gathers.
+/// Costs so much that it should be computed once an element: transcendental functions, divisions, random
+/// words, gathers.
 bool is_expensive(const Node& node);
 
 /// Reduction by a sum, maximum, minimum or product: what may have siblings.

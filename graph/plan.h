@@ -15,30 +15,31 @@ namespace kiln::graph {
 ///  - `nodes` are all fused nodes in topological order: producers read at computed indices (elementwise and
 ///    movement ops), the root, and the epilogue (elementwise nodes of the root's result shape).
 ///  - `siblings` are further reductions over the same operand shape and axes, computed in the same loops.
-///  - `outputs` are what is written to memory: all of shape `space` but for a multi-result root (sort, top_k),
+///  - `outputs` are what is written to memory: all of shape `space` but for a multi-result root (sort,
+///  top_k),
 ///    which stands alone in its group. A check has none; its space are its rows.
 ///
-/// A node's operand is evaluated where it is used if its producer is among `nodes` and the node doesn't read it
-/// as an array (reads_array in elemental.h); else it is among `inputs`. Constants of one element are among the
-/// nodes that use them. A reshape of an array that is in memory isn't computed: the reshaped value is an input
-/// of its own, placed where its operand is.
+/// A node's operand is evaluated where it is used if its producer is among `nodes` and the node doesn't read
+/// it as an array (reads_array in elemental.h); else it is among `inputs`. Constants of one element are among
+/// the nodes that use them. A reshape of an array that is in memory isn't computed: the reshaped value is an
+/// input of its own, placed where its operand is.
 ///
 /// An output may lie on an input that is read at the index being written only (a weight and its update). So a
 /// kernel reads everything it needs for an index before it writes any output at that index, and keeps partial
 /// results of a root elsewhere than in an output that an epilogue still has to read under.
 ///
-/// Where producers may be fused into a root: reductions, argmax and check (any elementwise or movement chain);
-/// window_sum and window_max whose windows don't overlap; nothing into dot and conv (their operands are arrays in memory),
-/// sort, top_k, cumsum, scatter_add, put_along. A fused value used by several outputs at the same index is computed
-/// once.
+/// Where producers may be fused into a root: reductions, argmax and check (any elementwise or movement
+/// chain); window_sum and window_max whose windows don't overlap; nothing into dot and conv (their operands
+/// are arrays in memory), sort, top_k, cumsum, scatter_add, put_along. A fused value used by several outputs
+/// at the same index is computed once.
 struct Group {
   const Node* root = nullptr;
   std::vector<const Node*> siblings;
   std::vector<const Node*> nodes;
-  std::vector<Value> inputs;   ///< arrays read, each once: values of other groups, inputs, states, constants
+  std::vector<Value> inputs;  ///< arrays read, each once: values of other groups, inputs, states, constants
   std::vector<Value> outputs;
   Shape space;
-  std::string name;            ///< labels and ops: "conv2d_1: conv+add+sigmoid"
+  std::string name;  ///< labels and ops: "conv2d_1: conv+add+sigmoid"
 };
 
 struct Location {
@@ -68,8 +69,8 @@ struct Plan {
 };
 
 struct PlanOptions {
-  bool fuse = true;        ///< false: one group a node (to test fusion against)
-  bool reuse = true;       ///< false: no two values share memory (asan and to test reuse against)
+  bool fuse = true;           ///< false: one group a node (to test fusion against)
+  bool reuse = true;          ///< false: no two values share memory (asan and to test reuse against)
   std::int64_t red_zone = 0;  ///< bytes left free after each arena value
 };
 

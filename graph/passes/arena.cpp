@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace kiln::graph {
 namespace {
 
-std::int64_t round_up(std::int64_t bytes) { return (bytes + arena_alignment - 1) / arena_alignment * arena_alignment; }
+std::int64_t round_up(std::int64_t bytes) {
+  return (bytes + arena_alignment - 1) / arena_alignment * arena_alignment;
+}
 
-// The start of the smallest gap between `busy` blocks (sorted by offset) that holds `bytes`, or behind them all.
+// The start of the smallest gap between `busy` blocks (sorted by offset) that holds `bytes`, or behind them
+// all.
 std::int64_t best_gap(const std::vector<const ArenaBlock*>& busy, std::int64_t bytes) {
   std::int64_t end = 0, best = -1, best_size = std::numeric_limits<std::int64_t>::max();
   for (const ArenaBlock* b : busy) {
@@ -25,7 +29,9 @@ std::int64_t best_gap(const std::vector<const ArenaBlock*>& busy, std::int64_t b
 std::int64_t place_blocks(std::vector<ArenaBlock>& blocks) {
   std::vector<std::size_t> order(blocks.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return blocks[a].bytes > blocks[b].bytes; });
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::pair(-blocks[a].bytes, a) < std::pair(-blocks[b].bytes, b);
+  });
   std::vector<const ArenaBlock*> placed;
   std::int64_t total = 0;
   for (std::size_t i : order) {

@@ -15,7 +15,8 @@ Graph dce(const Graph& graph) {
   for (std::size_t id = needed.size(); id-- > 0;)  // users come after what they use
     if (needed[id])
       for (Value v : graph.nodes()[id].operands) need(v);
-  return Rewriter::run(graph, [&](Rewriter&, const Node& n) { return !needed[static_cast<std::size_t>(n.id)]; });
+  return Rewriter::run(graph,
+                       [&](Rewriter&, const Node& n) { return !needed[static_cast<std::size_t>(n.id)]; });
 }
 
 }  // namespace kiln::graph

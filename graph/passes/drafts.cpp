@@ -87,7 +87,8 @@ void Drafts::add(const Node& n, int g, Evaluation e) {
 
 int Drafts::create(Draft draft) {
   drafts_.push_back(std::move(draft));
-  for (const auto& [node, e] : drafts_.back().nodes) insert(groups_of_[static_cast<std::size_t>(node->id)], size() - 1);
+  for (const auto& [node, e] : drafts_.back().nodes)
+    insert(groups_of_[static_cast<std::size_t>(node->id)], size() - 1);
   return size() - 1;
 }
 
@@ -160,8 +161,10 @@ std::vector<Group> Drafts::finish() {
     groups.push_back(std::move(g));
   }
   // Built from the end; in the graph's order they are easier to read.
-  std::stable_sort(groups.begin(), groups.end(),
-                   [](const Group& a, const Group& b) { return a.nodes.back()->id < b.nodes.back()->id; });
+  std::sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) {
+    return std::pair(a.nodes.back()->id, a.nodes.front()->id) <
+           std::pair(b.nodes.back()->id, b.nodes.front()->id);
+  });
   return groups;
 }
 

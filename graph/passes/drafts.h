@@ -23,8 +23,8 @@ struct Draft {
   bool dead = false;  ///< merged into another
 };
 
-/// Groups in the making, built from the graph's end to its beginning: all users of a node are placed before it
-/// is. So whatever is not yet placed comes before every group, and a path from one group to another runs
+/// Groups in the making, built from the graph's end to its beginning: all users of a node are placed before
+/// it is. So whatever is not yet placed comes before every group, and a path from one group to another runs
 /// through placed nodes only: that makes it cheap to prove that a step closes no circle.
 class Drafts {
  public:
@@ -35,7 +35,9 @@ class Drafts {
     int operand;
   };
   const std::vector<Use>& uses(const Node& n) const { return uses_[static_cast<std::size_t>(n.id)]; }
-  const std::vector<int>& groups_of(const Node& n) const { return groups_of_[static_cast<std::size_t>(n.id)]; }
+  const std::vector<int>& groups_of(const Node& n) const {
+    return groups_of_[static_cast<std::size_t>(n.id)];
+  }
   Draft& operator[](int g) { return drafts_[static_cast<std::size_t>(g)]; }
   int size() const { return static_cast<int>(drafts_.size()); }
 

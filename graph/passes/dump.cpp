@@ -18,7 +18,9 @@ const char* dump_folder() {
 
 }  // namespace
 
-bool dumping() { return dump_folder() != nullptr; }
+bool dumping() {
+  return dump_folder() != nullptr;
+}
 
 void dump(std::string_view program, std::string_view file, std::string_view text) {
   if (!dumping()) return;
@@ -28,7 +30,8 @@ void dump(std::string_view program, std::string_view file, std::string_view text
   std::ofstream out(path, std::ios::binary);
   out << text;
   if (!out.flush())
-    throw FileError(fmt::format("{}: can't write it; KILN_DUMP must name a folder that can be written", path.string()));
+    throw FileError(
+        fmt::format("{}: can't write it; KILN_DUMP must name a folder that can be written", path.string()));
 }
 
 }  // namespace kiln::graph

@@ -16,9 +16,9 @@
 namespace kiln::graph {
 namespace {
 
-constexpr std::size_t most_nodes = 128;        // in a group: bounds compile time and registers
+constexpr std::size_t most_nodes = 128;  // in a group: bounds compile time and registers
 constexpr std::size_t most_outputs = 8;
-constexpr std::int64_t tiny = 64;              // elements: such maps are joined whatever they read
+constexpr std::int64_t tiny = 64;  // elements: such maps are joined whatever they read
 
 bool takes_epilogue(Op op) {
   switch (op) {
@@ -31,8 +31,10 @@ bool takes_epilogue(Op op) {
     case Op::window_max:
     case Op::window_max_grad:
     case Op::window_max_pick:
-    case Op::argmax: return true;
-    default: return is_reduction(op);
+    case Op::argmax:
+      return true;
+    default:
+      return is_reduction(op);
   }
 }
 
@@ -42,11 +44,14 @@ bool same_reduction(const Node& a, const Node& b) {
 }
 
 // Nodes that are arrays whatever fusion does, or not nodes of a kernel at all.
-bool is_leaf(const Node& n) { return n.op == Op::input || n.op == Op::state || (n.op == Op::constant && !is_immediate(n)); }
+bool is_leaf(const Node& n) {
+  return n.op == Op::input || n.op == Op::state || (n.op == Op::constant && !is_immediate(n));
+}
 
 class Fuser {
  public:
-  explicit Fuser(const Graph& graph) : graph_(graph), costs_(graph), drafts_(graph), kept_(graph.nodes().size(), false) {
+  explicit Fuser(const Graph& graph)
+      : graph_(graph), costs_(graph), drafts_(graph), kept_(graph.nodes().size(), false) {
     for (const Output& o : graph.outputs()) keep(o.value);
     for (const StateSlot& s : graph.states())
       if (s.next) keep(s.next);
@@ -168,7 +173,8 @@ class Fuser {
   void join_siblings(const Node& n, int g) {
     for (int other = 0; other < drafts_.size(); other++) {
       const Draft& d = drafts_[other];
-      if (d.dead || other == g || !d.root || !same_reduction(*d.root, n) || !share_operand(*d.root, n)) continue;
+      if (d.dead || other == g || !d.root || !same_reduction(*d.root, n) || !share_operand(*d.root, n))
+        continue;
       if (d.nodes.size() + drafts_[g].nodes.size() > most_nodes || !drafts_.can_merge(g, other)) continue;
       drafts_.merge(g, other);
     }
@@ -200,7 +206,8 @@ class Fuser {
   bool can_join(int a, int b) {
     const Draft &x = drafts_[a], &y = drafts_[b];
     if (x.dead || y.dead || x.root || y.root || x.space != y.space) return false;
-    if (x.nodes.size() + y.nodes.size() > most_nodes || x.outputs.size() + y.outputs.size() > most_outputs) return false;
+    if (x.nodes.size() + y.nodes.size() > most_nodes || x.outputs.size() + y.outputs.size() > most_outputs)
+      return false;
     return (x.space.elements() <= tiny || read_common_array(x, y)) && drafts_.can_merge(a, b);
   }
   // Something of the space's size that both read and neither computes.
@@ -209,7 +216,8 @@ class Fuser {
       for (Value v : node->operands) {
         if (v.shape() != x.space || x.nodes.count(v.node) || y.nodes.count(v.node)) continue;
         for (const auto& [other, f] : y.nodes)
-          if (std::find(other->operands.begin(), other->operands.end(), v) != other->operands.end()) return true;
+          if (std::find(other->operands.begin(), other->operands.end(), v) != other->operands.end())
+            return true;
       }
     return false;
   }

@@ -8,10 +8,12 @@ namespace kiln::graph {
 namespace {
 
 constexpr double expensive = 16;
-constexpr double little = 2;         // an op or two: cheaper than a kernel of its own and its array
-constexpr double about_once = 1.5;   // evaluations an element
+constexpr double little = 2;        // an op or two: cheaper than a kernel of its own and its array
+constexpr double about_once = 1.5;  // evaluations an element
 
-bool is_heavy(const Node& n) { return !is_elemental(n) && definition(n.op).op_class != OpClass::leaf; }
+bool is_heavy(const Node& n) {
+  return !is_elemental(n) && definition(n.op).op_class != OpClass::leaf;
+}
 // Counting, and numbers or rows that are repeated: hardly anything comes from memory.
 bool reads_little(const Node& n) {
   return is_immediate(n) || n.op == Op::iota ||
@@ -40,15 +42,21 @@ FusionCosts::FusionCosts(const Graph& graph) : chain_(graph.nodes().size(), 0) {
 
 bool FusionCosts::may_repeat(const Node& n) const {
   switch (n.op) {
-    case Op::constant: return is_immediate(n);
-    case Op::iota: return true;
+    case Op::constant:
+      return is_immediate(n);
+    case Op::iota:
+      return true;
     case Op::broadcast:
     case Op::transpose:
-    case Op::reverse: return true;
-    case Op::reshape: return may_repeat(*n.operand(0).node);
+    case Op::reverse:
+      return true;
+    case Op::reshape:
+      return may_repeat(*n.operand(0).node);
     // A slice of what is an array anyway. Of something computed, the slice is the smaller array.
-    case Op::slice: return is_array(*n.operand(0).node) || may_repeat(*n.operand(0).node);
-    default: break;
+    case Op::slice:
+      return is_array(*n.operand(0).node) || may_repeat(*n.operand(0).node);
+    default:
+      break;
   }
   if (definition(n.op).op_class != OpClass::elementwise || chain(n) > little) return false;
   return n.type().shape.elements() == 1 ||

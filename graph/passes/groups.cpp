@@ -22,7 +22,9 @@ std::string group_name(const Group& group) {
     for (const Node* n : group.nodes)
       if (!is_immediate(*n)) ops.push_back(op_name(n->op));
   if (ops.empty()) ops.push_back("constant");
-  const Node* labelled = group.root ? group.root : group.outputs.empty() ? nullptr : group.outputs.front().node;
+  const Node* labelled = group.root              ? group.root
+                         : group.outputs.empty() ? nullptr
+                                                 : group.outputs.front().node;
   std::string name = labelled && !labelled->label.empty() ? labelled->label + ": " : "";
   for (std::size_t i = 0; i < std::min(ops.size(), ops_in_name); i++)
     name += fmt::format("{}{}", i ? "+" : "", ops[i]);
@@ -37,14 +39,16 @@ std::int64_t bytes_of(Value v) {
 }
 
 void complete_group(Group& group) {
-  std::sort(group.nodes.begin(), group.nodes.end(), [](const Node* a, const Node* b) { return a->id < b->id; });
+  std::sort(group.nodes.begin(), group.nodes.end(),
+            [](const Node* a, const Node* b) { return a->id < b->id; });
   const std::unordered_set<const Node*> members(group.nodes.begin(), group.nodes.end());
   group.inputs.clear();
   for (const Node* n : group.nodes)
     for (int i = 0; i < static_cast<int>(n->operands.size()); i++) {
       const Value v = n->operand(i);
       if (members.count(v.node) && !reads_array(*n, i)) continue;
-      if (std::find(group.inputs.begin(), group.inputs.end(), v) == group.inputs.end()) group.inputs.push_back(v);
+      if (std::find(group.inputs.begin(), group.inputs.end(), v) == group.inputs.end())
+        group.inputs.push_back(v);
     }
   if (!group.outputs.empty())
     group.space = group.outputs.front().shape();

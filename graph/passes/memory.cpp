@@ -12,7 +12,9 @@ using Space = Location::Space;
 
 constexpr std::int64_t small_array = 64 << 10;
 
-bool is_check(const Group& g) { return g.root && g.root->op == Op::check; }
+bool is_check(const Group& g) {
+  return g.root && g.root->op == Op::check;
+}
 
 // The life of an array: the group that writes it (-1: there before) and the last that reads it.
 struct Array {
@@ -80,7 +82,8 @@ class MemoryPlanner {
   bool reads_only_at_own_index(const Group& g, Value array) const {
     const std::vector<bool> own = reads_at_own_index(g);
     for (std::size_t i = 0; i < g.inputs.size(); i++)
-      if (arrays_of_groups_->array_of(g.inputs[i]) == array && (!own[i] || !same_size(g.inputs[i], g.outputs[0])))
+      if (arrays_of_groups_->array_of(g.inputs[i]) == array &&
+          (!own[i] || !same_size(g.inputs[i], g.outputs[0])))
         return false;
     return true;
   }
@@ -144,8 +147,10 @@ class MemoryPlanner {
       after.push_back(copy_group(copy.value));
       placed.emplace_back(after.back().outputs[0], copy.to);
     }
-    groups_.insert(groups_.begin(), std::make_move_iterator(before.begin()), std::make_move_iterator(before.end()));
-    groups_.insert(groups_.end(), std::make_move_iterator(after.begin()), std::make_move_iterator(after.end()));
+    groups_.insert(groups_.begin(), std::make_move_iterator(before.begin()),
+                   std::make_move_iterator(before.end()));
+    groups_.insert(groups_.end(), std::make_move_iterator(after.begin()),
+                   std::make_move_iterator(after.end()));
     arrays_of_groups_.emplace(groups_);
     for (const auto& [value, location] : placed) array(value).location = location;
   }
@@ -155,7 +160,8 @@ class MemoryPlanner {
     const auto& states = plan_.graph->states();
     for (Array& a : arrays_) {
       if (a.value.node->op == Op::input)
-        a.location = {Space::input, static_cast<int>(std::find(inputs.begin(), inputs.end(), a.value) - inputs.begin()), 0};
+        a.location = {Space::input,
+                      static_cast<int>(std::find(inputs.begin(), inputs.end(), a.value) - inputs.begin()), 0};
       if (a.value.node->op == Op::state)
         for (std::size_t s = 0; s < states.size(); s++)
           if (states[s].current == a.value) a.location = {Space::state, static_cast<int>(s), 0};
@@ -174,15 +180,17 @@ class MemoryPlanner {
     bool write;
   };
   static bool conflict(const Access& a, const Access& b) {
-    return (a.write || b.write) && a.location.space == b.location.space && a.location.index == b.location.index &&
-           a.location.offset < b.location.offset + b.bytes && b.location.offset < a.location.offset + a.bytes;
+    return (a.write || b.write) && a.location.space == b.location.space &&
+           a.location.index == b.location.index && a.location.offset < b.location.offset + b.bytes &&
+           b.location.offset < a.location.offset + a.bytes;
   }
   struct Waits {
     bool barrier = false, leave = false;
   };
 
-  // Threads share the tiles of every kernel as they like, so a kernel that touches what one before it wrote, or
-  // writes what one before it read, waits for all threads; so does the first that writes a state after checks.
+  // Threads share the tiles of every kernel as they like, so a kernel that touches what one before it wrote,
+  // or writes what one before it read, waits for all threads; so does the first that writes a state after
+  // checks.
   template <class Locate>
   std::vector<Waits> barriers(Locate&& locate) {
     std::vector<Waits> result;
@@ -210,8 +218,8 @@ class MemoryPlanner {
     return result;
   }
 
-  // The groups between two barriers that the data alone demands. The memory of small arrays isn't reused within
-  // such an interval: the few bytes aren't worth a further barrier.
+  // The groups between two barriers that the data alone demands. The memory of small arrays isn't reused
+  // within such an interval: the few bytes aren't worth a further barrier.
   void find_intervals() {
     const std::vector<Waits> waits = barriers([&](Value v) {
       const Array& a = array(v);
@@ -255,7 +263,8 @@ class MemoryPlanner {
       }
     }
     plan_.arena_bytes = place_blocks(blocks);
-    for (const auto& [value, block] : block_of) array(value).location = {Space::arena, 0, blocks[block].offset};
+    for (const auto& [value, block] : block_of)
+      array(value).location = {Space::arena, 0, blocks[block].offset};
   }
 
   // An arena array of the same size that dies in group g, which reads it at the index being written only.

@@ -35,12 +35,16 @@ struct Range {
   int index = 0;
   std::int64_t begin = 0, end = 0;
 
-  static Range of(const Location& l, Value v) { return {l.space, l.index, l.offset, l.offset + byte_count(v)}; }
+  static Range of(const Location& l, Value v) {
+    return {l.space, l.index, l.offset, l.offset + byte_count(v)};
+  }
   bool overlaps(const Range& o) const {
     return space == o.space && index == o.index && begin < o.end && o.begin < end;
   }
   bool operator==(const Range&) const = default;
-  std::string to_string() const { return fmt::format("{} {} bytes [{}, {})", space_name(space), index, begin, end); }
+  std::string to_string() const {
+    return fmt::format("{} {} bytes [{}, {})", space_name(space), index, begin, end);
+  }
 };
 
 // The values that lie whole in memory. A write removes every value that it touches.
@@ -102,7 +106,8 @@ class Checker {
  private:
   [[noreturn]] void fail(const std::string& group, const std::string& what) const {
     throw InternalError(fmt::format("plan of {}{}: {}\n{}", plan_.graph->name,
-                                    group.empty() ? "" : fmt::format(", group \"{}\"", group), what, print(plan_)));
+                                    group.empty() ? "" : fmt::format(", group \"{}\"", group), what,
+                                    print(plan_)));
   }
   static Range input_range(const ScheduledGroup& s, std::size_t i) {
     return Range::of(s.input_locations[i], s.group.inputs[i]);
@@ -143,23 +148,27 @@ class Checker {
         const Value v = n->operand(i);
         if (seen.count(v.node) && !reads_array(*n, i)) continue;
         if (std::find(g.inputs.begin(), g.inputs.end(), v) == g.inputs.end())
-          fail(g.name, fmt::format("{} needs operand {}, which is neither fused before it nor an input", print(*n), i));
+          fail(g.name, fmt::format("{} needs operand {}, which is neither fused before it nor an input",
+                                   print(*n), i));
       }
-      if (!is_elemental(*n) && n != g.root && std::find(g.siblings.begin(), g.siblings.end(), n) == g.siblings.end())
+      if (!is_elemental(*n) && n != g.root &&
+          std::find(g.siblings.begin(), g.siblings.end(), n) == g.siblings.end())
         fail(g.name, fmt::format("{} can't be fused", print(*n)));
       seen.insert(n);
     }
     for (Value v : g.outputs) {
       if (!seen.count(v.node)) fail(g.name, fmt::format("it doesn't compute its output {}", print(*v.node)));
       if (v.shape() != g.space && v.node != g.root)
-        fail(g.name, fmt::format("its output {} isn't of the group's shape {}", print(*v.node), g.space.to_string()));
+        fail(g.name,
+             fmt::format("its output {} isn't of the group's shape {}", print(*v.node), g.space.to_string()));
     }
   }
 
   void check_places(const ScheduledGroup& s) {
     for (std::size_t i = 0; i < s.group.inputs.size(); i++) {
       if (s.input_locations[i].space != Space::constant) continue;
-      if (!is_constant_at(s.group.inputs[i], s.input_locations[i])) fail(s.group.name, "it reads a wrong constant");
+      if (!is_constant_at(s.group.inputs[i], s.input_locations[i]))
+        fail(s.group.name, "it reads a wrong constant");
       memory_.write(input_range(s, i), s.group.inputs[i], "a constant");
     }
     for (std::size_t i = 0; i < s.group.outputs.size(); i++) {
@@ -167,18 +176,23 @@ class Checker {
       const Location& l = s.output_locations[i];
       if (l.space == Space::input || l.space == Space::constant)
         fail(s.group.name, fmt::format("it writes {}", r.to_string()));
-      if (l.space == Space::arena && (r.begin < 0 || r.end > plan_.arena_bytes || r.begin % arena_alignment != 0))
-        fail(s.group.name, fmt::format("{} is outside the arena of {} bytes or not aligned", r.to_string(), plan_.arena_bytes));
+      if (l.space == Space::arena &&
+          (r.begin < 0 || r.end > plan_.arena_bytes || r.begin % arena_alignment != 0))
+        fail(s.group.name, fmt::format("{} is outside the arena of {} bytes or not aligned", r.to_string(),
+                                       plan_.arena_bytes));
       const auto index = static_cast<std::size_t>(l.index);
       const Graph& g = *plan_.graph;
-      if (l.space == Space::state && (index >= g.states().size() || l.offset != 0 ||
-                                      byte_count(g.states()[index].current) != byte_count(s.group.outputs[i])))
+      if (l.space == Space::state &&
+          (index >= g.states().size() || l.offset != 0 ||
+           byte_count(g.states()[index].current) != byte_count(s.group.outputs[i])))
         fail(s.group.name, fmt::format("{} is not the whole of a state", r.to_string()));
-      if (l.space == Space::output && (index >= g.outputs().size() || l.offset != 0 ||
-                                       byte_count(g.outputs()[index].value) != byte_count(s.group.outputs[i])))
+      if (l.space == Space::output &&
+          (index >= g.outputs().size() || l.offset != 0 ||
+           byte_count(g.outputs()[index].value) != byte_count(s.group.outputs[i])))
         fail(s.group.name, fmt::format("{} is not the whole of an output", r.to_string()));
       for (std::size_t k = 0; k < i; k++)
-        if (r.overlaps(output_range(s, k))) fail(s.group.name, fmt::format("two of its outputs share {}", r.to_string()));
+        if (r.overlaps(output_range(s, k)))
+          fail(s.group.name, fmt::format("two of its outputs share {}", r.to_string()));
     }
   }
 
@@ -189,10 +203,12 @@ class Checker {
     std::vector<Range> reads, writes;
     for (std::size_t i = 0; i < s.group.inputs.size(); i++) reads.push_back(input_range(s, i));
     for (std::size_t i = 0; i < s.group.outputs.size(); i++) writes.push_back(output_range(s, i));
-    const auto meet = [&](const std::vector<Range>& now, const std::vector<Range>& before, std::string_view what) {
+    const auto meet = [&](const std::vector<Range>& now, const std::vector<Range>& before,
+                          std::string_view what) {
       for (const Range& a : now)
         for (const Range& b : before)
-          if (a.overlaps(b)) fail(s.group.name, fmt::format("a barrier is missing: {} {}", a.to_string(), what));
+          if (a.overlaps(b))
+            fail(s.group.name, fmt::format("a barrier is missing: {} {}", a.to_string(), what));
     };
     meet(reads, written_, "is read after another thread's write");
     meet(writes, written_, "is written after another thread's write");
@@ -210,13 +226,15 @@ class Checker {
         fail(s.group.name, fmt::format("it writes state {} before a check's outcome is known", l.index));
   }
 
-  // An output over an input: allowed if all that the group computes takes the input's element i for element i.
+  // An output over an input: allowed if all that the group computes takes the input's element i for element
+  // i.
   void check_in_place(const ScheduledGroup& s) const {
     for (std::size_t o = 0; o < s.group.outputs.size(); o++)
       for (std::size_t i = 0; i < s.group.inputs.size(); i++) {
         const Range out = output_range(s, o), in = input_range(s, i);
         if (!out.overlaps(in)) continue;
-        if (out != in || s.group.inputs[i].shape() != s.group.outputs[o].shape() || moves(s.group, s.group.inputs[i]))
+        if (out != in || s.group.inputs[i].shape() != s.group.outputs[o].shape() ||
+            moves(s.group, s.group.inputs[i]))
           fail(s.group.name, fmt::format("it overwrites {} while it still reads {} there", out.to_string(),
                                          print(*s.group.inputs[i].node)));
       }
@@ -258,6 +276,8 @@ class Checker {
 
 }  // namespace
 
-void verify_plan(const Plan& plan) { Checker(plan).run(); }
+void verify_plan(const Plan& plan) {
+  Checker(plan).run();
+}
 
 }  // namespace kiln::graph

@@ -35,9 +35,9 @@ void append_arrays(std::string& text, std::string_view what, const std::vector<V
 }  // namespace
 
 std::string print(const Plan& plan) {
-  std::string text =
-      fmt::format("plan {}: {} groups, {} constants, arena {} bytes (of {} without reuse)\n", plan.graph->name,
-                  plan.schedule.size(), plan.constants.size(), plan.arena_bytes, plan.intermediate_bytes);
+  std::string text = fmt::format("plan {}: {} groups, {} constants, arena {} bytes (of {} without reuse)\n",
+                                 plan.graph->name, plan.schedule.size(), plan.constants.size(),
+                                 plan.arena_bytes, plan.intermediate_bytes);
   int number = 0;
   for (const ScheduledGroup& s : plan.schedule) {
     text += fmt::format("group {} \"{}\" {}{}{}\n", number++, s.group.name, s.group.space.to_string(),

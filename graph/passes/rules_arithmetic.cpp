@@ -5,16 +5,20 @@
 #include "graph/passes/rules.h"
 #include "kiln/graph/ops.h"
 
-// What is not here, and must not be: x*0 -> 0, x-x -> 0, x/x -> 1, exp(a)*exp(b) -> exp(a+b), log(exp(x)) -> x
-// and their kind. They hide NaN and infinity, by which a diverging training shows. Nor x+0 -> x for floats: it
-// turns -0 into 0.
+// What is not here, and must not be: x*0 -> 0, x-x -> 0, x/x -> 1, exp(a)*exp(b) -> exp(a+b), log(exp(x)) ->
+// x and their kind. They hide NaN and infinity, by which a diverging training shows. Nor x+0 -> x for floats:
+// it turns -0 into 0.
 namespace kiln::graph {
 namespace {
 
 constexpr Value none = {};
 
-Value x(const Node& n) { return n.operand(0); }
-Value y(const Node& n) { return n.operand(1); }
+Value x(const Node& n) {
+  return n.operand(0);
+}
+Value y(const Node& n) {
+  return n.operand(1);
+}
 
 // Operand i is, for every element, the number c; +0 and -0 differ.
 bool is(Value v, double c) {
@@ -22,10 +26,18 @@ bool is(Value v, double c) {
   return u && *u == c && std::signbit(*u) == std::signbit(c);
 }
 // The number that changes nothing when added: -0 for floats.
-bool adds_nothing(Value v) { return is(v, is_float(v.dtype()) ? -0.0 : 0.0); }
-bool from(Value v, Op op) { return v.node->op == op; }
-Value inner(Value v, int i = 0) { return v.node->operand(i); }
-bool is_bool(Value v) { return v.dtype() == DType::bool_; }
+bool adds_nothing(Value v) {
+  return is(v, is_float(v.dtype()) ? -0.0 : 0.0);
+}
+bool from(Value v, Op op) {
+  return v.node->op == op;
+}
+Value inner(Value v, int i = 0) {
+  return v.node->operand(i);
+}
+bool is_bool(Value v) {
+  return v.dtype() == DType::bool_;
+}
 
 // 1/c if c is a power of two whose inverse is a normal number of v's type, so that x*(1/c) is x/c to the bit.
 std::optional<double> exact_inverse(Value v) {
@@ -36,15 +48,20 @@ std::optional<double> exact_inverse(Value v) {
   if (std::abs(exponent) > limit) return std::nullopt;
   return 1 / *c;
 }
-Value like(Value v, double number) { return full(v.graph(), v.type(), number); }
+Value like(Value v, double number) {
+  return full(v.graph(), v.type(), number);
+}
 
 const Rule rules[] = {
     {Op::add, "x + -0 -> x", [](const Node& n) { return adds_nothing(y(n)) ? x(n) : none; }},
     {Op::add, "-0 + x -> x", [](const Node& n) { return adds_nothing(x(n)) ? y(n) : none; }},
-    {Op::add, "x + -y -> x - y", [](const Node& n) { return from(y(n), Op::neg) ? x(n) - inner(y(n)) : none; }},
-    {Op::add, "-x + y -> y - x", [](const Node& n) { return from(x(n), Op::neg) ? y(n) - inner(x(n)) : none; }},
+    {Op::add, "x + -y -> x - y",
+     [](const Node& n) { return from(y(n), Op::neg) ? x(n) - inner(y(n)) : none; }},
+    {Op::add, "-x + y -> y - x",
+     [](const Node& n) { return from(x(n), Op::neg) ? y(n) - inner(x(n)) : none; }},
     {Op::sub, "x - 0 -> x", [](const Node& n) { return is(y(n), 0.0) ? x(n) : none; }},
-    {Op::sub, "x - -y -> x + y", [](const Node& n) { return from(y(n), Op::neg) ? x(n) + inner(y(n)) : none; }},
+    {Op::sub, "x - -y -> x + y",
+     [](const Node& n) { return from(y(n), Op::neg) ? x(n) + inner(y(n)) : none; }},
     {Op::mul, "x * 1 -> x", [](const Node& n) { return is(y(n), 1) ? x(n) : none; }},
     {Op::mul, "1 * x -> x", [](const Node& n) { return is(x(n), 1) ? y(n) : none; }},
     {Op::mul, "x * -1 -> -x", [](const Node& n) { return is(y(n), -1) ? -x(n) : none; }},
@@ -63,7 +80,8 @@ const Rule rules[] = {
     {Op::abs, "|-x| -> |x|", [](const Node& n) { return from(x(n), Op::neg) ? abs(inner(x(n))) : none; }},
     {Op::abs, "||x|| -> |x|", [](const Node& n) { return from(x(n), Op::abs) ? x(n) : none; }},
     {Op::pow, "x ^ 1 -> x", [](const Node& n) { return is(y(n), 1) ? x(n) : none; }},
-    // Not x^0.5 -> sqrt(x): they differ at -0 and -infinity. x*x is the rounded square; pow may be an ulp off.
+    // Not x^0.5 -> sqrt(x): they differ at -0 and -infinity. x*x is the rounded square; pow may be an ulp
+    // off.
     {Op::pow, "x ^ 2 -> x * x", [](const Node& n) { return is(y(n), 2) ? x(n) * x(n) : none; }},
     {Op::maximum, "max(x, x) -> x", [](const Node& n) { return x(n) == y(n) ? x(n) : none; }},
     {Op::minimum, "min(x, x) -> x", [](const Node& n) { return x(n) == y(n) ? x(n) : none; }},
@@ -86,10 +104,12 @@ const Rule rules[] = {
        const std::optional<double> known = uniform(n.operand(0));
        return known ? n.operand(*known != 0 ? 1 : 2) : none;
      }},
-    {Op::select, "select(p, x, x) -> x", [](const Node& n) { return n.operand(1) == n.operand(2) ? n.operand(1) : none; }},
+    {Op::select, "select(p, x, x) -> x",
+     [](const Node& n) { return n.operand(1) == n.operand(2) ? n.operand(1) : none; }},
     {Op::select, "select(not p, x, y) -> select(p, y, x)",
      [](const Node& n) {
-       return from(n.operand(0), Op::logical_not) ? select(inner(n.operand(0)), n.operand(2), n.operand(1)) : none;
+       return from(n.operand(0), Op::logical_not) ? select(inner(n.operand(0)), n.operand(2), n.operand(1))
+                                                  : none;
      }},
 };
 
@@ -103,7 +123,8 @@ Spread spread_of(Value v) {
   return {};
 }
 
-// op(broadcast(a), broadcast(b)) -> broadcast(op(a, b)) for one way of broadcasting; scalars go along with any.
+// op(broadcast(a), broadcast(b)) -> broadcast(op(a, b)) for one way of broadcasting; scalars go along with
+// any.
 Value shrink_broadcasts(const Node& n) {
   Spread widest;
   for (Value v : n.operands) {
@@ -147,7 +168,9 @@ Value sink_reshape(const Node& n) {
 
 }  // namespace
 
-std::span<const Rule> arithmetic_rules() { return rules; }
+std::span<const Rule> arithmetic_rules() {
+  return rules;
+}
 
 Value shrink_elementwise(const Node& n) {
   if (Value v = shrink_broadcasts(n)) return v;

@@ -9,16 +9,30 @@ namespace {
 
 constexpr Value none = {};
 
-std::size_t at(std::int64_t axis) { return static_cast<std::size_t>(axis); }
-Value x(const Node& n) { return n.operand(0); }
-bool from(Value v, Op op) { return v.node->op == op; }
-Value inner(Value v) { return v.node->operand(0); }
-const Ints& ints(const Node& n, std::string_view name) { return n.attributes.ints(name); }
-const Ints& ints(Value v, std::string_view name) { return v.node->attributes.ints(name); }
+std::size_t at(std::int64_t axis) {
+  return static_cast<std::size_t>(axis);
+}
+Value x(const Node& n) {
+  return n.operand(0);
+}
+bool from(Value v, Op op) {
+  return v.node->op == op;
+}
+Value inner(Value v) {
+  return v.node->operand(0);
+}
+const Ints& ints(const Node& n, std::string_view name) {
+  return n.attributes.ints(name);
+}
+const Ints& ints(Value v, std::string_view name) {
+  return v.node->attributes.ints(name);
+}
 bool all(const Ints& v, std::int64_t c) {
   return std::all_of(v.begin(), v.end(), [&](std::int64_t i) { return i == c; });
 }
-bool same_type(const Node& n) { return x(n).type() == n.type(); }
+bool same_type(const Node& n) {
+  return x(n).type() == n.type();
+}
 
 // Axes of size other than 1, in order.
 Ints long_axes(const Shape& shape) {
@@ -31,7 +45,9 @@ Ints long_axes(const Shape& shape) {
 // ---- broadcast --------------------------------------------------------------------------------------------
 
 // A broadcast keeps the order of the axes, so if no element is repeated only sizes of 1 come in.
-bool only_adds_ones(const Node& n) { return x(n).shape().elements() == n.type().shape.elements(); }
+bool only_adds_ones(const Node& n) {
+  return x(n).shape().elements() == n.type().shape.elements();
+}
 
 Value merge_broadcasts(const Node& n) {
   if (!from(x(n), Op::broadcast)) return none;
@@ -120,7 +136,8 @@ Value slice_of_part(const Node& n) {
 }
 
 Value merge_pads(const Node& n) {
-  if (!from(x(n), Op::pad) || x(n).node->operand(1) != n.operand(1) || !all(ints(n, "interior"), 0)) return none;
+  if (!from(x(n), Op::pad) || x(n).node->operand(1) != n.operand(1) || !all(ints(n, "interior"), 0))
+    return none;
   Ints low = ints(n, "low"), high = ints(n, "high");
   for (std::size_t i = 0; i < low.size(); i++) {
     low[i] += ints(x(n), "low")[i];
@@ -148,7 +165,8 @@ Value merge_reverses(const Node& n) {
   if (!from(x(n), Op::reverse)) return none;
   Ints axes;
   const Ints &outer = ints(n, "axes"), &inside = ints(x(n), "axes");
-  std::set_symmetric_difference(outer.begin(), outer.end(), inside.begin(), inside.end(), std::back_inserter(axes));
+  std::set_symmetric_difference(outer.begin(), outer.end(), inside.begin(), inside.end(),
+                                std::back_inserter(axes));
   return axes.empty() ? inner(x(n)) : reverse(inner(x(n)), std::move(axes));
 }
 Value drop_ones_of_reverse(const Node& n) {
@@ -161,7 +179,8 @@ Value drop_ones_of_reverse(const Node& n) {
 // A slice at constant places; they are clamped as at run time.
 Value static_slice(const Node& n) {
   if (!from(n.operand(1), Op::constant)) return none;
-  const std::vector<std::int64_t> starts = n.operand(1).node->attributes.tensor("value").to_vector<std::int64_t>();
+  const std::vector<std::int64_t> starts =
+      n.operand(1).node->attributes.tensor("value").to_vector<std::int64_t>();
   Ints start, limit;
   for (std::size_t i = 0; i < starts.size(); i++) {
     const std::int64_t size = n.type().shape[i];
@@ -187,13 +206,15 @@ Value extremum_of_copies(const Node& n) {
   Ints kept;  // where the operand's axes are in the result
   for (std::size_t i = 0; i < dims.size(); i++) {
     if (std::find(axes.begin(), axes.end(), dims[i]) != axes.end()) return none;
-    kept.push_back(dims[i] - std::count_if(axes.begin(), axes.end(), [&](std::int64_t a) { return a < dims[i]; }));
+    kept.push_back(dims[i] -
+                   std::count_if(axes.begin(), axes.end(), [&](std::int64_t a) { return a < dims[i]; }));
   }
   return broadcast(inner(x(n)), n.type().shape, std::move(kept));
 }
 
 const Rule rules[] = {
-    {Op::broadcast, "broadcast to the shape it has", [](const Node& n) { return same_type(n) ? x(n) : none; }},
+    {Op::broadcast, "broadcast to the shape it has",
+     [](const Node& n) { return same_type(n) ? x(n) : none; }},
     {Op::broadcast, "broadcast of a broadcast", merge_broadcasts},
     {Op::broadcast, "broadcast that only adds sizes of 1 -> reshape",
      [](const Node& n) { return only_adds_ones(n) ? reshape(x(n), n.type().shape) : none; }},
@@ -213,7 +234,8 @@ const Rule rules[] = {
     {Op::slice, "slice of a part of a concatenation", slice_of_part},
     {Op::pad, "pad with nothing", [](const Node& n) { return same_type(n) ? x(n) : none; }},
     {Op::pad, "pad of a pad with the same value", merge_pads},
-    {Op::concatenate, "concatenation of one", [](const Node& n) { return n.operands.size() == 1 ? x(n) : none; }},
+    {Op::concatenate, "concatenation of one",
+     [](const Node& n) { return n.operands.size() == 1 ? x(n) : none; }},
     {Op::concatenate, "concatenation of concatenations and of empty parts", flatten_concatenation},
     {Op::reverse, "reverse of a reverse", merge_reverses},
     {Op::reverse, "reverse of axes of size 1", drop_ones_of_reverse},
@@ -228,6 +250,8 @@ const Rule rules[] = {
 
 }  // namespace
 
-std::span<const Rule> movement_rules() { return rules; }
+std::span<const Rule> movement_rules() {
+  return rules;
+}
 
 }  // namespace kiln::graph

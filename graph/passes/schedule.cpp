@@ -144,7 +144,8 @@ class Scheduler {
     for (Value v : group(g).outputs)
       if (!kept_.count(v)) bytes += bytes_of(v);
     for (Value array : reads_[static_cast<std::size_t>(g)])
-      if (arrays_.producer(array) >= 0 && !kept_.count(array) && left_.at(array) == 1) bytes -= bytes_of(array);
+      if (arrays_.producer(array) >= 0 && !kept_.count(array) && left_.at(array) == 1)
+        bytes -= bytes_of(array);
     return bytes;
   }
 
@@ -152,18 +153,19 @@ class Scheduler {
   std::span<const Group> groups_;
   Arrays arrays_;
   Precedence order_;
-  std::vector<std::vector<Value>> reads_;                       // arrays that each group reads
+  std::vector<std::vector<Value>> reads_;  // arrays that each group reads
   std::unordered_map<Value, std::vector<int>, ValueHash> readers_;
-  std::unordered_map<Value, int, ValueHash> left_;              // readers not scheduled yet
-  std::unordered_map<Value, bool, ValueHash> kept_;             // arrays outside the arena
-  std::vector<int> since_barrier_;                              // groups scheduled since the last barrier
+  std::unordered_map<Value, int, ValueHash> left_;   // readers not scheduled yet
+  std::unordered_map<Value, bool, ValueHash> kept_;  // arrays outside the arena
+  std::vector<int> since_barrier_;                   // groups scheduled since the last barrier
 };
 
 }  // namespace
 
 std::vector<Group> schedule(const Graph& graph, std::vector<Group> groups) {
   std::vector<Group> result;
-  for (int g : Scheduler(graph, groups).run()) result.push_back(std::move(groups[static_cast<std::size_t>(g)]));
+  for (int g : Scheduler(graph, groups).run())
+    result.push_back(std::move(groups[static_cast<std::size_t>(g)]));
   return result;
 }
 

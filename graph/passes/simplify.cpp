@@ -55,7 +55,8 @@ Graph simplify(const Graph& graph) {
   bool changed = false;
   Graph result = round(graph, changed);
   for (int rounds = 0; changed; rounds++) {
-    if (rounds == most_rounds) throw InternalError("simplify: the rules go round in circles\n" + print(result));
+    if (rounds == most_rounds)
+      throw InternalError("simplify: the rules go round in circles\n" + print(result));
     changed = false;
     result = round(result, changed);
   }

@@ -8,19 +8,21 @@
 #include "kiln/graph/ops.h"
 
 // A reduction's parallel work is its results: the sum of a million numbers has one. Such a reduction becomes
-// two, the first with more results in front. The sizes depend on the shape alone, so sums are added in the same order
-// on every machine and with any number of threads.
+// two, the first with more results in front. The sizes depend on the shape alone, so sums are added in the
+// same order on every machine and with any number of threads.
 namespace kiln::graph {
 namespace {
 
 constexpr std::int64_t worth_splitting = 32768;  // elements read: about 10 us of work
 constexpr std::int64_t many_results = 1024;      // enough work for all threads as it is
 constexpr std::int64_t fewest_parts = 8;
-constexpr std::int64_t shortest_part = 64;       // elements that one result of the first reduction combines
-constexpr std::int64_t part_elements = 16384;    // read by a part, for all results together
+constexpr std::int64_t shortest_part = 64;     // elements that one result of the first reduction combines
+constexpr std::int64_t part_elements = 16384;  // read by a part, for all results together
 constexpr std::int64_t longest_part = 4096;
 
-std::size_t at(std::int64_t axis) { return static_cast<std::size_t>(axis); }
+std::size_t at(std::int64_t axis) {
+  return static_cast<std::size_t>(axis);
+}
 
 Value reduce(Op op, Value x, Ints axes) {
   return x.graph().emit(op, {x}, {{"axes", std::move(axes)}}).value();
@@ -69,7 +71,8 @@ Value split(const Node& n) {
   const Value x = n.operand(0);
   const Ints& axes = n.attributes.ints("axes");
   const std::int64_t results = n.type().shape.elements();
-  if (axes.empty() || results == 0 || results > many_results || x.shape().elements() < worth_splitting) return {};
+  if (axes.empty() || results == 0 || results > many_results || x.shape().elements() < worth_splitting)
+    return {};
   std::int64_t rows = 1;  // results that threads can share without touching each other's elements
   for (std::int64_t axis = 0; axis < axes[0]; axis++) rows *= x.shape()[at(axis)];
   if (rows >= fewest_parts) return {};

@@ -20,7 +20,8 @@ std::vector<std::string> groups_of(const Graph& g) {
   for (const Group& group : fuse(g)) {
     std::vector<std::string> ops;
     for (const Node* n : group.nodes) {
-      const bool root = n == group.root || std::find(group.siblings.begin(), group.siblings.end(), n) != group.siblings.end();
+      const bool root = n == group.root ||
+                        std::find(group.siblings.begin(), group.siblings.end(), n) != group.siblings.end();
       if (n->op != Op::constant) ops.push_back(fmt::format("{}{}", op_name(n->op), root ? "*" : ""));
     }
     texts.push_back(fmt::format("{} {}->{}", fmt::join(ops, " "), group.inputs.size(), group.outputs.size()));
@@ -161,7 +162,10 @@ TEST_F(Fusion, TheTableOfAGatherIsAnArrayButItsIndicesAreComputed) {
 TEST_F(Fusion, WindowsTakeProducersOnlyIfTheyDoNotOverlap) {
   const Value image = g.input("image", {DType::f32, {1, 8, 8, 1}});
   const auto pool = [&](std::int64_t stride) {
-    return window_max(tanh(image), {.window = {1, 2, 2, 1}, .strides = {1, stride, stride, 1}, .low = {0, 0, 0, 0}, .high = {0, 0, 0, 0}});
+    return window_max(tanh(image), {.window = {1, 2, 2, 1},
+                                    .strides = {1, stride, stride, 1},
+                                    .low = {0, 0, 0, 0},
+                                    .high = {0, 0, 0, 0}});
   };
   g.output("z", pool(2));
   EXPECT_EQ(groups_of(g), Texts{"tanh window_max* 1->1"});

@@ -29,7 +29,8 @@ class LeNet {
     weights_.push_back(graph_.state(name, {DType::f32, std::move(shape)}));
     return weights_.back();
   }
-  Value conv_layer(const std::string& name, Value x, std::int64_t size, std::int64_t filters, std::int64_t padding) {
+  Value conv_layer(const std::string& name, Value x, std::int64_t size, std::int64_t filters,
+                   std::int64_t padding) {
     LabelScope label(graph_, name);
     const Value kernel = weight(name + "/kernel", {size, size, x.shape()[3], filters});
     const Value bias = weight(name + "/bias", {filters});
@@ -44,7 +45,8 @@ class LeNet {
   }
   Value pool(const std::string& name, Value x) {
     LabelScope label(graph_, name);
-    return window_max(x, {.window = {1, 2, 2, 1}, .strides = {1, 2, 2, 1}, .low = {0, 0, 0, 0}, .high = {0, 0, 0, 0}});
+    return window_max(
+        x, {.window = {1, 2, 2, 1}, .strides = {1, 2, 2, 1}, .low = {0, 0, 0, 0}, .high = {0, 0, 0, 0}});
   }
   Value activate(Value x) { return relu_ ? maximum(x, scalar(x, 0)) : sigmoid(x); }
 

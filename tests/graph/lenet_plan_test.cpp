@@ -100,7 +100,8 @@ std::vector<Tensor> random_states(const Graph& g) {
 TEST(LeNetPlan, OneStepGivesWhatTheGraphMeans) {
   const Graph g = lenet_training(3);
   Tensor images({3, 28, 28, 1}, DType::u8), labels({3}, DType::i32);
-  for (std::int64_t i = 0; i < images.size(); i++) images.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(i * i % 251);
+  for (std::int64_t i = 0; i < images.size(); i++)
+    images.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(i * i % 251);
   for (int i = 0; i < 3; i++) labels.data<std::int32_t>()[i] = 3 * i;
   const std::vector<Tensor> states = random_states(g);
   const InterpreterResult expected = interpret(g, std::vector<Tensor>{images, labels}, states);

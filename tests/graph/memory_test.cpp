@@ -43,7 +43,8 @@ TEST(Arena, ReusesWhatIsFreeAndTakesTheSmallestGap) {
   std::vector<ArenaBlock> one_after_the_other = {{100, 0, 0, 0}, {100, 1, 1, 0}, {50, 2, 2, 0}};
   EXPECT_EQ(place_blocks(one_after_the_other), 128);
   // Between the two that stay, gaps of 256 and 64 bytes become free; 60 bytes go into the smaller.
-  std::vector<ArenaBlock> gaps = {{512, 0, 9, 0}, {256, 0, 1, 0}, {200, 0, 9, 0}, {64, 0, 1, 0}, {60, 2, 9, 0}, {62, 0, 9, 0}};
+  std::vector<ArenaBlock> gaps = {{512, 0, 9, 0}, {256, 0, 1, 0}, {200, 0, 9, 0},
+                                  {64, 0, 1, 0},  {60, 2, 9, 0},  {62, 0, 9, 0}};
   place_blocks(gaps);
   EXPECT_EQ(gaps[4].offset, gaps[3].offset);
 }
@@ -57,7 +58,9 @@ struct Memory : ::testing::Test {
 
   Plan plan() { return plan_unoptimized(std::move(g)); }
 };
-const ScheduledGroup& last(const Plan& p) { return p.schedule.back(); }
+const ScheduledGroup& last(const Plan& p) {
+  return p.schedule.back();
+}
 
 TEST_F(Memory, StatesAreUpdatedInPlace) {
   g.update(w, w * 0.5 + x);
@@ -254,7 +257,8 @@ TEST(KnownFaults, ShiftByOne) {
 
 // Case 2: the mean of each row, and then the rows themselves.
 TEST(KnownFaults, RowsMinusTheirMean) {
-  for (const auto& [r, c] : {std::pair<std::int64_t, std::int64_t>{19, 37}, {1, 1}, {7, 33}, {33, 1}, {16, 17}}) {
+  for (const auto& [r, c] :
+       {std::pair<std::int64_t, std::int64_t>{19, 37}, {1, 1}, {7, 33}, {33, 1}, {16, 17}}) {
     Graph g("centred");
     const Value y = 2.0 * g.input("x", {DType::f32, {r, c}});
     g.output("z", y - reduce_mean(y, {1}, true));
@@ -265,7 +269,8 @@ TEST(KnownFaults, RowsMinusTheirMean) {
     const PlanInterpreter run(plan, {x}, {});
     for (std::int64_t i = 0; i < r; i++)
       for (std::int64_t j = 0; j < c; j++)
-        EXPECT_NEAR(run.outputs()[0](i, j), 2 * (static_cast<double>(j) - static_cast<double>(c - 1) / 2), 1e-3);
+        EXPECT_NEAR(run.outputs()[0](i, j), 2 * (static_cast<double>(j) - static_cast<double>(c - 1) / 2),
+                    1e-3);
   }
 }
 

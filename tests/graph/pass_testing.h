@@ -20,7 +20,9 @@ inline void expect_pass(Graph (*pass)(const Graph&), std::string_view before, st
   verify(result);
   EXPECT_EQ(print(result), print(parse(after))) << "from\n" << before;
 }
-inline void expect_unchanged(Graph (*pass)(const Graph&), std::string_view text) { expect_pass(pass, text, text); }
+inline void expect_unchanged(Graph (*pass)(const Graph&), std::string_view text) {
+  expect_pass(pass, text, text);
+}
 
 /// Fusion, schedule and memory plan of a graph as it is, without the passes before; verified.
 inline Plan plan_unoptimized(Graph graph, const PlanOptions& options = {}) {
@@ -38,7 +40,8 @@ class PlanInterpreter {
       : plan_(plan), arena_(static_cast<std::size_t>(plan.arena_bytes), std::byte{0xff}) {
     for (const Tensor& t : inputs) inputs_.push_back(t.clone());
     for (const Tensor& t : states) states_.push_back(t.clone());
-    for (const Output& o : plan.graph->outputs()) outputs_.push_back(Tensor(o.value.shape(), o.value.dtype()));
+    for (const Output& o : plan.graph->outputs())
+      outputs_.push_back(Tensor(o.value.shape(), o.value.dtype()));
     for (const ScheduledGroup& s : plan.schedule) run(s);
   }
   const std::vector<Tensor>& outputs() const { return outputs_; }
@@ -49,11 +52,21 @@ class PlanInterpreter {
     const auto i = static_cast<std::size_t>(l.index);
     void* p = nullptr;
     switch (l.space) {
-      case Location::Space::input: p = inputs_.at(i).raw(); break;
-      case Location::Space::state: p = states_.at(i).raw(); break;
-      case Location::Space::output: p = outputs_.at(i).raw(); break;
-      case Location::Space::constant: p = const_cast<void*>(plan_.constants.at(i).raw()); break;
-      case Location::Space::arena: p = arena_.data() + l.offset; break;
+      case Location::Space::input:
+        p = inputs_.at(i).raw();
+        break;
+      case Location::Space::state:
+        p = states_.at(i).raw();
+        break;
+      case Location::Space::output:
+        p = outputs_.at(i).raw();
+        break;
+      case Location::Space::constant:
+        p = const_cast<void*>(plan_.constants.at(i).raw());
+        break;
+      case Location::Space::arena:
+        p = arena_.data() + l.offset;
+        break;
     }
     static std::byte nothing[8];
     return Tensor::view(p ? p : nothing, v.shape(), v.dtype());
@@ -90,7 +103,9 @@ class PlanInterpreter {
   std::vector<Tensor> inputs_, states_, outputs_;
 };
 
-inline bool same_bits(const Tensor& a, const Tensor& b) { return Attributes{{"t", a}} == Attributes{{"t", b}}; }
+inline bool same_bits(const Tensor& a, const Tensor& b) {
+  return Attributes{{"t", a}} == Attributes{{"t", b}};
+}
 
 /// The plan gives what the graph means, to the bit.
 inline void expect_same_results(const Plan& plan, const Graph& graph, const std::vector<Tensor>& inputs,

@@ -27,7 +27,8 @@ void expect_near(const Tensor& got, const Tensor& expected, const std::string& w
     if (std::isfinite(b[i]))
       ASSERT_NEAR(a[i], b[i], 1e-9 * scale) << what << " element " << i;
     else
-      ASSERT_TRUE(a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]))) << what << " element " << i << ": " << a[i];
+      ASSERT_TRUE(a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i])))
+          << what << " element " << i << ": " << a[i];
   }
 }
 
@@ -62,7 +63,8 @@ TEST(Pipeline, NothingIsLeftToDoAfterwards) {
   };
   expect_settled(lenet_training(16));
   expect_settled(lenet_inference(16));
-  for (std::uint64_t seed = 0; seed < 50 && !HasFailure(); seed++) expect_settled(RandomGraph(seed, 40).graph);
+  for (std::uint64_t seed = 0; seed < 50 && !HasFailure(); seed++)
+    expect_settled(RandomGraph(seed, 40).graph);
 }
 
 TEST(Pipeline, EqualGraphsGiveEqualPlans) {

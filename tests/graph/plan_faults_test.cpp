@@ -8,7 +8,8 @@
 #include "tests/graph/pass_testing.h"
 #include "tests/graph/random_graph.h"
 
-// verify_plan must reject what plan_memory would never make: each test plants one kind of fault in good plans.
+// verify_plan must reject what plan_memory would never make: each test plants one kind of fault in good
+// plans.
 namespace kiln::graph::testing {
 namespace {
 
@@ -38,7 +39,9 @@ void expect_caught(std::string_view what, const Fault& plant, int at_least = 20)
   if (plant(lenet)) expect_rejected(lenet, what);
 }
 
-std::int64_t bytes(Value v) { return v.shape().elements() * static_cast<std::int64_t>(size_of(v.dtype())); }
+std::int64_t bytes(Value v) {
+  return v.shape().elements() * static_cast<std::int64_t>(size_of(v.dtype()));
+}
 
 TEST(PlanFaults, ADroppedBarrier) {
   // Every barrier of a plan is needed.
@@ -58,11 +61,14 @@ TEST(PlanFaults, ADroppedBarrier) {
 }
 
 TEST(PlanFaults, ABarrierThatDoesNotLookAtChecks) {
-  expect_caught("a state written before a check is known", [](Plan& plan) {
-    for (ScheduledGroup& s : plan.schedule)
-      if (s.leave_on_error) return s.leave_on_error = false, true;
-    return false;
-  }, 5);
+  expect_caught(
+      "a state written before a check is known",
+      [](Plan& plan) {
+        for (ScheduledGroup& s : plan.schedule)
+          if (s.leave_on_error) return s.leave_on_error = false, true;
+        return false;
+      },
+      5);
 }
 
 // Arrays of the arena with the groups between writing and last reading, both included.
@@ -110,16 +116,19 @@ TEST(PlanFaults, TwoLiveArraysThatOverlap) {
 }
 
 TEST(PlanFaults, TwoOutputsOfAGroupThatOverlap) {
-  expect_caught("outputs on each other", [](Plan& plan) {
-    for (ScheduledGroup& s : plan.schedule)
-      for (std::size_t i = 1; i < s.output_locations.size(); i++)
-        if (s.output_locations[i].space == Space::arena && s.output_locations[0].space == Space::arena &&
-            bytes(s.group.outputs[i]) > 0 && bytes(s.group.outputs[0]) > 0) {
-          s.output_locations[i] = s.output_locations[0];
-          return true;
-        }
-    return false;
-  }, 10);
+  expect_caught(
+      "outputs on each other",
+      [](Plan& plan) {
+        for (ScheduledGroup& s : plan.schedule)
+          for (std::size_t i = 1; i < s.output_locations.size(); i++)
+            if (s.output_locations[i].space == Space::arena && s.output_locations[0].space == Space::arena &&
+                bytes(s.group.outputs[i]) > 0 && bytes(s.group.outputs[0]) > 0) {
+              s.output_locations[i] = s.output_locations[0];
+              return true;
+            }
+        return false;
+      },
+      10);
 }
 
 TEST(PlanFaults, AnInputReadFromAnotherPlace) {
@@ -180,8 +189,8 @@ TEST(PlanFaults, AStateUpdateThatIsLost) {
   expect_caught("a lost update", [](Plan& plan) {
     for (std::size_t g = 0; g < plan.schedule.size(); g++)
       for (std::size_t i = 0; i < plan.schedule[g].output_locations.size(); i++)
-        if (plan.schedule[g].output_locations[i].space == Space::state && plan.schedule[g].group.outputs.size() == 1 &&
-            bytes(plan.schedule[g].group.outputs[i]) > 0) {
+        if (plan.schedule[g].output_locations[i].space == Space::state &&
+            plan.schedule[g].group.outputs.size() == 1 && bytes(plan.schedule[g].group.outputs[i]) > 0) {
           plan.schedule.erase(plan.schedule.begin() + static_cast<std::ptrdiff_t>(g));
           for (ScheduledGroup& s : plan.schedule) s.barrier_before = true;
           return true;
@@ -210,17 +219,21 @@ TEST(PlanFaults, AnInputThatIsWritten) {
 // The fault of a self-overwriting copy: case 1 of the known faults. The plan is right but for the place.
 TEST(PlanFaults, AnInPlaceWriteThatIsReadAtOtherIndices) {
   const char* shifts[] = {
-      "%2 = slice(%1) {start=[0], limit=[4], stride=[1]} : f32[4]\n  %3 = slice(%1) {start=[0], limit=[1], stride=[1]} : "
+      "%2 = slice(%1) {start=[0], limit=[4], stride=[1]} : f32[4]\n  %3 = slice(%1) {start=[0], limit=[1], "
+      "stride=[1]} : "
       "f32[1]\n  %4 = concatenate(%3, %2) {axis=0} : f32[5]",
-      "%2 = slice(%1) {start=[1], limit=[5], stride=[1]} : f32[4]\n  %3 = slice(%1) {start=[4], limit=[5], stride=[1]} : "
+      "%2 = slice(%1) {start=[1], limit=[5], stride=[1]} : f32[4]\n  %3 = slice(%1) {start=[4], limit=[5], "
+      "stride=[1]} : "
       "f32[1]\n  %4 = concatenate(%2, %3) {axis=0} : f32[5]",
       "%4 = reverse(%1) {axes=[0]} : f32[5]",
       "%2 = reverse(%1) {axes=[0]} : f32[5]\n  %4 = add(%1, %2) : f32[5]",
   };
   for (const char* shift : shifts) {
-    Graph g = parse(std::string("graph shift {\n  %0 = input \"x\" : f32[5]\n  %1 = cumsum(%0) {axis=0, exclusive=false, "
-                                "reverse=false} : f32[5]\n  ") +
-                    shift + "\n  %5 = cumsum(%4) {axis=0, exclusive=false, reverse=false} : f32[5]\n  output \"y\" = %5\n}\n");
+    Graph g = parse(
+        std::string("graph shift {\n  %0 = input \"x\" : f32[5]\n  %1 = cumsum(%0) {axis=0, exclusive=false, "
+                    "reverse=false} : f32[5]\n  ") +
+        shift +
+        "\n  %5 = cumsum(%4) {axis=0, exclusive=false, reverse=false} : f32[5]\n  output \"y\" = %5\n}\n");
     Plan plan = plan_unoptimized(std::move(g));
     ASSERT_EQ(plan.schedule.size(), 3u) << print(plan);
     ScheduledGroup& moved = plan.schedule[1];

@@ -10,7 +10,8 @@ void expect_plans_agree(std::uint64_t seed, int steps) {
   SCOPED_TRACE(seed);
   const RandomGraph r(seed, steps);
   verify(r.graph);
-  for (const PlanOptions& options : {PlanOptions{}, PlanOptions{.fuse = false}, PlanOptions{.reuse = false, .red_zone = 64}}) {
+  for (const PlanOptions& options :
+       {PlanOptions{}, PlanOptions{.fuse = false}, PlanOptions{.reuse = false, .red_zone = 64}}) {
     // A graph of its own for each plan: the plan takes it.
     RandomGraph again(seed, steps);
     const Plan plan = plan_unoptimized(std::move(again.graph), options);

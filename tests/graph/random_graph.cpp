@@ -31,7 +31,9 @@ class Builder {
   }
 
  private:
-  std::int64_t below(std::int64_t n) { return static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(n)); }
+  std::int64_t below(std::int64_t n) {
+    return static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(n));
+  }
   bool flip(int one_in) { return below(one_in) == 0; }
 
   Shape random_shape() {
@@ -66,41 +68,69 @@ class Builder {
   void step() {
     const Value x = pick();
     switch (below(24)) {
-      case 0: return push(tanh(x));
-      case 1: return push(exp(minimum(x, scalar(x, 3))));
-      case 2: return push(-x);
-      case 3: return push(x * 0.5);
+      case 0:
+        return push(tanh(x));
+      case 1:
+        return push(exp(minimum(x, scalar(x, 3))));
+      case 2:
+        return push(-x);
+      case 3:
+        return push(x * 0.5);
       case 4:
-      case 5: return push(x + like(x));
+      case 5:
+        return push(x + like(x));
       case 6:
-      case 7: return push(x * like(x));
-      case 8: return push(select(compare(x, like(x), "lt"), x, like(x)));
-      case 9: return push(sigmoid(x) + pick_scalar());
-      case 10: return push(reshape(x, {x.shape().elements()}));
-      case 11: return reshape_up(x);
-      case 12: return push(broadcast_to(x, x.shape().prepend(1 + below(4))));
-      default: break;
+      case 7:
+        return push(x * like(x));
+      case 8:
+        return push(select(compare(x, like(x), "lt"), x, like(x)));
+      case 9:
+        return push(sigmoid(x) + pick_scalar());
+      case 10:
+        return push(reshape(x, {x.shape().elements()}));
+      case 11:
+        return reshape_up(x);
+      case 12:
+        return push(broadcast_to(x, x.shape().prepend(1 + below(4))));
+      default:
+        break;
     }
     if (x.rank() == 0) return push(abs(x) + 1.0);
     const int axis = axis_of(x);
     const std::int64_t size = x.shape().dim(axis);
     switch (below(16)) {
-      case 0: return push(reduce_sum(x, {axis}));
-      case 1: return push(reduce_max(x, {axis}, true));
-      case 2: return push(x - reduce_sum(x, {axis}, true));
-      case 3: return push(reduce_sum(x));
-      case 4: return push(transposed(x));
-      case 5: return push(reverse(x, {axis}));
-      case 6: return sliced(x, axis);
-      case 7: return padded(x, axis);
-      case 8: return push(concatenate(std::vector<Value>{x, like(x), x}, axis));
-      case 9: return push(cumsum(x, axis));
-      case 10: return size > 0 ? push(sort(x, axis)[0]) : push(x * x);
-      case 11: return size > 0 ? push(convert(argmax(x, axis), dtype_)) : push(-x);
-      case 12: return size > 0 ? push(gather(x, convert(abs(pick_scalar()), DType::i32), axis)) : push(-x);
-      case 13: return product(x);
-      case 14: return x.shape().elements() > 0 ? update(x) : push(-x);
-      default: return checked(x);
+      case 0:
+        return push(reduce_sum(x, {axis}));
+      case 1:
+        return push(reduce_max(x, {axis}, true));
+      case 2:
+        return push(x - reduce_sum(x, {axis}, true));
+      case 3:
+        return push(reduce_sum(x));
+      case 4:
+        return push(transposed(x));
+      case 5:
+        return push(reverse(x, {axis}));
+      case 6:
+        return sliced(x, axis);
+      case 7:
+        return padded(x, axis);
+      case 8:
+        return push(concatenate(std::vector<Value>{x, like(x), x}, axis));
+      case 9:
+        return push(cumsum(x, axis));
+      case 10:
+        return size > 0 ? push(sort(x, axis)[0]) : push(x * x);
+      case 11:
+        return size > 0 ? push(convert(argmax(x, axis), dtype_)) : push(-x);
+      case 12:
+        return size > 0 ? push(gather(x, convert(abs(pick_scalar()), DType::i32), axis)) : push(-x);
+      case 13:
+        return product(x);
+      case 14:
+        return x.shape().elements() > 0 ? update(x) : push(-x);
+      default:
+        return checked(x);
     }
   }
 
@@ -143,7 +173,8 @@ class Builder {
   void update(Value x) {
     Ints sizes(static_cast<std::size_t>(x.rank()), 1);
     const Value starts = constant(r_.graph, Tensor::full({x.rank()}, 1, DType::i32));
-    push(dynamic_update_slice(x, dynamic_slice(x, starts, sizes), constant(r_.graph, Tensor::zeros({x.rank()}, DType::i32))));
+    push(dynamic_update_slice(x, dynamic_slice(x, starts, sizes),
+                              constant(r_.graph, Tensor::zeros({x.rank()}, DType::i32))));
   }
   void checked(Value x) {
     const Value rows = reshape(x, {x.shape().elements()});
@@ -161,7 +192,8 @@ class Builder {
     for (int i = 0; i < count; i++) {
       // Sometimes another state's old value: a swap.
       const Value next = fitting[static_cast<std::size_t>(below(static_cast<std::int64_t>(fitting.size())))];
-      r_.graph.update(states[static_cast<std::size_t>(i)].current, flip(3) ? next : next + states[static_cast<std::size_t>(i)].current);
+      r_.graph.update(states[static_cast<std::size_t>(i)].current,
+                      flip(3) ? next : next + states[static_cast<std::size_t>(i)].current);
     }
     const std::int64_t outputs = 1 + below(4);
     for (std::int64_t i = 0; i < outputs; i++) r_.graph.output(fmt::format("y{}", i), pick());
@@ -175,6 +207,8 @@ class Builder {
 
 }  // namespace
 
-RandomGraph::RandomGraph(std::uint64_t seed, int steps, DType dtype) { Builder(seed, dtype, *this).run(steps); }
+RandomGraph::RandomGraph(std::uint64_t seed, int steps, DType dtype) {
+  Builder(seed, dtype, *this).run(steps);
+}
 
 }  // namespace kiln::graph::testing

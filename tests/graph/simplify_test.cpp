@@ -30,13 +30,18 @@ std::string after(const Type& type, Expression1 f, bool simplify_it) {
 }
 // `before` simplifies to exactly what `expected` emits.
 void expect_simplifies(Expression1 before, Expression1 expected, const Type& type = {DType::f32, {4, 6}}) {
-  EXPECT_EQ(after(type, before, true), after(type, expected, false)) << "from\n" << after(type, before, false);
+  EXPECT_EQ(after(type, before, true), after(type, expected, false)) << "from\n"
+                                                                     << after(type, before, false);
 }
-void expect_stays(Expression1 f, const Type& type = {DType::f32, {4, 6}}) { expect_simplifies(f, f, type); }
+void expect_stays(Expression1 f, const Type& type = {DType::f32, {4, 6}}) {
+  expect_simplifies(f, f, type);
+}
 
 const Type i32{DType::i32, {4, 6}};
 const Type bools{DType::bool_, {4, 6}};
-Value x(Case& c) { return c.x; }
+Value x(Case& c) {
+  return c.x;
+}
 
 TEST(Simplify, Arithmetic) {
   expect_simplifies([](Case& c) { return c.x + (-0.0); }, x);
@@ -57,7 +62,8 @@ TEST(Simplify, Arithmetic) {
   expect_simplifies([](Case& c) { return abs(abs(c.x)); }, [](Case& c) { return abs(c.x); });
   expect_simplifies([](Case& c) { return maximum(c.x, c.x); }, x);
   expect_simplifies([](Case& c) { return minimum(c.x, c.x); }, x);
-  expect_simplifies([](Case& c) { return c.x / 4; }, [](Case& c) { return c.x * full(c.graph, c.x.type(), 0.25); });
+  expect_simplifies([](Case& c) { return c.x / 4; },
+                    [](Case& c) { return c.x * full(c.graph, c.x.type(), 0.25); });
 }
 
 TEST(Simplify, IntegersAndBools) {
@@ -117,8 +123,9 @@ TEST(Simplify, BroadcastReshapeTranspose) {
   expect_simplifies([](Case& c) { return transpose(transpose(c.x, {1, 0}), {1, 0}); }, x);
   expect_simplifies([](Case& c) { return transpose(reshape(c.x, {2, 2, 6}), {1, 2, 0}); },
                     [](Case& c) { return transpose(reshape(c.x, {2, 2, 6}), {1, 2, 0}); });
-  expect_simplifies([](Case& c) { return transpose(transpose(reshape(c.x, {2, 2, 6}), {1, 2, 0}), {0, 2, 1}); },
-                    [](Case& c) { return transpose(reshape(c.x, {2, 2, 6}), {1, 0, 2}); });
+  expect_simplifies(
+      [](Case& c) { return transpose(transpose(reshape(c.x, {2, 2, 6}), {1, 2, 0}), {0, 2, 1}); },
+      [](Case& c) { return transpose(reshape(c.x, {2, 2, 6}), {1, 0, 2}); });
   expect_simplifies([](Case& c) { return transpose(reshape(c.x, {4, 1, 6}), {1, 0, 2}); },
                     [](Case& c) { return reshape(c.x, {1, 4, 6}); });
   expect_simplifies([](Case& c) { return transpose(broadcast(c.s, {4, 6}, {}), {1, 0}); },
@@ -138,10 +145,12 @@ TEST(Simplify, SlicePadConcatenateReverse) {
   expect_simplifies([](Case& c) { return pad(pad(c.x, c.s, {1, 0}, {0, 2}), c.s, {0, 3}, {1, 0}); },
                     [](Case& c) { return pad(c.x, c.s, {1, 3}, {1, 2}); });
   expect_simplifies([](Case& c) { return concatenate(std::vector{c.x}, 0); }, x);
-  expect_simplifies([](Case& c) { return concatenate(std::vector{c.x, concatenate(std::vector{c.y, c.x}, 1)}, 1); },
-                    [](Case& c) { return concatenate(std::vector{c.x, c.y, c.x}, 1); });
+  expect_simplifies(
+      [](Case& c) { return concatenate(std::vector{c.x, concatenate(std::vector{c.y, c.x}, 1)}, 1); },
+      [](Case& c) { return concatenate(std::vector{c.x, c.y, c.x}, 1); });
   expect_simplifies([](Case& c) { return concatenate(std::vector{slice(c.y, {0, 0}, {0, 6}), c.x}, 0); }, x);
-  expect_simplifies([](Case& c) { return reverse(reverse(c.x, {0, 1}), {0}); }, [](Case& c) { return reverse(c.x, {1}); });
+  expect_simplifies([](Case& c) { return reverse(reverse(c.x, {0, 1}), {0}); },
+                    [](Case& c) { return reverse(c.x, {1}); });
   expect_simplifies([](Case& c) { return reverse(reverse(c.x, {0}), {0}); }, x);
   expect_simplifies([](Case& c) { return reverse(reshape(c.x, {1, 24}), {0}); },
                     [](Case& c) { return reshape(c.x, {1, 24}); });
@@ -161,11 +170,12 @@ TEST(Simplify, Reductions) {
 TEST(Simplify, WorkOnScalarsAndRowsIsDoneOnce) {
   expect_simplifies([](Case& c) { return exp(broadcast(c.s, {4, 6}, {})); },
                     [](Case& c) { return broadcast(exp(c.s), {4, 6}, {}); });
-  expect_simplifies([](Case& c) { return c.x * (broadcast(c.s, {4, 6}, {}) * broadcast(exp(c.s), {4, 6}, {})); },
-                    [](Case& c) {
-                      const Value e = exp(c.s);
-                      return c.x * broadcast(c.s * e, {4, 6}, {});
-                    });
+  expect_simplifies(
+      [](Case& c) { return c.x * (broadcast(c.s, {4, 6}, {}) * broadcast(exp(c.s), {4, 6}, {})); },
+      [](Case& c) {
+        const Value e = exp(c.s);
+        return c.x * broadcast(c.s * e, {4, 6}, {});
+      });
   expect_simplifies([](Case& c) { return broadcast(reduce_sum(c.x, {0}), {4, 6}, {1}) * 3.0; },
                     [](Case& c) {
                       const Value sum = reduce_sum(c.x, {0});
@@ -178,7 +188,8 @@ TEST(Simplify, WorkOnScalarsAndRowsIsDoneOnce) {
 }
 
 TEST(Simplify, ReshapesSinkBelowElementwiseOps) {
-  expect_simplifies([](Case& c) { return tanh(reshape(c.x, {24})); }, [](Case& c) { return reshape(tanh(c.x), {24}); });
+  expect_simplifies([](Case& c) { return tanh(reshape(c.x, {24})); },
+                    [](Case& c) { return reshape(tanh(c.x), {24}); });
   expect_simplifies([](Case& c) { return reshape(c.x, {24}) + reshape(c.y, {24}); },
                     [](Case& c) { return reshape(c.x + c.y, {24}); });
   expect_stays([](Case& c) { return reshape(c.x, {24}) + reshape(transpose(c.y, {1, 0}), {24}); });

@@ -161,7 +161,8 @@ std::string split_text(Shape shape, Ints axes, Value (*reduce)(Value, Ints, bool
   const Graph split = dce(split_reductions(g));
   verify(split);
   for (const Node& n : split.nodes())
-    if (n.op != Op::input && n.op != Op::constant) text += fmt::format("{} {}; ", op_name(n.op), n.type().to_string());
+    if (n.op != Op::input && n.op != Op::constant)
+      text += fmt::format("{} {}; ", op_name(n.op), n.type().to_string());
   return text;
 }
 
@@ -171,10 +172,12 @@ TEST(SplitReductions, ImagesFirstThenTheBatch) {
 }
 
 TEST(SplitReductions, LongLinesInPartsPaddedIfTheyMustBe) {
-  EXPECT_EQ(split_text({100003}, {0}), "pad f32[102400]; reshape f32[25,4096]; reduce_sum f32[25]; reduce_sum f32[]; ");
+  EXPECT_EQ(split_text({100003}, {0}),
+            "pad f32[102400]; reshape f32[25,4096]; reduce_sum f32[25]; reduce_sum f32[]; ");
   EXPECT_EQ(split_text({100000}, {0}), "reshape f32[25,4000]; reduce_sum f32[25]; reduce_sum f32[]; ");
   EXPECT_EQ(split_text({4000, 10}, {0}), "reshape f32[8,500,10]; reduce_sum f32[8,10]; reduce_sum f32[10]; ");
-  EXPECT_EQ(split_text({60000, 16}, {0}), "reshape f32[60,1000,16]; reduce_sum f32[60,16]; reduce_sum f32[16]; ");
+  EXPECT_EQ(split_text({60000, 16}, {0}),
+            "reshape f32[60,1000,16]; reduce_sum f32[60,16]; reduce_sum f32[16]; ");
 }
 
 TEST(SplitReductions, LeavesSmallOnesAndThoseWithManyResults) {
@@ -198,9 +201,11 @@ TEST(SplitReductions, PaddingNeverWins) {
     EXPECT_GT(split.nodes().size(), g.nodes().size() + 8);
     for (const double value : {-3.0, 1.0, 7.0}) {
       const std::vector<Tensor> inputs = {Tensor::full({40009}, value, type)};
-      const std::vector<Tensor> expected = interpret(g, inputs, {}).outputs, got = interpret(split, inputs, {}).outputs;
+      const std::vector<Tensor> expected = interpret(g, inputs, {}).outputs,
+                                got = interpret(split, inputs, {}).outputs;
       for (std::size_t i = 0; i < expected.size(); i++)
-        EXPECT_EQ(got[i].item(), expected[i].item()) << g.outputs()[i].name << " of " << name(type) << " " << value;
+        EXPECT_EQ(got[i].item(), expected[i].item())
+            << g.outputs()[i].name << " of " << name(type) << " " << value;
     }
   }
 }
