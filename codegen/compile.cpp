@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "codegen/entry.h"
+#include "codegen/faults.h"
 #include "codegen/jit.h"
 #include "codegen/lower.h"
 #include "codegen/sanitize.h"
@@ -97,7 +98,7 @@ Lowered lower_all(const graph::Plan& plan, const Target& target, runtime::Progra
     runtime::Step step;
     step.name = scheduled.group.name;
     for (const Argument& argument : lowered.arguments) step.buffers.push_back(to_buffer(argument, scheduled));
-    step.barrier_before = scheduled.barrier_before;
+    step.barrier_before = scheduled.barrier_before && planted() != Fault::dropped_barrier;
     step.serial = is_serial(lowered.kernel);
     step.leave_on_error = is_check;
     step.flops = lowered.flops;

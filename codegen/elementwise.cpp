@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <llvm/IR/Intrinsics.h>
 
+#include "codegen/faults.h"
 #include "codegen/math.h"
 
 namespace kiln::codegen {
@@ -11,7 +12,9 @@ namespace {
 using graph::Op;
 using llvm::Value;
 
-bool is_signed(DType t) { return t == DType::i32 || t == DType::i64; }
+bool is_signed(DType t) {
+  return t == DType::i32 || t == DType::i64 || (t == DType::u8 && planted() == Fault::signed_bytes);
+}
 
 /// maximum(x, y) = y if y is NaN, else y > x ? y : x. With a constant y, which is never NaN, that is one
 /// instruction on x86 (which takes the second operand if either is NaN), and the bits are the same when the
@@ -25,6 +28,7 @@ Value* extremum(llvm::IRBuilder<>& b, DType dtype, bool largest, Value* x, Value
     return b.CreateBinaryIntrinsic(id, x, y);
   }
   Value* winner = b.CreateSelect(largest ? b.CreateFCmpOGT(y, x) : b.CreateFCmpOLT(y, x), y, x);
+  if (planted() == Fault::nan_to_number) return b.CreateSelect(b.CreateFCmpUNO(x, x), y, winner);
   if (llvm::isa<llvm::Constant>(y)) return winner;
   return b.CreateSelect(b.CreateFCmpUNO(y, y), y, winner);
 }
@@ -143,7 +147,10 @@ llvm::Type* memory_type(llvm::LLVMContext& context, DType dtype, int lanes) {
 }
 
 llvm::Value* emit_elementwise(llvm::IRBuilder<>& b, Op op, DType dtype, std::span<Value* const> x) {
-  if (op == Op::select && x.size() == 3) return b.CreateSelect(x[0], x[1], x[2]);
+  if (op == Op::select && x.size() == 3) {
+    const bool swapped = planted() == Fault::swapped_select;
+    return b.CreateSelect(x[0], x[swapped ? 2 : 1], x[swapped ? 1 : 2]);
+  }
   if (x.size() == 1) return unary(b, op, dtype, x[0]);
   if (x.size() == 2) return binary(b, op, dtype, x[0], x[1]);
   throw InternalError(fmt::format("code for {} with {} operands doesn't exist", graph::op_name(op), x.size()));

@@ -6,6 +6,7 @@
 
 #include "codegen/elementwise.h"
 #include "codegen/emitter.h"
+#include "codegen/faults.h"
 
 namespace kiln::codegen {
 
@@ -92,14 +93,17 @@ void KernelEmitter::loop(const Stmt& s) {
 }
 
 void KernelEmitter::unrolled_loop(const Stmt& s) {
-  for (std::int64_t i = 0; i < s.variable->extent; ++i) {
+  std::int64_t extent = s.variable->extent;
+  if (planted() == Fault::shifted_unroll && extent > 1) --extent;
+  for (std::int64_t i = 0; i < extent; ++i) {
     variables_[s.variable.get()] = b_.getInt64(static_cast<std::uint64_t>(i));
     block(s.body);
   }
 }
 
 void KernelEmitter::parallel_loop(const Stmt& s) {
-  llvm::Value* tiles = b_.getInt64(static_cast<std::uint64_t>(s.variable->extent));
+  const std::int64_t extent = s.variable->extent - (planted() == Fault::last_tile_skipped ? 1 : 0);
+  llvm::Value* tiles = b_.getInt64(static_cast<std::uint64_t>(extent));
   llvm::Value *thread = function_->getArg(1), *threads = function_->getArg(2);
   const auto share = [&](llvm::Value* t) { return b_.CreateUDiv(b_.CreateNUWMul(tiles, t), threads); };
   llvm::Value* begin = share(thread);
@@ -127,11 +131,16 @@ void KernelEmitter::vector_loop(const Stmt& s) {
 }
 
 void KernelEmitter::vector_chunk(const Stmt& s, llvm::Value* base, std::int64_t lanes_in_use) {
-  VectorLoop chunk{s.variable, s.lanes, base, nullptr};
-  if (lanes_in_use < s.lanes) {
+  VectorLoop chunk{s.variable, s.lanes, base, nullptr, nullptr};
+  const auto first_lanes = [&](std::int64_t count) {
     std::vector<llvm::Constant*> bits;
-    for (std::int64_t lane = 0; lane < s.lanes; ++lane) bits.push_back(b_.getInt1(lane < lanes_in_use));
-    chunk.mask = llvm::ConstantVector::get(bits);
+    for (std::int64_t lane = 0; lane < s.lanes; ++lane) bits.push_back(b_.getInt1(lane < count));
+    return llvm::ConstantVector::get(bits);
+  };
+  if (lanes_in_use < s.lanes) {
+    chunk.store_mask = chunk.mask = first_lanes(lanes_in_use);
+    if (planted() == Fault::tail_lane_less) chunk.store_mask = chunk.mask = first_lanes(lanes_in_use - 1);
+    if (planted() == Fault::tail_lane_more) chunk.mask = first_lanes(lanes_in_use + 1);
   }
   vector_ = chunk;
   variables_[s.variable.get()] = base;
@@ -163,7 +172,10 @@ void KernelEmitter::write(const Stmt& s) {
     b_.CreateStore(uniform(s.value, "a scalar register's value"), cell);
     return;
   }
-  const Lanes value = expr(s.value);
+  Lanes value = expr(s.value);
+  if (planted() == Fault::reduction_start && s.value->kind == ExprKind::constant && is_float(s.value->dtype)) {
+    value.value = llvm::ConstantFP::get(value.value->getType(), s.value->number + 1);
+  }
   llvm::Value* vector = value.value;
   if (!value.varies && s.reg->lane_count > 1) {
     vector = b_.CreateVectorSplat(static_cast<unsigned>(s.reg->lane_count), vector);

@@ -5,6 +5,7 @@
 
 #include "codegen/elementwise.h"
 #include "codegen/emitter.h"
+#include "codegen/faults.h"
 
 namespace kiln::codegen {
 
@@ -54,8 +55,7 @@ llvm::Value* KernelEmitter::lane_pointers(int buffer, const Index& index, const 
   return b_.CreateGEP(element, element_pointer(buffer, a.uniform), offsets);
 }
 
-llvm::Value* KernelEmitter::lane_mask(const Lanes* predicate) {
-  llvm::Value* mask = vector_->mask;
+llvm::Value* KernelEmitter::lane_mask(llvm::Value* mask, const Lanes* predicate) {
   if (predicate == nullptr) return mask;
   llvm::Value* lanes = splat(*predicate);
   return mask == nullptr ? lanes : b_.CreateAnd(mask, lanes);
@@ -66,7 +66,7 @@ llvm::Value* KernelEmitter::zero_cell() {
   const std::string name = "zero";
   if (llvm::GlobalVariable* cell = module_.getNamedGlobal(name)) return cell;
   auto* cell = new llvm::GlobalVariable(module_, b_.getInt64Ty(), true, llvm::GlobalValue::PrivateLinkage,
-                                        b_.getInt64(0), name);
+                                        b_.getInt64(planted() == Fault::unguarded_load ? 1 : 0), name);
   cell->setAlignment(llvm::Align(8));
   return cell;
 }
@@ -82,10 +82,10 @@ KernelEmitter::Lanes KernelEmitter::load(const ExprNode& e) {
     llvm::Value* value = load_uniform(e, a, condition);
     if (condition == nullptr || !condition->varies) return {value};
     llvm::Value* lanes_of_value = splat({value});
-    return {b_.CreateSelect(condition->value, lanes_of_value, llvm::Constant::getNullValue(lanes_of_value->getType())),
-            true};
+    llvm::Value* zero = llvm::Constant::getNullValue(lanes_of_value->getType());
+    return {b_.CreateSelect(condition->value, lanes_of_value, zero), true};
   }
-  return {load_vector(e, a, lane_mask(condition)), true};
+  return {load_vector(e, a, lane_mask(vector_->mask, condition)), true};
 }
 
 /// One element for all lanes. Where the predicate is false the address is that of a zero: no branch, and the
@@ -95,15 +95,17 @@ llvm::Value* KernelEmitter::load_uniform(const ExprNode& e, const Address& a, co
   llvm::Type* type = memory_type(context_, e.dtype);
   const llvm::Align align(size_of(e.dtype));
   if (predicate == nullptr) return from_memory(mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer), e.dtype);
-  llvm::Value* condition = predicate->varies ? b_.CreateOrReduce(lane_mask(predicate)) : predicate->value;
+  llvm::Value* condition = predicate->varies ? b_.CreateOrReduce(lane_mask(vector_->mask, predicate)) : predicate->value;
   pointer = b_.CreateSelect(condition, pointer, zero_cell());
-  return from_memory(b_.CreateAlignedLoad(type, pointer, align), e.dtype);
+  // The zero is constant: what may or may not overlap the buffer's accesses holds for both.
+  return from_memory(mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer), e.dtype);
 }
 
 llvm::Value* KernelEmitter::load_vector(const ExprNode& e, const Address& a, llvm::Value* mask) {
   llvm::Type* type = memory_type(context_, e.dtype, lanes());
   const llvm::Align align(size_of(e.dtype));
   llvm::Value* zero = llvm::Constant::getNullValue(type);
+  if (planted() == Fault::unguarded_load && is_float(e.dtype)) zero = llvm::ConstantFP::get(type, 1);
   llvm::Value* loaded;
   const bool contiguous = a.lanes == nullptr && (a.stride == 1 || a.stride == -1);
   if (contiguous) {
@@ -133,7 +135,7 @@ void KernelEmitter::store(const Stmt& s) {
   const Address a = address(s.index);
   const DType dtype = s.value->dtype;
   if (a.varies()) {
-    store_vector(s, a, to_memory(splat(value), dtype), lane_mask(predicate ? &*predicate : nullptr));
+    store_vector(s, a, to_memory(splat(value), dtype), lane_mask(vector_->store_mask, predicate ? &*predicate : nullptr));
     return;
   }
   if (vector_ && vector_->variable->extent == 1) {  // the only lane that exists

@@ -6,6 +6,7 @@
 
 #include "codegen/elementwise.h"
 #include "codegen/emitter.h"
+#include "codegen/faults.h"
 
 namespace kiln::codegen {
 
@@ -91,6 +92,10 @@ KernelEmitter::Lanes KernelEmitter::fold(const ExprNode& e) {
     } else {
       a = b_.CreateShuffleVector(x, low);
       b = b_.CreateShuffleVector(x, high);
+    }
+    if (planted() == Fault::fold_half) {
+      x = a;
+      continue;
     }
     const std::array operands = {a, b};
     x = emit_elementwise(b_, e.op, e.dtype, operands);

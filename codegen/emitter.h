@@ -39,6 +39,7 @@ class KernelEmitter {
     int lanes = 1;
     llvm::Value* base = nullptr;  ///< the variable's value in lane 0
     llvm::Value* mask = nullptr;  ///< lanes of the tail that exist; null: all
+    llvm::Value* store_mask = nullptr;  ///< the same, unless a test plants a fault that must not harm memory
   };
 
   // ---- emit.cpp: statements ----
@@ -79,8 +80,8 @@ class KernelEmitter {
   llvm::Value* load_vector(const ExprNode& e, const Address& a, llvm::Value* mask);
   void store(const Stmt& s);
   void store_vector(const Stmt& s, const Address& a, llvm::Value* value, llvm::Value* mask);
-  /// Lanes that take part: the tail's mask and the predicate; null: all.
-  llvm::Value* lane_mask(const Lanes* predicate);
+  /// Lanes that take part: those of `mask` (the tail's) where the predicate holds; null: all.
+  llvm::Value* lane_mask(llvm::Value* mask, const Lanes* predicate);
   llvm::Value* element_pointer(int buffer, llvm::Value* index);
   llvm::Value* lane_pointers(int buffer, const Index& index, const Address& a);
   llvm::Value* from_memory(llvm::Value* loaded, DType dtype);

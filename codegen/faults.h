@@ -14,11 +14,19 @@ enum class Fault : std::uint8_t {
   reduction_start,       ///< accumulators of reductions start at one more
   fold_half,             ///< folding the lanes of an accumulator forgets its upper half
   unguarded_load,        ///< a predicate's false lanes read as 1 instead of 0
-  shifted_unroll,        ///< unrolled loops do one iteration less
-  dropped_barrier,       ///< the entry leaves out every barrier
-  signed_zero_extension, ///< u8 is converted as if it had a sign
+  shifted_unroll,        ///< unrolled loops of two or more do one iteration less
+  dropped_barrier,       ///< no barriers, neither in the entry nor in Step::barrier_before
+  signed_bytes,          ///< u8 is computed with as if it had a sign
   nan_to_number,         ///< maximum and minimum prefer the number to NaN
 };
+
+inline constexpr Fault all_faults[] = {
+    Fault::tail_lane_less,  Fault::tail_lane_more, Fault::last_tile_skipped, Fault::swapped_select,
+    Fault::reduction_start, Fault::fold_half,      Fault::unguarded_load,    Fault::shifted_unroll,
+    Fault::dropped_barrier, Fault::signed_bytes,   Fault::nan_to_number,
+};
+/// `tail_lane_less`, ...
+const char* name(Fault fault);
 
 /// Plants a fault into the code compiled from now on; kernels compiled before are not reused while it lasts.
 void plant(Fault fault);

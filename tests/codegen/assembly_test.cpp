@@ -1,0 +1,130 @@
+// What the machine code of typical kernels looks like: vector width, calls, spills.
+#include <gtest/gtest.h>
+
+#include <regex>
+#include <sstream>
+
+#include "run_kernel.h"
+
+namespace kiln::codegen {
+namespace {
+
+using graph::Op;
+
+std::vector<std::string> instructions(const std::string& assembly) {
+  std::vector<std::string> lines;
+  std::istringstream stream(assembly);
+  for (std::string line; std::getline(stream, line);) {
+    if (line.size() > 1 && line[0] == '\t' && line[1] != '.' && line[1] != '#') lines.push_back(line);
+  }
+  return lines;
+}
+int count(const std::string& assembly, const std::string& pattern) {
+  const std::regex regex(pattern);
+  int n = 0;
+  for (const std::string& line : instructions(assembly)) n += std::regex_search(line, regex) ? 1 : 0;
+  return n;
+}
+/// Vector registers stored to or loaded from the stack.
+int spills(const std::string& assembly) { return count(assembly, R"(vmov.*%[xyz]mm.*\(%r[sb]p\)|vmov.*\(%r[sb]p\).*%[xyz]mm)"); }
+
+Kernel bias_relu(int lanes) {
+  const Var t = make_var("t", 128), j = make_var("j", 100);
+  Kernel k{.name = "bias_relu"};
+  k.buffers = {{DType::f32, 12800, false, false}, {DType::f32, 100, false, false}, {DType::f32, 12800, true, false}};
+  const Index at = Index(t) * 100 + j;
+  const Expr sum = apply(Op::add, {load(0, DType::f32, at), load(1, DType::f32, j)});
+  k.body = {loop(LoopKind::parallel, t,
+                 {vector_loop(j, lanes, {store(2, at, apply(Op::maximum, {sum, constant_expr(DType::f32, 0)}))})})};
+  return k;
+}
+
+/// rows x columns of a product over 784, accumulated in registers.
+Kernel matmul_tile(std::int64_t rows, std::int64_t columns, int lanes) {
+  const std::int64_t depth = 784;
+  const Var t = make_var("t", 16), p = make_var("p", depth);
+  const Var i[] = {make_var("i", rows), make_var("i", rows), make_var("i", rows)};
+  const Var j[] = {make_var("j", columns), make_var("j", columns), make_var("j", columns)};
+  const Reg acc = make_register("acc", RegisterKind::tile, lanes, {rows}, columns);
+  Kernel k{.name = "tile"};
+  k.buffers = {{DType::f32, 16 * rows * depth, false, false}, {DType::f32, depth * columns, false, false},
+               {DType::f32, 16 * rows * columns, true, false}};
+  // A row's factor outside: then the columns' vectors are what stays in registers.
+  Block row;
+  const Expr a = k.new_temporary(row, load(0, DType::f32, (Index(t) * rows + i[1]) * depth + p));
+  const Expr b = load(1, DType::f32, Index(p) * columns + j[1]);
+  row.push_back(vector_loop(j[1], lanes, {write(acc, {i[1], j[1]}, fma(a, b, read(acc, {i[1], j[1]})))}, true));
+  k.body = {loop(LoopKind::parallel, t,
+                 {loop(LoopKind::unrolled, i[0],
+                       {vector_loop(j[0], lanes, {write(acc, {i[0], j[0]}, constant_expr(DType::f32, 0))}, true)}),
+                  loop(LoopKind::serial, p, {loop(LoopKind::unrolled, i[1], row)}),
+                  loop(LoopKind::unrolled, i[2],
+                       {vector_loop(j[2], lanes,
+                                    {store(2, (Index(t) * rows + i[2]) * columns + j[2], read(acc, {i[2], j[2]}))},
+                                    true)})})};
+  return k;
+}
+
+bool is_x86() { return Target::host().triple.find("x86_64") == 0; }
+
+TEST(Assembly, UsesTheVectorsAskedForAndNoneWider) {
+  if (!is_x86()) GTEST_SKIP() << "registers have other names here";
+  const std::string widths[] = {"%xmm", "%ymm", "%zmm"};
+  for (int bits : vector_widths()) {
+    const Target target = Target::host(bits);
+    const int lanes = target.lanes(DType::f32);
+    const std::size_t own = bits == 128 ? 0 : bits == 256 ? 1 : 2;
+    for (const Kernel& kernel : {bias_relu(lanes), matmul_tile(4, 2 * lanes, lanes)}) {
+      const Listing listing = list_kernel(kernel, target);
+      EXPECT_GT(count(listing.assembly, widths[own]), 3) << listing.assembly;
+      for (std::size_t wider = own + 1; wider < 3; ++wider) {
+        EXPECT_EQ(count(listing.assembly, widths[wider]), 0) << listing.assembly;
+      }
+    }
+  }
+}
+
+TEST(Assembly, NoCallsAndNothingUndefined) {
+  for (const Kernel& kernel : {bias_relu(16), matmul_tile(8, 48, 16)}) {
+    const Listing listing = list_kernel(kernel, Target::host());
+    EXPECT_EQ(count(listing.assembly, "call"), 0) << listing.assembly;
+    EXPECT_TRUE(listing.undefined_symbols.empty());
+  }
+}
+
+TEST(Assembly, ReluIsOneInstruction) {
+  if (!is_x86()) GTEST_SKIP() << "instructions have other names here";
+  const Target target = Target::host();
+  const Listing listing = list_kernel(bias_relu(target.lanes(DType::f32)), target);
+  // Body and tail: load, add from memory, maximum, store.
+  EXPECT_EQ(count(listing.assembly, "vmaxps"), 2) << listing.assembly;
+  EXPECT_EQ(count(listing.assembly, "vcmp"), 0) << listing.assembly;
+  EXPECT_EQ(count(listing.assembly, "vaddps"), 2) << listing.assembly;
+}
+
+TEST(Assembly, MatmulTilesStayInRegisters) {
+  if (Target::host().vector_bits < 512) GTEST_SKIP() << "tiles for 32 registers of 512 bits";
+  const Target target = Target::host(512);
+  struct Shape {
+    std::int64_t rows, vectors;
+  };
+  for (const Shape& s : {Shape{8, 3}, Shape{6, 4}, Shape{4, 6}, Shape{8, 2}, Shape{14, 1}}) {
+    for (std::int64_t short_by : {0, 5}) {  // whole vectors, and a masked tail
+      const Listing listing = list_kernel(matmul_tile(s.rows, s.vectors * 16 - short_by, 16), target);
+      EXPECT_EQ(spills(listing.assembly), 0) << s.rows << " x " << s.vectors << "\n" << listing.assembly;
+      EXPECT_EQ(count(listing.assembly, "vfmadd"), s.rows * s.vectors) << listing.assembly;
+    }
+  }
+}
+
+TEST(Assembly, ProductsAndSumsAreNotFusedUnlessAsked) {
+  const Var i = make_var("i", 64);
+  Kernel k{.name = "apart"};
+  k.buffers = {{DType::f32, 64, false, false}, {DType::f32, 64, true, false}};
+  const Expr x = load(0, DType::f32, i);
+  k.body = {vector_loop(i, 16, {store(1, i, apply(Op::add, {apply(Op::mul, {x, x}), x}))})};
+  EXPECT_EQ(count(list_kernel(k, Target::host()).assembly, "vfm|fmla"), 0);
+}
+
+}  // namespace
+}  // namespace kiln::codegen
