@@ -1,0 +1,38 @@
+#pragma once
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "kiln/files/safetensors.h"
+
+/// The files of tests/golden: what real Keras computes. Their README.md says what is in them.
+namespace kiln::testing {
+
+/// tests/golden/NAME.safetensors
+class Golden {
+ public:
+  explicit Golden(const std::string& name)
+      : path_(std::string(KILN_GOLDEN_DIR) + "/" + name + ".safetensors"), file_(files::load_safetensors(path_)) {}
+
+  /// Throws ValueError if there is no such tensor: golden values that nobody compares are no oracle.
+  const Tensor& operator[](const std::string& name) const {
+    const Tensor* found = file_.find(name);
+    if (!found) throw ValueError(path_ + " holds no tensor '" + name + "'");
+    return *found;
+  }
+  bool contains(const std::string& name) const { return file_.find(name) != nullptr; }
+
+ private:
+  std::string path_;
+  files::Safetensors file_;
+};
+
+/// The cases of layers.json: `golden_index("losses")` is an array of objects.
+nlohmann::json golden_index(const std::string& part);
+
+/// JSON array of sizes as a shape.
+Shape to_shape(const nlohmann::json& sizes);
+
+/// ||got - want|| / ||want||; the shapes must be equal.
+double relative_error(const Tensor& got, const Tensor& want);
+
+}  // namespace kiln::testing
