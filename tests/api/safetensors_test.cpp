@@ -240,7 +240,7 @@ TEST_F(SafetensorsTest, AnyChangedByteLoadsOrIsAnError) {
   const std::string whole = read_file(path_);
   int refused = 0;
   for (std::size_t at = 0; at < whole.size(); at++) {
-    for (char change : {'\1', '\x10', '\x80'}) {
+    for (char change : {'\1', '\x80'}) {
       std::string damaged = whole;
       damaged[at] = static_cast<char>(damaged[at] ^ change);
       try {

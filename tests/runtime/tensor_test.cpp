@@ -45,6 +45,9 @@ TEST(Tensor, FromVectorsAndSpans) {
   EXPECT_EQ(Tensor(v, {2, 2})(1, 0), 3);
   EXPECT_EQ(Tensor(std::span<const std::int64_t>(v), {4, 1})(3, 0), 4);
   EXPECT_EQ(Tensor(std::vector<bool>{true, false}).to_vector<bool>(), (std::vector<bool>{true, false}));
+  std::vector<float> f{1, 2};
+  EXPECT_EQ(Tensor(std::span<float>(f))(1), 2);
+  EXPECT_EQ(Tensor(std::span<float>(f), {2, 1})(1, 0), 2);
   EXPECT_THROW(Tensor(v, {3}), ShapeError);
   EXPECT_EQ(Tensor(std::vector<float>{}).size(), 0);
 }
@@ -90,6 +93,11 @@ TEST(Tensor, ElementsReadAndAssign) {
   t(1, 2) = 7.9;
   t(0, 0) = t(1, 2);
   EXPECT_EQ(t(0, 0), 7);
+  t(0, 1) += 5;
+  t(0, 1) *= 3;
+  t(0, 1) -= 1;
+  t(0, 1) /= 4;
+  EXPECT_EQ(t(0, 1), 3);  // 14 / 4, truncated
   EXPECT_EQ(t(-1, -1), 7);
   EXPECT_EQ(message_of<ShapeError>([&] { t(2, 0) = 1; }),
             "Tensor: index 2 is out of range for axis 0 of the shape (2, 3)");
@@ -103,6 +111,14 @@ TEST(Tensor, TypedAccessChecksTheType) {
   EXPECT_EQ(message_of<TypeError>([&] { t.data<double>(); }),
             "Tensor: elements asked for as float64 but their type is float32; convert with astype()");
   EXPECT_THROW(t.span<std::int32_t>(), TypeError);
+}
+
+TEST(Tensor, SpansShareElements) {
+  Tensor t({{1.f, 2.f}, {3.f, 4.f}});
+  for (float& x : t.span<float>()) x *= 2;
+  const Tensor& same = t;
+  EXPECT_EQ(same.span<float>().size(), 4u);
+  EXPECT_EQ(same.span<float>()[3], 8);
 }
 
 TEST(Tensor, ItemIsTheOnlyElement) {

@@ -7,6 +7,7 @@
 #include <ostream>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kiln/runtime/dtype.h"
@@ -19,13 +20,18 @@ template <class T>
 concept Element = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, std::int32_t> ||
                   std::same_as<T, std::int64_t> || std::same_as<T, std::uint8_t> || std::same_as<T, bool>;
 
-/// One element of a tensor of any type, as `t(i, j)` gives it: reads as double, assigns with conversion.
+/// One element of a tensor of any type, as `t(i, j)` gives it: reads as double, assigns with conversion. An
+/// int64 beyond 2^53 loses its low bits on the way; `data<std::int64_t>()` gives them all.
 class KILN_API ElementRef {
  public:
   ElementRef(void* p, DType t) : p_(p), type_(t) {}
   operator double() const;
   ElementRef& operator=(double v);
   ElementRef& operator=(const ElementRef& o) { return *this = static_cast<double>(o); }
+  ElementRef& operator+=(double v) { return *this = *this + v; }
+  ElementRef& operator-=(double v) { return *this = *this - v; }
+  ElementRef& operator*=(double v) { return *this = *this * v; }
+  ElementRef& operator/=(double v) { return *this = *this / v; }
 
  private:
   void* p_;
@@ -48,7 +54,8 @@ class KILN_API Tensor {
   /// Zeros. Throws ShapeError if a size is negative or the element count doesn't fit memory.
   explicit Tensor(Shape shape, DType dtype = DType::f32);
 
-  /// A rank-1 tensor of the given elements: `Tensor({1.f, 2.f})`.
+  /// A rank-1 tensor of the given elements, whose C++ type decides its own: `Tensor({1.f, 2.f})` is float32,
+  /// `Tensor({2, 3})` int32. Zeros of the shape (2, 3) are `Tensor::zeros({2, 3})`.
   template <Element T>
   Tensor(std::initializer_list<T> v) : Tensor(std::span<const T>(v.begin(), v.size())) {}
   /// A rank-2 tensor, row by row. Throws ShapeError if the rows' lengths differ.
@@ -58,7 +65,11 @@ class KILN_API Tensor {
   template <Element T>
   explicit Tensor(std::span<const T> v) : Tensor(v, Shape{static_cast<std::int64_t>(v.size())}) {}
   template <Element T>
+  explicit Tensor(std::span<T> v) : Tensor(std::span<const T>(v)) {}
+  template <Element T>
   Tensor(std::span<const T> v, Shape shape);
+  template <Element T>
+  Tensor(std::span<T> v, Shape shape) : Tensor(std::span<const T>(v), std::move(shape)) {}
   template <Element T>
   Tensor(const std::vector<T>& v);
   template <Element T>
@@ -102,6 +113,8 @@ class KILN_API Tensor {
   /// All elements of a contiguous tensor. Throws TypeError, or ShapeError if it isn't contiguous.
   template <Element T>
   std::span<const T> span() const;
+  template <Element T>
+  std::span<T> span();
   /// Copies all elements, row-major, converted to T.
   template <Element T>
   std::vector<T> to_vector() const;
@@ -188,6 +201,11 @@ template <Element T>
 std::span<const T> Tensor::span() const {
   if (!is_contiguous()) throw ShapeError("Tensor::span needs a contiguous tensor; call contiguous() first");
   return {data<T>(), static_cast<std::size_t>(size())};
+}
+template <Element T>
+std::span<T> Tensor::span() {
+  const std::span<const T> s = std::as_const(*this).span<T>();
+  return {data<T>(), s.size()};
 }
 template <Element T>
 std::vector<T> Tensor::to_vector() const {
