@@ -80,6 +80,22 @@ void describe(const graph::Graph& graph, runtime::Program& program) {
       [](const graph::Node& n) { return graph::definition(n.op).op_class != graph::OpClass::leaf; }));
 }
 
+/// Where values lie in the arena at one time or another.
+std::vector<runtime::ArenaRange> arena_values(const graph::Plan& plan) {
+  std::vector<runtime::ArenaRange> ranges;
+  for (const graph::ScheduledGroup& scheduled : plan.schedule) {
+    for (std::size_t i = 0; i < scheduled.group.outputs.size(); ++i) {
+      const Location& location = scheduled.output_locations[i];
+      const graph::Type& type = scheduled.group.outputs[i].type();
+      if (location.space == Location::Space::arena) {
+        ranges.push_back(
+            {location.offset, type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype))});
+      }
+    }
+  }
+  return ranges;
+}
+
 struct Lowered {
   std::vector<Kernel> kernels;
   std::vector<EntryStep> entry;  ///< parallel to kernels
@@ -100,7 +116,7 @@ Lowered lower_all(const graph::Plan& plan, const Target& target, runtime::Progra
     for (const Argument& argument : lowered.arguments) step.buffers.push_back(to_buffer(argument, scheduled));
     step.barrier_before = scheduled.barrier_before && planted() != Fault::dropped_barrier;
     step.serial = is_serial(lowered.kernel);
-    step.leave_on_error = is_check;
+    step.leave_on_error = scheduled.leave_on_error;
     step.flops = lowered.flops;
     step.bytes = lowered.bytes;
 
@@ -108,7 +124,7 @@ Lowered lower_all(const graph::Plan& plan, const Target& target, runtime::Progra
     entry.buffers = static_cast<int>(step.buffers.size());
     entry.barrier_before = step.barrier_before;
     entry.serial = step.serial;
-    entry.check = check;
+    if (step.leave_on_error) entry.leave_after = static_cast<int>(program.checks.size()) - 1;
     result.entry.push_back(std::move(entry));
     result.kernels.push_back(std::move(lowered.kernel));
     program.steps.push_back(std::move(step));
@@ -147,7 +163,7 @@ std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const
     graph::PlanOptions plan_options;
     plan_options.fuse = options.fuse;
     plan_options.reuse = options.reuse_memory;
-    // A gap that no value uses shows accesses outside an array; the runtime poisons it.
+    // The runtime poisons what lies between the values, and so accesses outside an array show.
     plan_options.red_zone = built_with_address_sanitizer ? 64 : 0;
     graph::Plan plan = graph::compile_plan(graph, plan_options);
     describe(*plan.graph, *program);
@@ -155,6 +171,7 @@ std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const
     program->arena_bytes = plan.arena_bytes;
     program->intermediate_bytes = plan.intermediate_bytes;
     program->red_zones = plan_options.red_zone > 0;
+    if (program->red_zones) program->arena_values = arena_values(plan);
     generate(lower_all(plan, target, *program), target, *program);
   } catch (const InternalError& e) {
     throw InternalError(fmt::format("{}\nwhile compiling\n{}", e.what(), graph::print(graph)));

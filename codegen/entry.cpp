@@ -71,6 +71,7 @@ class EntryEmitter {
     bool synchronised = true;  // nothing has run since the last barrier (or the start)
     for (const EntryStep& step : steps_) {
       if (step.barrier_before && !synchronised) barrier(global_thread);
+      if (step.leave_after >= 0) leave_if_failed(error, step.leave_after);
       llvm::Value* buffers = b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), table, first_buffer);
       if (step.serial && global_thread != nullptr) {
         only_first(thread, [&] { call(step, buffers, b_.getInt64(0), b_.getInt64(1)); });
@@ -79,11 +80,6 @@ class EntryEmitter {
       }
       synchronised = false;
       first_buffer += static_cast<std::uint64_t>(step.buffers);
-      if (step.check >= 0) {
-        barrier(global_thread);
-        synchronised = true;
-        leave_if_failed(error, step.check);
-      }
     }
   }
 
@@ -113,9 +109,8 @@ class EntryEmitter {
 
   llvm::Value* failed_check(llvm::Value* error) { return b_.CreateLoad(b_.getInt64Ty(), error); }
 
-  /// Returns from the function if check `check` or one before it failed. All threads decide alike: those before
-  /// are known since their own barriers, this one since the barrier just passed; a later check, which a faster
-  /// thread may be writing already, doesn't count.
+  /// Returns from the function if check `check` or one before it failed. All threads decide alike: these are known
+  /// since the barrier just passed; a later check, which a faster thread may be writing already, doesn't count.
   void leave_if_failed(llvm::Value* error, int check) {
     llvm::Value* found = failed_check(error);
     llvm::Value* failed = b_.CreateICmpULE(found, b_.getInt64(static_cast<std::uint64_t>(check)));  // -1 is large

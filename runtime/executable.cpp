@@ -1,6 +1,7 @@
 #include "kiln/runtime/executable.h"
 
 #include <fmt/format.h>
+#include <sanitizer/asan_interface.h>
 
 #include <algorithm>
 #include <chrono>
@@ -74,6 +75,18 @@ __attribute__((no_sanitize_address)) void fill_with_nan(std::byte* p, std::int64
   for (std::int64_t i = 0; i < bytes / 8; i++) words[i] = ~std::uint64_t{0};
   volatile std::byte* rest = p;
   for (std::int64_t i = bytes / 8 * 8; i < bytes; i++) rest[i] = std::byte{0xff};
+}
+
+/// Tells ASan that what lies between the arena's values belongs to nobody.
+void poison_gaps(const Program& program, std::byte* arena) {
+  std::vector<ArenaRange> values = program.arena_values;
+  std::sort(values.begin(), values.end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });
+  values.push_back({program.arena_bytes, 0});
+  std::int64_t end = 0;  // of the values so far
+  for (const ArenaRange& v : values) {
+    if (v.offset > end) ASAN_POISON_MEMORY_REGION(arena + end, static_cast<std::size_t>(v.offset - end));
+    end = std::max(end, v.offset + v.bytes);
+  }
 }
 
 void check_argument(const Program& program, const char* role, std::size_t index, const BufferDesc& d,
@@ -181,6 +194,7 @@ class Executable::Lease {
           fmt::format("program '{}' needs {:.1f} GB for its intermediate values, which this machine "
                       "doesn't have; try a smaller batch",
                       program.name, static_cast<double>(program.arena_bytes) * 1e-9));
+    if (program.red_zones) poison_gaps(program, scratch->arena.get());
     for (const Step& step : program.steps) {
       for (const BufferRef& b : step.buffers) {
         void* address = nullptr;  // inputs, states and outputs are filled in by each run

@@ -10,6 +10,8 @@
 #include "tests/runtime/programs.h"
 #include "tests/support/errors.h"
 
+extern "C" __attribute__((weak)) int __asan_address_is_poisoned(const volatile void*);
+
 namespace kiln::runtime {
 namespace {
 
@@ -316,6 +318,32 @@ TEST_F(ExecutableTest, WithRedZonesTheArenaBeginsAsNaN) {
       executable.run({}, {}, outputs);
       EXPECT_TRUE(std::isnan(outputs[0].item()));
     }
+  }
+}
+
+TEST_F(ExecutableTest, WithRedZonesTheGapsArePoisoned) {
+  if (__asan_address_is_poisoned == nullptr) GTEST_SKIP() << "only AddressSanitizer has poison";
+  auto program = std::make_shared<Program>();
+  program->name = "gaps";
+  program->outputs = {{"poisoned", DType::u8, {320}}};
+  program->arena_bytes = 320;
+  program->red_zones = true;
+  program->arena_values = {{192, 64}, {0, 100}, {64, 8}};  // gaps: [100, 192) and [256, 320)
+  program->entry = [](void* const* table, ErrorRecord*, std::int32_t) -> std::int32_t {
+    for (int i = 0; i < 320; i++)
+      static_cast<std::uint8_t*>(table[1])[i] =
+          __asan_address_is_poisoned(static_cast<std::byte*>(table[0]) + i) != 0;
+    return 0;
+  };
+  Step& s = program->steps.emplace_back();
+  s.name = "look";
+  s.fn = [](void* const*, std::int64_t, std::int64_t) {};
+  s.buffers = {{BufferRef::Space::arena, 0, 0}, {BufferRef::Space::output, 0, 0}};
+  Executable executable(program);
+  std::vector<Tensor> outputs{Tensor({320}, DType::u8)};
+  for (int run = 0; run < 2; run++) {
+    executable.run({}, {}, outputs);
+    for (int i = 0; i < 320; i++) EXPECT_EQ(outputs[0](i), (i >= 100 && i < 192) || i >= 256) << "byte " << i;
   }
 }
 

@@ -43,7 +43,7 @@ struct Step {
   std::vector<BufferRef> buffers;
   bool barrier_before = false;  ///< data crosses threads between this step and those before
   bool serial = false;          ///< one tile only: thread 0 does everything
-  bool leave_on_error = false;  ///< after this step's barrier, leave if a check failed
+  bool leave_on_error = false;  ///< after that barrier, leave if a check failed: states are written next
   double flops = 0;
   double bytes = 0;
   int kernel = 0;  ///< steps that share machine code share this number
@@ -53,6 +53,12 @@ struct BufferDesc {
   std::string name;
   DType dtype = DType::f32;
   Shape shape;
+};
+
+/// Bytes [offset, offset + bytes) of the arena.
+struct ArenaRange {
+  std::int64_t offset = 0;
+  std::int64_t bytes = 0;
 };
 
 /// What the compiler makes of a graph: descriptions, the plan, and the machine code. Immutable.
@@ -68,8 +74,10 @@ struct Program {
   int graph_nodes = 0;                  ///< op nodes before fusion
   int distinct_kernels = 0;
   double compile_seconds = 0;
-  bool red_zones = false;      ///< asan builds: the arena has poisoned gaps, dead buffers become NaN
-  std::shared_ptr<void> code;  ///< keeps the machine code alive
+  /// Asan builds: the arena begins each run as NaN, and what lies between arena_values is poisoned.
+  bool red_zones = false;
+  std::vector<ArenaRange> arena_values;  ///< with red_zones: where values lie, in any order, also overlapping
+  std::shared_ptr<void> code;            ///< keeps the machine code alive
 };
 
 struct StepProfile {
