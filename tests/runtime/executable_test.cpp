@@ -312,6 +312,7 @@ TEST_F(ExecutableTest, WithRedZonesTheArenaBeginsAsNaN) {
     auto program = arena_program(bytes);
     program->steps[0].buffers[0].offset = (bytes - 4) / 4 * 4;
     program->red_zones = true;
+    program->arena_values = {{0, bytes}};
     Executable executable(program);
     std::vector<Tensor> outputs{Tensor({1}, DType::f32), Tensor({1}, DType::i64)};
     for (int i = 0; i < 2; i++) {
