@@ -62,13 +62,15 @@ class ProductKernel {
     });
   }
 
+  /// A row's factor outside: the columns' vectors, which are few, stay in registers while the factors come and
+  /// go. The other way round all factors stay, and tiles of 8 x 3 vectors spill.
   void multiply_add(const Reg& sum, const Indices& outer, const Index& row, const Index& column, const Indices& k) {
-    l_.vector("c", sum->extent, [&](const Index& c) {
-      const Expr right = l_.let(p_.rhs(l_, outer, k, column + c));
-      l_.unrolled("r", sum->dims[0], [&](const Index& r) {
-        l_.add(write(sum, {r, c}, fma(p_.lhs(l_, outer, row + r, k), right, read(sum, {r, c}))));
-      });
-    }, true);
+    l_.unrolled("r", sum->dims[0], [&](const Index& r) {
+      const Expr left = l_.let(p_.lhs(l_, outer, row + r, k));
+      l_.vector("c", sum->extent, [&](const Index& c) {
+        l_.add(write(sum, {r, c}, fma(left, p_.rhs(l_, outer, k, column + c), read(sum, {r, c}))));
+      }, true);
+    });
   }
 
   Reg tile(const char* name, std::int64_t rows, std::int64_t columns) {

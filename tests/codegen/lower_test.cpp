@@ -70,17 +70,17 @@ TEST(Lower, ProductsAreRegisterTiles) {
     %2 = dot(%0, %1) {lhs_batch=[], lhs_contract=[1], rhs_batch=[], rhs_contract=[0]} : f32[2,20]
     output "z" = %2
   })"),
-            R"(kernel dot(b0: f32[100], b1: f32[10], b2: f32[40] written) {
+            R"(kernel dot(b0: f32[10], b1: f32[100], b2: f32[40] written) {
   unrolled r in 0..2 {
     vector(16) unrolled c in 0..20 {
       acc<tile f32 2 x 20 by 16>[r, c] = 0
     }
   }
   for k in 0..5 {
-    vector(16) unrolled c_1 in 0..20 {
-      let t0 = b0[k*20 + c_1]
-      unrolled r_1 in 0..2 {
-        acc[r_1, c_1] = fma(b1[r_1*5 + k], t0, acc[r_1, c_1])
+    unrolled r_1 in 0..2 {
+      let t0 = b0[r_1*5 + k]
+      vector(16) unrolled c_1 in 0..20 {
+        acc[r_1, c_1] = fma(t0, b1[k*20 + c_1], acc[r_1, c_1])
       }
     }
   }
