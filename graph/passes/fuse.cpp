@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::size_t most_nodes = 128;  // in a group: bounds compile time and registers
 constexpr std::size_t most_outputs = 8;
-constexpr std::int64_t tiny = 64;  // elements: such maps are joined whatever they read
+constexpr std::int64_t tiny = 64;      // elements: such maps are joined whatever they read
+constexpr std::int64_t small = 16384;  // elements: kernels that take less time than it takes to start them
 
 bool takes_epilogue(Op op) {
   switch (op) {
@@ -94,15 +95,16 @@ class Fuser {
   // ---- elementwise and movement ---------------------------------------------------------------------------
 
   void place_elemental(const Node& n) {
-    const std::vector<int> users = drafts_.evaluators(n);
     const bool array = needs_array(n);
     // Arithmetic that is an array anyway is rather read; movement isn't: what it moves can be read as well.
     const bool read = array && definition(n.op).op_class == OpClass::elementwise;
     if (costs_.may_repeat(n) && !read) {
-      for (int g : users) drafts_.add(n, g, drafts_.evaluation(n, g));
+      for (int g : drafts_.evaluators(n)) drafts_.add(n, g, drafts_.evaluation(n, g));
       if (array && !is_immediate(n)) create_map(n);
       return;
     }
+    join_readers(n);
+    const std::vector<int> users = drafts_.evaluators(n);
     if (!array && users.size() == 1 && fits(n, users[0])) {
       drafts_.add(n, users[0], drafts_.evaluation(n, users[0]));
       return;
@@ -115,6 +117,23 @@ class Fuser {
         return;
       }
     create_map(n);
+  }
+
+  // Small kernels that need n for the same elements become one, rather than n an array between them.
+  void join_readers(const Node& n) {
+    if (n.type().shape.elements() > small) return;
+    int first = -1;
+    for (int g : drafts_.evaluators(n)) {
+      if (drafts_[g].space != n.type().shape || !drafts_.evaluation(n, g).own) continue;
+      if (first < 0)
+        first = g;
+      else if (!(drafts_[first].root && drafts_[g].root) && fit_together(first, g))
+        drafts_.merge(first, g);
+    }
+  }
+  bool fit_together(int a, int b) {
+    return drafts_[a].nodes.size() + drafts_[b].nodes.size() <= most_nodes &&
+           drafts_[a].outputs.size() + drafts_[b].outputs.size() <= most_outputs && drafts_.can_merge(a, b);
   }
 
   bool fits(const Node& n, int g) {
@@ -136,6 +155,7 @@ class Fuser {
   // ---- reductions, products, windows, ... -----------------------------------------------------------------
 
   void place_heavy(const Node& n) {
+    if (takes_epilogue(n.op)) join_readers(n);
     int g = takes_epilogue(n.op) ? epilogue_for(n) : -1;
     if (g < 0) {
       Draft d;
@@ -206,9 +226,7 @@ class Fuser {
   bool can_join(int a, int b) {
     const Draft &x = drafts_[a], &y = drafts_[b];
     if (x.dead || y.dead || x.root || y.root || x.space != y.space) return false;
-    if (x.nodes.size() + y.nodes.size() > most_nodes || x.outputs.size() + y.outputs.size() > most_outputs)
-      return false;
-    return (x.space.elements() <= tiny || read_common_array(x, y)) && drafts_.can_merge(a, b);
+    return (x.space.elements() <= tiny || read_common_array(x, y)) && fit_together(a, b);
   }
   // Something of the space's size that both read and neither computes.
   static bool read_common_array(const Draft& x, const Draft& y) {

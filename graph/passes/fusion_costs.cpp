@@ -1,7 +1,5 @@
 #include "graph/passes/fusion_costs.h"
 
-#include <algorithm>
-
 #include "graph/elemental.h"
 
 namespace kiln::graph {
@@ -25,16 +23,16 @@ bool is_array(const Node& n) {
 
 }  // namespace
 
-FusionCosts::FusionCosts(const Graph& graph) : chain_(graph.nodes().size(), 0) {
-  std::vector<int> users(graph.nodes().size(), 0);
+FusionCosts::FusionCosts(const Graph& graph)
+    : chain_(graph.nodes().size(), 0), users_(graph.nodes().size(), 0) {
   for (const Node& n : graph.nodes())
-    for (Value v : n.operands) users[static_cast<std::size_t>(v.node->id)]++;
+    for (Value v : n.operands) users_[static_cast<std::size_t>(v.node->id)]++;
   for (const Node& n : graph.nodes()) {
     if (!is_elemental(n)) continue;
     double cost = is_expensive(n) ? expensive : definition(n.op).op_class == OpClass::elementwise ? 1 : 0;
     for (int i = 0; i < static_cast<int>(n.operands.size()); i++) {
       const Node& operand = *n.operand(i).node;
-      if (!reads_array(n, i) && users[static_cast<std::size_t>(operand.id)] == 1) cost += chain(operand);
+      if (!reads_array(n, i) && users_[static_cast<std::size_t>(operand.id)] == 1) cost += chain(operand);
     }
     chain_[static_cast<std::size_t>(n.id)] = cost;
   }
@@ -59,8 +57,21 @@ bool FusionCosts::may_repeat(const Node& n) const {
       break;
   }
   if (definition(n.op).op_class != OpClass::elementwise || chain(n) > little) return false;
-  return n.type().shape.elements() == 1 ||
-         std::all_of(n.operands.begin(), n.operands.end(), [&](Value v) { return reads_little(*v.node); });
+  if (n.type().shape.elements() == 1) return true;
+  const Node* array = nullptr;
+  for (Value v : n.operands) {
+    if (reads_little(*v.node)) continue;
+    if (array && array != v.node) return false;
+    array = v.node;
+  }
+  // Not a product: in one kernel it may be rounded, in another be part of a fused multiply-add, and the
+  // values would differ. exp(p - max(p)) could then be larger than 1 by any factor.
+  return !array || (n.op != Op::mul && is_there_anyway(*array));
+}
+
+// An array, and read by more than one node: no fusion would make it go away.
+bool FusionCosts::is_there_anyway(const Node& n) const {
+  return is_array(n) && (!is_heavy(n) || users_[static_cast<std::size_t>(n.id)] > 1);
 }
 
 bool FusionCosts::may_evaluate(const Node& n, double evaluations) const {

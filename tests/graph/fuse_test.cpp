@@ -103,6 +103,35 @@ TEST_F(Fusion, OneHotRowsAreCountedWhereTheyAreNeeded) {
   }
 }
 
+TEST_F(Fusion, ADifferenceFromAnArrayThatIsThereIsTakenAgain) {
+  const Value centred = x - broadcast(reduce_sum(x, {0}), {8, 16}, {1});
+  g.output("squares", reduce_sum(centred * centred, {0}));
+  g.output("z", tanh(centred));
+  EXPECT_EQ(groups_of(g),
+            (Texts{"reduce_sum* 1->1", "broadcast sub mul reduce_sum* 2->1", "broadcast sub tanh 2->1"}));
+}
+
+// A product that is rounded here and part of a fused multiply-add there would have two values; the
+// exponential of the difference to the maximum could then be any number above 1.
+TEST_F(Fusion, WhatASoftmaxTakesItsMaximumOfIsComputedOnce) {
+  const Value scaled = x * y;
+  const Value largest = reduce_max(scaled, {1});
+  const Value e = exp(scaled - broadcast(largest, {8, 16}, {0}));
+  g.output("softmax", e / broadcast(reduce_sum(e, {1}), {8, 16}, {0}));
+  int products = 0;
+  for (const Group& group : fuse(g))
+    products += static_cast<int>(std::count(group.nodes.begin(), group.nodes.end(), scaled.node));
+  EXPECT_EQ(products, 1);
+}
+
+TEST_F(Fusion, SmallKernelsThatShareAValueAreJoined) {
+  const Value total = reduce_sum(x, {1});
+  const Value half = total * 0.5;
+  g.output("a", exp(half));
+  g.output("b", half + 1.0);
+  EXPECT_EQ(groups_of(g), Texts{"reduce_sum* broadcast mul exp broadcast add 1->2"});
+}
+
 TEST_F(Fusion, ReductionsOfTheSameElementsAreSiblings) {
   g.output("sum", reduce_sum(x, {1}));
   g.output("squares", reduce_sum(x * x, {1}));
