@@ -198,6 +198,10 @@ void Lowering::store_outputs(const Indices& index, const Expr& predicate) {
               std::move(elements[i]), predicate));
 }
 
+void Lowering::narrow_lanes(std::int64_t extent) {
+  while (lanes_ > 1 && lanes_ / 2 >= extent) lanes_ /= 2;
+}
+
 // ---- statements ---------------------------------------------------------------------------------------------
 
 Var Lowering::fresh(const std::string& name, std::int64_t extent) {

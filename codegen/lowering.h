@@ -39,6 +39,9 @@ class Lowering {
   /// Lanes of this kernel's vector loops: what fits a vector of the type that most of the work is done in.
   int lanes() const { return lanes_; }
   void set_lanes(DType dtype) { lanes_ = target_->lanes(dtype); }
+  /// For vector loops of `extent` iterations at most: vectors that aren't wider than that. A narrow vector costs
+  /// no more than a wide one with most lanes masked, on many CPUs half.
+  void narrow_lanes(std::int64_t extent);
 
   // ---- elements -------------------------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ void lower_map(Lowering& l) {
   const std::span<const std::int64_t> all(shape);
   const auto outer = all.first(shape.size() - merged), inner = all.last(merged);
   const std::int64_t extent = product(inner);
+  l.narrow_lanes(extent);
   const double work = best * l.lanes();
   const std::int64_t width = vector_part(extent, work, l.lanes(), l.target());
   std::vector<std::int64_t> points(outer.begin(), outer.end());

@@ -13,6 +13,7 @@ class ProductKernel {
 
   void build() {
     l_.set_lanes(p_.dtype);
+    l_.narrow_lanes(p_.columns);
     ProductTile tile = product_tile(p_.rows, p_.columns, l_.lanes(), l_.target());
     // Totals lie in registers too.
     if (partial_sums() && tile.rows > 1) tile.rows = std::max(1, std::min<int>(tile.rows, accumulator_registers(l_.target()) / 2 / tile.vectors));

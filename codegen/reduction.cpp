@@ -60,6 +60,7 @@ class ReductionKernel {
   void build() {
     merge_kept();
     merge_reduced();
+    l_.narrow_lanes(r_.vector_reduced ? inner_reduced() : product(inner_kept_));
     const std::int64_t steps = r_.vector_reduced ? inner_reduced() / l_.lanes() : inner_reduced();
     const std::int64_t extent = r_.vector_reduced ? 1 : product(inner_kept_);
     const std::int64_t vectors = (extent + l_.lanes() - 1) / l_.lanes();

@@ -81,6 +81,7 @@ void add_at_indices(Lowering& l, const Columns& result, std::int64_t updates,
                     const std::function<Expr(const Index& o, const Index& r, const Index& n)>& start,
                     const std::function<void(const Index& o, const Index& i, const Index& first, std::int64_t count)>&
                         update) {
+  l.narrow_lanes(result.inner);
   const std::int64_t width = std::min<std::int64_t>(l.lanes(), result.inner);
   const std::vector<std::int64_t> points{result.outer, (result.inner + width - 1) / std::max<std::int64_t>(width, 1)};
   const double work = static_cast<double>((result.size + updates) * width);

@@ -17,6 +17,7 @@ void cumsum_kernel(Lowering& l) {
   const std::int64_t size = shape[axis], columns = product(after);
   if (product(shape) == 0) return;
 
+  l.narrow_lanes(columns);
   const std::int64_t width = std::min<std::int64_t>(columns, l.lanes());
   std::vector<std::int64_t> points(before.begin(), before.end());
   points.push_back((columns + width - 1) / width);
@@ -58,6 +59,7 @@ void order_kernel(Lowering& l, std::size_t axis, std::int64_t limit, bool descen
   const std::int64_t size = shape[axis];
   if (product(shape) == 0 || limit == 0) return;
   l.set_lanes(dtype);
+  l.narrow_lanes(size);
 
   std::vector<std::int64_t> points = shape;
   points.erase(points.begin() + static_cast<std::ptrdiff_t>(axis));

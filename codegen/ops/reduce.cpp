@@ -121,11 +121,11 @@ void argmax_kernel(Lowering& l) {
   };
   r.step = [&node, axes](Lowering& low, const std::vector<Expr>& state, const Indices& kept, const Indices& reduced) {
     const Expr x = low.let(low.operand(node, 0, axes.operand_index(kept, reduced)));
+    // Larger, or the first NaN.
     Expr better = compare_expr("gt", x, state[0]);
-    if (is_float(x->dtype)) {
-      Expr first_nan = apply(Op::bit_and, {compare_expr("ne", x, x), compare_expr("eq", state[0], state[0])});
-      better = apply(Op::bit_or, {std::move(better), std::move(first_nan)});
-    }
+    if (is_float(x->dtype))
+      better = apply(Op::bit_and, {apply(Op::logical_not, {compare_expr("le", x, state[0])}),
+                                   compare_expr("eq", state[0], state[0])});
     better = low.let(std::move(better));
     return std::vector<Expr>{select_expr(better, x, state[0]),
                              select_expr(better, index_expr(reduced[0], DType::i32), state[1])};

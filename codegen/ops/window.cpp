@@ -68,13 +68,12 @@ Expr lowest(DType dtype) {
 }
 
 Expr either(Expr a, Expr b) { return apply(Op::bit_or, {std::move(a), std::move(b)}); }
-Expr is_nan(const Expr& x) { return compare_expr("ne", x, x); }
 
-/// Whether x, met later than `best`, takes its place.
+/// Whether x, met later than `best`, takes its place: larger, or the first NaN.
 Expr beats(const Expr& x, const Expr& best) {
-  Expr better = compare_expr("gt", x, best);
-  if (!is_float(x->dtype)) return better;
-  return either(std::move(better), apply(Op::bit_and, {is_nan(x), compare_expr("eq", best, best)}));
+  if (!is_float(x->dtype)) return compare_expr("gt", x, best);
+  Expr not_smaller = apply(Op::logical_not, {compare_expr("le", x, best)});
+  return apply(Op::bit_and, {std::move(not_smaller), compare_expr("eq", best, best)});
 }
 
 // ---- sums and maxima ----------------------------------------------------------------------------------------
@@ -164,6 +163,7 @@ void for_each_vector(Lowering& l, const std::vector<std::int64_t>& extents, doub
                      const std::function<void(const Indices& outer, const Index& start, std::int64_t count)>& body) {
   std::vector<std::int64_t> points = extents;
   const std::int64_t extent = points.back();
+  l.narrow_lanes(extent);
   points.back() = (extent + l.lanes() - 1) / l.lanes();
   l.tiles(points, work * l.lanes(), [&](const Indices& point) {
     l.part(point.back(), extent, l.lanes(), [&](const Index& start, std::int64_t count) {
@@ -193,6 +193,10 @@ void max_grad_apart(Lowering& l, const Windows& w) {
   for (std::size_t i = 0; i < w.rank(); i++) blocks.push_back((w.input[i] + w.low[i] + w.strides[i] - 1) / w.strides[i]);
   const std::int64_t volume = product(w.window);
   const bool unroll = product(w.strides) <= most_unrolled;
+  // With padding, or windows beyond the input's end, the first tap may not exist.
+  bool padded = false;
+  for (std::size_t i = 0; i < w.rank(); i++)
+    padded = padded || w.low[i] > 0 || (blocks[i] - 1) * w.strides[i] + w.window[i] > w.input[i];
   for_each_vector(l, without_trailing_ones(blocks), static_cast<double>(4 * volume),
                   [&](const Indices& outer, const Index& start, std::int64_t count) {
     const Reg best = l.make_register("best", dtype, RegisterKind::tile, {}, count);
@@ -202,16 +206,17 @@ void max_grad_apart(Lowering& l, const Windows& w) {
     };
     each([&](const Index& v, const Indices&) {
       l.add(write(best, {v}, lowest(dtype)));
-      l.add(write(place, {v}, integer_expr(DType::i32, -1)));
+      l.add(write(place, {v}, integer_expr(DType::i32, padded ? -1 : 0)));
     });
     l.nest("k", w.window, unroll, [&](const Indices& tap) {
       each([&](const Index& v, const Indices& o) {
         Expr exists;
         const Indices index = w.element(o, tap, exists);
         const Expr x = l.let(l.operand(node, 0, index, exists));
-        const Expr first = compare_expr("lt", read(place, {v}), integer_expr(DType::i32, 0));
-        Expr takes = l.let(either(beats(x, read(best, {v})), first));
-        if (exists) takes = l.let(apply(Op::bit_and, {takes, exists}));
+        Expr takes = beats(x, read(best, {v}));
+        if (padded) takes = either(std::move(takes), compare_expr("lt", read(place, {v}), integer_expr(DType::i32, 0)));
+        if (exists) takes = apply(Op::bit_and, {std::move(takes), exists});
+        takes = l.let(std::move(takes));
         l.add(write(best, {v}, select_expr(takes, x, read(best, {v}))));
         l.add(write(place, {v}, select_expr(takes, index_expr(row_major(tap, w.window), DType::i32), read(place, {v}))));
       });
