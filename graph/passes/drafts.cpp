@@ -110,6 +110,8 @@ bool Drafts::reaches(int from, int to) const {
 }
 
 bool Drafts::can_provide(const Node& n, int g) const {
+  const std::vector<int> as_array = readers(n);
+  if (std::find(as_array.begin(), as_array.end(), g) != as_array.end()) return false;
   for (int other : consumers(n))
     if (other != g && reaches(other, g)) return false;
   return true;

@@ -57,7 +57,8 @@ class Drafts {
 
   /// True if data flows from group `from` (perhaps through others) to group `to`.
   bool reaches(int from, int to) const;
-  /// True if g could compute n for the other groups that need it: none of them leads back to g.
+  /// True if g could compute n for the other groups that need it: none of them leads back to g, and g doesn't
+  /// itself read n as an array, which has to be complete before.
   bool can_provide(const Node& n, int g) const;
   /// True if the two could be one.
   bool can_merge(int a, int b) const { return a != b && !reaches(a, b) && !reaches(b, a); }
