@@ -1,0 +1,266 @@
+// Every kind of kernel against the interpreter, at sizes around vectors and tiles.
+#include <gtest/gtest.h>
+
+#include "kiln/graph/ops.h"
+#include "tests/codegen/compile_support.h"
+
+namespace kiln::codegen {
+namespace {
+
+using namespace kiln::graph;  // the ops
+
+constexpr std::int64_t sizes[] = {1, 3, 15, 16, 17, 31, 100};
+constexpr DType floats[] = {DType::f32, DType::f64};
+constexpr DType numbers[] = {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8};
+
+TEST(CompiledOps, Elementwise) {
+  for (DType dtype : numbers) {
+    Graph g("elementwise");
+    for (std::int64_t n : sizes) {
+      const Value x = g.input("x", {dtype, {n}}), y = g.input("y", {dtype, {3, n}});
+      for (auto op : {add, sub, mul, div, maximum, minimum}) g.output("binary", op(x, y));
+      g.output("select", select(compare(x, y, "lt"), y, broadcast_to(x, y.shape())));
+      for (DType to : {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8, DType::bool_})
+        g.output("convert", convert(y, to));
+    }
+    expect_compiled_equals_interpreted(g);
+  }
+}
+
+TEST(CompiledOps, LongMapsAreCutIntoTiles) {
+  for (std::int64_t n : {40000, 100003}) {
+    Graph g("long");
+    const Value x = g.input("x", {DType::f32, {n}});
+    g.output("flat", x * 2.0 + 1.0);
+    const Value y = g.input("y", {DType::f32, {n, 3}});
+    g.output("rows", y + g.input("b", {DType::f32, {3}}));
+    const Value z = g.input("z", {DType::f32, {7, n / 7}});
+    g.output("columns", transpose(z, {1, 0}) * 2.0);
+    expect_compiled_equals_interpreted(g);
+  }
+}
+
+TEST(CompiledOps, Movement) {
+  for (std::int64_t n : sizes) {
+    Graph g("movement");
+    const Value x = g.input("x", {DType::f32, {3, n, 5}});
+    g.output("transpose", transpose(x, {2, 0, 1}) * 2.0);
+    g.output("reshape", transpose(reshape(x, {5, n, 3}), {1, 2, 0}));
+    g.output("flat", reshape(transpose(x, {1, 0, 2}), {n * 15}));
+    g.output("slice", slice(x, {1, 0, 1}, {3, n, 5}, {1, 2, 3}));
+    g.output("pad", pad(x, scalar(x, 7), {1, 2, 0}, {0, 1, 3}, {0, 1, 2}));
+    const Value parts[] = {x, x * 2.0, reverse(x, {1, 2})};
+    for (int axis : {0, 1, 2}) g.output("concatenate", concatenate(parts, axis));
+    g.output("iota", x * iota(g, x.type(), 1) + iota(g, x.type(), 2));
+    expect_compiled_equals_interpreted(g);
+  }
+}
+
+TEST(CompiledOps, Reductions) {
+  for (DType dtype : numbers) {
+    Graph g("reductions");
+    for (std::int64_t n : {1, 3, 16, 17, 70}) {
+      const Value x = g.input("x", {dtype, {3, n, 4}});
+      for (const Ints& axes : {Ints{0}, Ints{1}, Ints{2}, Ints{1, 2}, Ints{0, 2}, Ints{0, 1, 2}, Ints{0, 1}}) {
+        for (auto op : {reduce_sum, reduce_max, reduce_min}) g.output("reduce", op(x, axes, false));
+      }
+      g.output("prod", reduce_prod(x, {0}, false));
+      const Value y = g.input("y", {dtype, {5, n}});
+      for (auto op : {reduce_sum, reduce_max, reduce_min, reduce_prod}) g.output("rows", op(y, {1}, false));
+      for (int axis : {0, 1, 2}) g.output("argmax", argmax(x, axis));
+      g.output("argmax", argmax(y, 1));
+    }
+    expect_compiled_equals_interpreted(g);
+  }
+}
+
+TEST(CompiledOps, LongReductions) {
+  for (DType dtype : floats) {
+    Graph g("long reductions");
+    const Value x = g.input("x", {dtype, {3, 30011}});
+    g.output("rows", reduce_sum(x * x, {1}));
+    g.output("all", reduce_sum(x * x));
+    g.output("argmax", argmax(x, 1));
+    const Value y = g.input("y", {dtype, {20011, 6}});
+    g.output("columns", reduce_sum(y * y, {0}));
+    g.output("mean", reduce_mean(y * y, {0}));
+    const Value z = g.input("z", {dtype, {4, 61, 53, 6}});
+    g.output("channels", reduce_sum(z * z, {0, 1, 2}));
+    g.output("pixels", reduce_sum(z, {1, 2}));
+    g.output("softmax", exp(x - reduce_max(x, {1}, true)) / reduce_sum(exp(x - reduce_max(x, {1}, true)), {1}, true));
+    expect_compiled_equals_interpreted(g);
+  }
+}
+
+TEST(CompiledOps, Dot) {
+  for (DType dtype : floats) {
+    for (std::int64_t n : {1, 6, 16, 17, 100}) {
+      Graph g("dot");
+      for (std::int64_t m : {1, 5, 19}) {
+        const std::int64_t k = m == 5 ? 1 : 3 * m + 7;
+        const Value a = g.input("a", {dtype, {m, k}}), b = g.input("b", {dtype, {k, n}});
+        const Value y = dot(a, b, {}, {}, {1}, {0});
+        g.output("bias", tanh(y + g.input("bias", {dtype, {n}})));
+        g.output("left transposed", dot(a, g.input("c", {dtype, {m, n}}), {}, {}, {0}, {0}));
+        g.output("right transposed", dot(a, g.input("d", {dtype, {n, k}}), {}, {}, {1}, {1}));
+      }
+      g.output("batched", matmul(g.input("e", {dtype, {3, 4, 9}}), g.input("f", {dtype, {3, 9, n}})));
+      g.output("long", dot(g.input("h", {dtype, {3, 2500}}), g.input("i", {dtype, {2500, n}}), {}, {}, {1}, {0}));
+      expect_compiled_equals_interpreted(g);
+    }
+  }
+}
+
+TEST(CompiledOps, Convolutions) {
+  struct Case {
+    Shape x, kernel;
+    ConvAttrs attrs;
+  };
+  const Case cases[] = {
+      {{2, 9, 8, 1}, {5, 5, 1, 6}, {{1, 1}, {2, 2}, {2, 2}, {1, 1}, 1}},
+      {{3, 7, 31, 3}, {3, 3, 3, 17}, {{1, 1}, {0, 0}, {0, 0}, {1, 1}, 1}},
+      {{2, 8, 9, 4}, {3, 2, 4, 5}, {{2, 3}, {1, 0}, {0, 1}, {1, 1}, 1}},
+      {{2, 9, 9, 4}, {2, 3, 4, 5}, {{1, 1}, {0, 1}, {1, 0}, {2, 3}, 1}},
+      {{2, 6, 7, 6}, {2, 2, 2, 9}, {{1, 1}, {0, 0}, {0, 0}, {1, 1}, 3}},
+      {{2, 6, 7, 17}, {3, 3, 1, 17}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, 17}},
+      {{2, 6, 7, 10}, {3, 3, 2, 5}, {{2, 1}, {1, 1}, {1, 1}, {1, 2}, 5}},
+      {{2, 5, 7, 33}, {1, 1, 33, 20}, {{1, 1}, {0, 0}, {0, 0}, {1, 1}, 1}},
+      {{2, 5, 7, 3}, {1, 1, 3, 4}, {{2, 2}, {0, 0}, {0, 0}, {1, 1}, 1}},
+      {{2, 11, 3}, {4, 3, 6}, {{2}, {1}, {2}, {1}, 1}},
+      {{1, 4, 5, 6, 2}, {2, 3, 2, 2, 3}, {{1, 1, 2}, {1, 0, 0}, {0, 1, 1}, {1, 1, 1}, 1}},
+      {{1, 1, 1, 1}, {1, 1, 1, 1}, {{1, 1}, {0, 0}, {0, 0}, {1, 1}, 1}},
+  };
+  for (DType dtype : floats) {
+    for (const Case& c : cases) {
+      Graph g("conv");
+      const Value x = g.input("x", {dtype, c.x}), kernel = g.input("kernel", {dtype, c.kernel});
+      const Value y = conv(x, kernel, c.attrs);
+      g.output("conv", sigmoid(y + g.input("bias", {dtype, {c.kernel.back()}})));
+      const Value dy = g.input("dy", y.type());
+      g.output("conv_input_grad", conv_input_grad(dy, kernel, c.x, c.attrs));
+      g.output("conv_kernel_grad", conv_kernel_grad(x, dy, c.kernel, c.attrs));
+      expect_compiled_equals_interpreted(g);
+    }
+  }
+}
+
+TEST(CompiledOps, Windows) {
+  const WindowAttrs cases[] = {
+      {{1, 2, 2, 1}, {1, 2, 2, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}},
+      {{1, 3, 3, 1}, {1, 2, 2, 1}, {0, 1, 0, 0}, {0, 1, 1, 0}},
+      {{1, 2, 3, 1}, {1, 1, 1, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}},
+      {{1, 2, 2, 1}, {1, 3, 4, 1}, {0, 1, 1, 0}, {0, 0, 1, 0}},
+      {{1, 5, 6, 1}, {1, 5, 6, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}},
+      {{2, 2, 1, 2}, {1, 2, 1, 1}, {1, 0, 0, 0}, {0, 1, 0, 1}},
+  };
+  for (DType dtype : {DType::f32, DType::f64, DType::i32}) {
+    for (const WindowAttrs& attrs : cases) {
+      Graph g("window");
+      for (std::int64_t channels : {2, 6, 17}) {
+        const Shape shape{2, 7, 8, channels};
+        // Few different values, so that windows have ties.
+        const Value x = convert(convert(g.input("x", {dtype, shape}) * 3.0, DType::i32), dtype);
+        const Value v = g.input("v", {dtype, shape});
+        const Value y = window_max(x, attrs), dy = g.input("dy", y.type());
+        g.output("window_max", y);
+        g.output("window_sum", window_sum(v, attrs));
+        g.output("window_sum_grad", window_sum_grad(dy, shape, attrs));
+        g.output("window_max_grad", window_max_grad(x, dy, attrs) * (v + convert(1.0 + x, dtype)));
+        g.output("window_max_pick", window_max_pick(x, v, attrs));
+      }
+      expect_compiled_equals_interpreted(g);
+    }
+  }
+}
+
+TEST(CompiledOps, Indexing) {
+  for (std::int64_t n : sizes) {
+    Graph g("indexing");
+    const Value table = g.input("table", {DType::f32, {19, n}}), rows = g.input("rows", {DType::i32, {9}});
+    g.output("gather", gather(table, rows, 0) * 2.0);
+    const Value columns = g.input("columns", {DType::i64, {2, 3}});
+    g.output("gather columns", gather(table, columns, 1));
+    g.output("scatter_add", scatter_add(table, rows, g.input("u", {DType::f32, {9, n}}), 0));
+    g.output("scatter_add columns", scatter_add(table, rows, g.input("v", {DType::f32, {19, 9}}), 1));
+    const Value places = g.input("places", {DType::i32, {5, n}});
+    g.output("take_along", take_along(table, places, 0));
+    g.output("put_along", put_along(convert(places, DType::f32), places, 0, 11));
+    g.output("put_along columns", put_along(convert(places, DType::f32), places, 1, 13));
+    const Value starts = g.input("starts", {DType::i64, {2}});
+    g.output("dynamic_slice", dynamic_slice(table, starts, {7, (n + 1) / 2}));
+    g.output("dynamic_update_slice", dynamic_update_slice(table, g.input("w", {DType::f32, {4, (n + 1) / 2}}), starts));
+    expect_compiled_equals_interpreted(g);
+  }
+}
+
+TEST(CompiledOps, Order) {
+  for (DType dtype : {DType::f32, DType::i32, DType::f64}) {
+    for (std::int64_t n : {1, 15, 17, 150}) {
+      Graph g("order");
+      const Value x = g.input("x", {dtype, {3, n}});
+      const Value coarse = is_float(dtype) ? round(x * 4.0) : x;  // ties
+      for (int axis : {0, 1}) {
+        for (bool flag : {false, true}) {
+          g.output("cumsum", cumsum(x, axis, flag, !flag) + x);
+          g.output("cumsum", cumsum(x, axis, flag, flag));
+          const std::vector<Value> sorted = graph::sort(coarse, axis, flag);
+          g.output("sorted", sorted[0]);
+          g.output("order", sorted[1]);
+        }
+      }
+      const std::vector<Value> top = top_k(coarse, (n + 1) / 2);
+      g.output("top", top[0]);
+      g.output("places", top[1]);
+      expect_compiled_equals_interpreted(g);
+    }
+  }
+}
+
+TEST(CompiledOps, NotANumberIsOrderedAndCarried) {
+  Graph g("nan");
+  const Value x = g.input("x", {DType::f32, {4, 37}});
+  const Value holes = log(x);  // NaN for about half
+  g.output("argmax", argmax(holes, 1));
+  g.output("argmax", argmax(holes, 0));
+  g.output("max", reduce_max(holes, {1}));
+  for (bool descending : {false, true}) {
+    const std::vector<Value> sorted = graph::sort(holes, 1, descending);
+    g.output("sorted", sorted[0]);
+    g.output("order", sorted[1]);
+  }
+  const std::vector<Value> top = top_k(holes, 9);
+  g.output("top", top[0]);
+  g.output("places", top[1]);
+  for (std::int64_t stride : {1, 3}) {
+    const WindowAttrs attrs{{1, 3}, {1, stride}, {0, 1}, {0, 1}};
+    g.output("window_max", window_max(holes, attrs));
+    g.output("window_max_grad", window_max_grad(holes, abs(window_sum(x, attrs)), attrs));
+    g.output("window_max_pick", window_max_pick(holes, x, attrs));
+  }
+  expect_compiled_equals_interpreted(g);
+}
+
+TEST(CompiledOps, RandomWords) {
+  Graph g("random");
+  const Value key = g.state("key", {DType::i64, {2}});
+  for (std::int64_t n : sizes) g.output("bits", random_bits(key, {3, n}, n - 20));
+  g.output("uniform", random_uniform(key, {1000}, 5));
+  g.output("uniform", random_uniform(key, {1000}, 6, DType::f64));
+  expect_compiled_equals_interpreted(g);
+}
+
+TEST(CompiledOps, EmptyArrays) {
+  Graph g("empty");
+  const Value x = g.input("x", {DType::f32, {0, 5}});
+  g.output("map", x * 2.0);
+  g.output("sum", reduce_sum(x, {0}));
+  g.output("max", reduce_max(x, {0}));
+  g.output("dot", dot(g.input("a", {DType::f32, {3, 0}}), x, {}, {}, {1}, {0}));
+  g.output("column", dot(g.input("b", {DType::f32, {3, 0}}), g.input("c", {DType::f32, {0, 1}}), {}, {}, {1}, {0}));
+  const Value parts[] = {x, g.input("y", {DType::f32, {2, 5}}), x};
+  g.output("concatenate", concatenate(parts, 0));
+  expect_compiled_equals_interpreted(g);
+}
+
+}  // namespace
+}  // namespace kiln::codegen
