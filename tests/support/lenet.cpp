@@ -1,5 +1,7 @@
 #include "tests/support/lenet.h"
 
+#include <fmt/format.h>
+
 #include <string>
 
 #include "kiln/graph/gradient.h"
@@ -69,7 +71,7 @@ Graph lenet_step(std::int64_t batch) {
       5e-3 * sqrt(1.0 - pow(scalar(t, 0.999), t)) / (1.0 - pow(scalar(t, 0.9), t));
   for (std::size_t i = 0; i < w.all.size(); i++) {
     const Value v = w.all[i], d = gradients[i];
-    const Value m = g.state("m" + std::to_string(i), v.type()), s = g.state("v" + std::to_string(i), v.type());
+    const Value m = g.state(fmt::format("m{}", i), v.type()), s = g.state(fmt::format("v{}", i), v.type());
     const Value new_m = m + (d - m) * 0.1, new_s = s + (d * d - s) * 0.001;
     g.update(m, new_m);
     g.update(s, new_s);
