@@ -143,12 +143,11 @@ double convert_error(const Element& v, DType from, DType to) {
 
 // What is left when a rule's arithmetic met infinity or NaN, or the result leaves the type's range.
 double settled(double error, const Element& v, int operands, double rounding, DType type) {
-  bool exact = true;
-  for (int i = 0; i < operands; i++) {
-    if (std::isinf(v.e[i]) && !(error <= std::numeric_limits<double>::max())) return unknown;
-    exact = exact && !std::isinf(v.e[i]);
-  }
-  if (!std::isfinite(v.y)) return exact ? 0 : unknown;  // NaN or infinity of known operands must come
+  bool known = true;
+  for (int i = 0; i < operands; i++) known = known && !std::isinf(v.e[i]);
+  if (error == unknown) return unknown;
+  if (!known && std::isnan(error)) return unknown;
+  if (!std::isfinite(v.y)) return known ? 0 : unknown;  // NaN or infinity of known operands must come
   if (std::isnan(error)) return unknown;
   const double total = error + rounding;
   if (type == DType::f32 && std::abs(v.y) + total > std::numeric_limits<float>::max()) return unknown;

@@ -1,0 +1,73 @@
+// Random graphs: compiled code against the f64 interpreter, within error bounds computed for every element, and
+// to the bit between team sizes.
+//
+// To look into a failure: KILN_FUZZ_SEED=n runs one graph and prints it.
+#include "tests/fuzz/differential.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+namespace kiln::fuzz {
+namespace {
+
+constexpr std::int64_t graphs = 2000, shards = 20;
+
+/// Runs the graph of a seed; says what is wrong with it.
+void test_seed(std::int64_t seed, graph::Agreement& sum) {
+  const graph::RandomProgram random = graph::random_program(seed, options_of(seed));
+  graph::Agreement one;
+  std::string wrong;
+  try {
+    wrong = complaint(random, {}, &one);
+  } catch (const Error& e) {
+    wrong = std::string("throws: ") + e.what();
+  }
+  EXPECT_EQ(wrong, "") << "seed " << seed;
+  sum.checked += one.checked;
+  sum.unknown += one.unknown;
+  sum.worst = std::max(sum.worst, one.worst);
+}
+
+class RandomGraphs : public testing::TestWithParam<std::int64_t> {};
+
+TEST_P(RandomGraphs, CompiledCodeAgreesWithTheInterpreter) {
+  graph::Agreement sum;
+  for (std::int64_t seed = GetParam(); seed < graphs; seed += shards) test_seed(seed, sum);
+  // The comparison means something: nearly all is compared, and errors come near their bounds.
+  EXPECT_GT(sum.checked, 20 * sum.unknown);
+  EXPECT_GT(sum.worst, 0.2);
+  RecordProperty("checked", std::to_string(sum.checked));
+  RecordProperty("worst", std::to_string(sum.worst));
+}
+
+INSTANTIATE_TEST_SUITE_P(Shard, RandomGraphs, testing::Range<std::int64_t>(0, shards));
+
+TEST(RandomGraph, CoverEveryOpAndAttribute) {
+  graph::Coverage coverage;
+  for (std::int64_t seed = 0; seed < graphs; seed++)
+    coverage.count(*graph::random_program(seed, options_of(seed)).graph);
+  for (const std::string& feature : coverage.missing()) ADD_FAILURE() << "never generated: " << feature;
+}
+
+TEST(RandomGraph, OneBySeed) {
+  const char* seed = std::getenv("KILN_FUZZ_SEED");
+  if (seed == nullptr) GTEST_SKIP() << "set KILN_FUZZ_SEED to run one graph";
+  const std::int64_t n = std::atoll(seed);
+  std::fputs(graph::print(*graph::random_program(n, options_of(n)).graph).c_str(), stderr);
+  graph::Agreement sum;
+  test_seed(n, sum);
+}
+
+// Narrower vectors, no fusion, no reuse of memory: other code for the same values.
+TEST(RandomGraph, OtherWaysToCompileAgreeToo) {
+  for (std::int64_t seed = 0; seed < 60; seed++) {
+    const graph::RandomProgram random = graph::random_program(seed, options_of(seed));
+    const codegen::CompileOptions ways[] = {{.vector_bits = 128}, {.vector_bits = 256},
+                                            {.fuse = false, .reuse_memory = true}, {.fuse = true, .reuse_memory = false}};
+    EXPECT_EQ(complaint(random, ways[seed % 4]), "") << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace kiln::fuzz
