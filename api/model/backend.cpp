@@ -14,7 +14,7 @@ namespace {
 
 Backend backend_from_environment() {
   const char* name = std::getenv("KILN_BACKEND");
-  return name != nullptr && std::string(name) == "compiled" ? Backend::compiled : Backend::interpreter;
+  return name != nullptr && std::string(name) == "interpreter" ? Backend::interpreter : Backend::compiled;
 }
 
 std::atomic<Backend>& selected() {

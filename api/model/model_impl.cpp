@@ -86,7 +86,7 @@ void ModelImpl::connect(std::vector<SymbolicTensor> inputs, std::vector<Symbolic
 
   std::vector<std::size_t> order(applications_.size());
   for (std::size_t i = 0; i < order.size(); i++) order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     if (depths_[a] != depths_[b]) return depths_[a] > depths_[b];
     return walk.visited_at(applications_[a].get()) < walk.visited_at(applications_[b].get());
   });
