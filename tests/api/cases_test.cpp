@@ -68,8 +68,8 @@ TEST(Case1, ShiftsDoNotReadWhatTheyOverwrote) {
 
 // Case 2: a row's mean and the row itself, fused.
 TEST(Case2, RowMeansMeetTheirOwnRows) {
-  for (std::int64_t rows : {1, 3, 7, 8, 9, 15, 16, 17, 19, 33})
-    for (std::int64_t columns : {1, 3, 7, 8, 9, 15, 16, 17, 19, 33, 37}) {
+  for (std::int64_t rows : {1, 7, 8, 19, 33})
+    for (std::int64_t columns : {1, 3, 8, 15, 16, 17, 33, 37}) {
       std::vector<float> values;
       for (std::int64_t i = 0; i < rows; i++)
         for (std::int64_t j = 0; j < columns; j++) values.push_back(static_cast<float>(100 * i + j));
@@ -236,7 +236,7 @@ TEST(Case4, SparseLogitsAreStable) {
 TEST(Case5, FunctionsAreRightOverTheWholeRangeAndEveryLength) {
   const std::vector<float> at = {-1e4f, -104, -89, -88, -20, 0, 20, 88, 89, 1e4f, nan, inf, -inf};
   for (std::size_t length = 1; length <= 17; length++)
-    for (std::size_t shift = 0; shift < at.size(); shift++) {
+    for (std::size_t shift : {std::size_t{0}, length % at.size()}) {
       std::vector<float> x;
       for (std::size_t i = 0; i < length; i++) x.push_back(at[(i + shift) % at.size()]);
       const Tensor input(x, {1, static_cast<std::int64_t>(length)});
@@ -249,15 +249,23 @@ TEST(Case5, FunctionsAreRightOverTheWholeRangeAndEveryLength) {
           continue;
         }
         const double s = 1 / (1 + std::exp(-static_cast<double>(x[i])));
-        if (x[i] <= -88) EXPECT_LT(sigmoid[i], 1e-37f);
-        else EXPECT_NEAR(sigmoid[i], s, 1e-6 * s);
+        if (x[i] <= -88) {
+          EXPECT_LT(sigmoid[i], 1e-37f);
+        } else {
+          EXPECT_NEAR(sigmoid[i], s, 1e-6 * s);
+        }
         EXPECT_LE(std::abs(tanh[i]), 1.f);
         EXPECT_NEAR(tanh[i], std::tanh(static_cast<double>(x[i])), 1e-6);
         const float e = std::exp(x[i]);
-        if (std::isinf(e)) EXPECT_EQ(exp[i], inf);
-        else EXPECT_NEAR(exp[i], e, 2e-6 * e);
+        if (std::isinf(e)) {
+          EXPECT_EQ(exp[i], inf);
+        } else {
+          EXPECT_NEAR(exp[i], e, 2e-6 * e);
+        }
       }
-      if (shift == 0 && length >= 7) EXPECT_EQ(tanh[6], 1.f);
+      if (shift == 0 && length >= 7) {
+        EXPECT_EQ(tanh[6], 1.f);
+      }
     }
   EXPECT_NEAR(run(Activation("exponential"), Tensor({{88.72f}})).item(), 3.39318e38, 1e34);
   EXPECT_EQ(run(Activation("exponential"), Tensor({{88.73f}})).item(), inf);
@@ -519,15 +527,18 @@ TEST(Case15, TheGradientOfAMaximumSumsToOne) {
 
 TEST(Case16, NaNPassesThroughMaxima) {
   const std::vector<float> pattern = {nan, -1, 2};
-  for (std::int64_t n = 1; n <= 33; n++) {
+  for (std::int64_t n : {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33}) {
     std::vector<float> x;
     for (std::int64_t i = 0; i < n; i++) x.push_back(pattern[static_cast<std::size_t>(i % 3)]);
     const Tensor t(x, {1, n});
     for (const auto& y : {floats(run(ReLU(), t)), floats(run(Activation("relu6"), t)),
                           floats(run(ReLU({.max_value = 6}), t)), floats(run(ReLU({.negative_slope = 0.f}), t))})
       for (std::size_t i = 0; i < y.size(); i++) {
-        if (i % 3 == 0) EXPECT_TRUE(std::isnan(y[i])) << n << " " << i;
-        else EXPECT_EQ(y[i], i % 3 == 1 ? 0.f : 2.f);
+        if (i % 3 == 0) {
+          EXPECT_TRUE(std::isnan(y[i])) << n << " " << i;
+        } else {
+          EXPECT_EQ(y[i], i % 3 == 1 ? 0.f : 2.f);
+        }
       }
   }
   EXPECT_EQ(floats(run(Softmax(), Tensor({{-inf, 0.f}}))), (std::vector<float>{0, 1}));
@@ -546,9 +557,12 @@ TEST(Case17, SimplificationKeepsNaNAndInfinity) {
   const auto expect = [&](std::function<graph::Value(graph::Value)> f, const std::vector<float>& right) {
     const auto y = floats(emitted(std::move(f), x));
     for (std::size_t i = 0; i < right.size(); i++) {
-      if (std::isnan(right[i])) EXPECT_TRUE(std::isnan(y[i])) << i;
-      else EXPECT_EQ(y[i], right[i]) << i;
-      if (right[i] == 0) EXPECT_EQ(std::signbit(y[i]), std::signbit(right[i])) << i;
+      if (std::isnan(right[i])) {
+        EXPECT_TRUE(std::isnan(y[i])) << i;
+      } else {
+        EXPECT_EQ(y[i], right[i]) << i;
+        EXPECT_EQ(std::signbit(y[i]), std::signbit(right[i])) << i;
+      }
     }
   };
   expect([](graph::Value v) { return v * 0.0; }, {nan, nan, -0.f, 0});
