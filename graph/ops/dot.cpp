@@ -71,8 +71,7 @@ Value put_in_order(Value x, const Ints& axes) {
   return transpose(x, permutation);
 }
 
-/// Of the pairs (from[p], to[p]), the `to`s ordered by `from`: where the remaining axes of the other operand
-/// go.
+/// Of the pairs (from[p], to[p]), the `to`s ordered by `from`: where the other operand's remaining axes go.
 Ints partners(const Ints& from, const Ints& to) {
   std::vector<std::pair<std::int64_t, std::int64_t>> pairs;
   for (std::size_t p = 0; p < from.size(); p++) pairs.emplace_back(from[p], to[p]);
@@ -82,8 +81,10 @@ Ints partners(const Ints& from, const Ints& to) {
   return result;
 }
 
-// With y[b, m, n] = sum_k lhs[b, m, k] rhs[b, k, n]: dlhs[b, m, k] = sum_n dy rhs, drhs[b, k, n] = sum_m lhs
-// dy. Both are products of the same kind; only the order of their axes has to be mended.
+// With y[b, m, n] = sum_k lhs[b, m, k] rhs[b, k, n]:
+//   dlhs[b, m, k] = sum_n dy[b, m, n] rhs[b, k, n]
+//   drhs[b, k, n] = sum_m lhs[b, m, k] dy[b, m, n]
+// Both are products of the same kind; only the order of their axes has to be mended.
 std::vector<Value> gradient_dot(const GradientContext& c) {
   const Value lhs = c.operand(0), rhs = c.operand(1), dy = c.dy();
   const DotAxes a(c.node);

@@ -40,8 +40,7 @@ std::int64_t product(const Shape& shape, const Ints& axes) {
   return n;
 }
 
-/// True if putting the axes into this order leaves the elements where they are: axes of size 1 may go
-/// anywhere.
+/// True if this order of the axes leaves the elements where they are: axes of size 1 may go anywhere.
 bool keeps_order(const Shape& shape, const Ints& axes) {
   std::int64_t last = -1;
   for (std::int64_t axis : axes) {
@@ -52,7 +51,7 @@ bool keeps_order(const Shape& shape, const Ints& axes) {
   return true;
 }
 
-/// `pairs` of axes (one of lhs, one of rhs) in the order of the keys.
+/// Puts pairs of axes, one of each operand, into the order of the keys.
 void sort_pairs(Ints& keys, Ints& others) {
   std::vector<std::size_t> order(keys.size());
   std::iota(order.begin(), order.end(), 0);
