@@ -66,7 +66,7 @@ llvm::Value* KernelEmitter::zero_cell() {
   const std::string name = "zero";
   if (llvm::GlobalVariable* cell = module_.getNamedGlobal(name)) return cell;
   auto* cell = new llvm::GlobalVariable(module_, b_.getInt64Ty(), true, llvm::GlobalValue::PrivateLinkage,
-                                        b_.getInt64(planted() == Fault::unguarded_load ? 1 : 0), name);
+                                        b_.getInt64(0), name);
   cell->setAlignment(llvm::Align(8));
   return cell;
 }
@@ -105,7 +105,6 @@ llvm::Value* KernelEmitter::load_vector(const ExprNode& e, const Address& a, llv
   llvm::Type* type = memory_type(context_, e.dtype, lanes());
   const llvm::Align align(size_of(e.dtype));
   llvm::Value* zero = llvm::Constant::getNullValue(type);
-  if (planted() == Fault::unguarded_load && is_float(e.dtype)) zero = llvm::ConstantFP::get(type, 1);
   llvm::Value* loaded;
   const bool contiguous = a.lanes == nullptr && (a.stride == 1 || a.stride == -1);
   if (contiguous) {
@@ -118,7 +117,7 @@ llvm::Value* KernelEmitter::load_vector(const ExprNode& e, const Address& a, llv
       llvm::Value* in_order = reversed ? b_.CreateVectorReverse(mask) : mask;
       loaded = mark(b_.CreateMaskedLoad(type, pointer, align, in_order, zero), e.buffer);
     }
-    if (reversed) loaded = b_.CreateVectorReverse(loaded);
+    if (reversed && planted() != Fault::unreversed_load) loaded = b_.CreateVectorReverse(loaded);
   } else {
     llvm::Value* pointers = lane_pointers(e.buffer, e.index, a);
     loaded = mark(b_.CreateMaskedGather(type, pointers, align, mask, zero), e.buffer);

@@ -16,7 +16,7 @@ const char* name(Fault fault) {
     case Fault::swapped_select: return "swapped_select";
     case Fault::reduction_start: return "reduction_start";
     case Fault::fold_half: return "fold_half";
-    case Fault::unguarded_load: return "unguarded_load";
+    case Fault::unreversed_load: return "unreversed_load";
     case Fault::shifted_unroll: return "shifted_unroll";
     case Fault::dropped_barrier: return "dropped_barrier";
     case Fault::signed_bytes: return "signed_bytes";

@@ -13,7 +13,7 @@ enum class Fault : std::uint8_t {
   swapped_select,        ///< select takes the other operand
   reduction_start,       ///< accumulators of reductions start at one more
   fold_half,             ///< folding the lanes of an accumulator forgets its upper half
-  unguarded_load,        ///< a predicate's false lanes read as 1 instead of 0
+  unreversed_load,       ///< loads that run backwards come in the order of memory
   shifted_unroll,        ///< unrolled loops of two or more do one iteration less
   dropped_barrier,       ///< no barriers, neither in the entry nor in Step::barrier_before
   signed_bytes,          ///< u8 is computed with as if it had a sign
@@ -22,7 +22,7 @@ enum class Fault : std::uint8_t {
 
 inline constexpr Fault all_faults[] = {
     Fault::tail_lane_less,  Fault::tail_lane_more, Fault::last_tile_skipped, Fault::swapped_select,
-    Fault::reduction_start, Fault::fold_half,      Fault::unguarded_load,    Fault::shifted_unroll,
+    Fault::reduction_start, Fault::fold_half,      Fault::unreversed_load,   Fault::shifted_unroll,
     Fault::dropped_barrier, Fault::signed_bytes,   Fault::nan_to_number,
 };
 /// `tail_lane_less`, ...
