@@ -69,7 +69,8 @@ void expect_same(Op op, graph::Attributes attributes, const std::vector<Tensor>&
   g.output("y", g.emit(op, values, attributes).value());
   const Tensor expected = graph::interpret(g, inputs, {}).outputs[0];
   const std::int64_t n = inputs[0].size();
-  for (int lanes : {16, 1}) {
+  for (const auto& [lanes, target] : {std::pair(16, Target::host()), std::pair(8, targets().back()),
+                                      std::pair(1, Target::host())}) {
     const Var i = make_var("i", n);
     Kernel k{.name = std::string(graph::op_name(op))};
     std::vector<Expr> loads;
@@ -83,7 +84,7 @@ void expect_same(Op op, graph::Attributes attributes, const std::vector<Tensor>&
     k.buffers.push_back({out, n, true, false});
     buffers.push_back(result.raw());
     k.body = {vector_loop(i, lanes, {store(static_cast<int>(inputs.size()), i, expr(loads))})};
-    RunnableKernel run(k);
+    RunnableKernel run(k, target);
     run(buffers);
     for (std::int64_t e = 0; e < n; ++e) {
       ASSERT_TRUE(same_element(out, result, expected, e, ignore_zero_sign))

@@ -8,6 +8,7 @@
 #include <functional>
 #include <random>
 
+#include "codegen/sanitize.h"
 #include "run_kernel.h"
 
 namespace kiln::codegen {
@@ -46,8 +47,7 @@ Kernel map_kernel(std::int64_t n, int lanes) {
 }
 
 TEST(Emit, MapsOfEverySizeLeaveTheRestAlone) {
-  for (int bits : vector_widths()) {
-    const Target target = Target::host(bits);
+  for (const Target& target : targets()) {
     for (std::int64_t n = 1; n <= 40; ++n) {
       const RunnableKernel run(map_kernel(n, target.lanes(f32)), target);
       // What lies behind the arrays must stay as it is; reading it would show as a wrong result only, so it is NaN.
@@ -111,8 +111,7 @@ Kernel row_sum(std::int64_t rows, std::int64_t columns, int lanes, Op op, double
 }
 
 TEST(Emit, ReductionKeepsLanesThatTheTailLacks) {
-  for (int bits : vector_widths()) {
-    const Target target = Target::host(bits);
+  for (const Target& target : targets()) {
     const int lanes = target.lanes(f32);
     for (std::int64_t columns : {1, 3, 15, 16, 17, 31, 32, 33, 100}) {
       const std::int64_t rows = 3;
@@ -181,14 +180,15 @@ TEST(Emit, MatmulTileInRegisters) {
 template <class T>
 void check_load(std::int64_t n, std::int64_t source_size, DType dtype, const std::function<Index(Var)>& index,
                 const std::function<std::int64_t(std::int64_t)>& expected) {
-  for (int lanes : {1, 4, 16}) {
+  for (const auto& [lanes, target] : {std::pair(1, targets().front()), std::pair(4, targets().back()),
+                                      std::pair(16, Target::host())}) {
     const Var i = make_var("i", n);
     Kernel k{.name = "load", .buffers = {array(source_size, dtype), result(n, dtype)}};
     const Index at = index(i);
     k.body = {vector_loop(i, lanes, {store(1, i, load(0, dtype, at, in_range(at, 0, source_size)))})};
     std::vector<T> x(static_cast<std::size_t>(source_size)), y(static_cast<std::size_t>(n) + 8, T(77));
     for (std::size_t j = 0; j < x.size(); ++j) x[j] = static_cast<T>(j % 100 + 1);
-    RunnableKernel run(k);
+    RunnableKernel run(k, target);
     run({x.data(), y.data()});
     for (std::int64_t j = 0; j < n; ++j) {
       const std::int64_t from = expected(j);
@@ -338,6 +338,18 @@ TEST(Emit, BrokenFormsAreInternalErrors) {
   const Reg r = make_register("r", RegisterKind::scalar, 1);
   k.body = {vector_loop(i, 16, {write(r, {}, load(0, f32, i))})};
   EXPECT_THROW(RunnableKernel{k}, InternalError);
+}
+
+TEST(EmitDeathTest, AddressSanitizerSeesGeneratedCode) {
+  if (!built_with_address_sanitizer) GTEST_SKIP() << "built without -fsanitize=address";
+  const Var i = make_var("i", 40);
+  Kernel k{.name = "outside", .buffers = {array(40), result(40)}};
+  k.body = {vector_loop(i, 16, {store(1, i, load(0, f32, i))})};
+  const RunnableKernel run(k);
+  std::vector<float> enough(40), short_by_one(39);
+  run({enough.data(), enough.data()});
+  EXPECT_DEATH(run({short_by_one.data(), enough.data()}), "heap-buffer-overflow");
+  EXPECT_DEATH(run({enough.data(), short_by_one.data()}), "heap-buffer-overflow");
 }
 
 }  // namespace

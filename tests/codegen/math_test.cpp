@@ -293,8 +293,7 @@ TEST(Math, NeverLeavesItsRange) {
 
 TEST(Math, NoCallRemains) {
   for (DType dtype : {DType::f32, DType::f64}) {
-    for (int bits : vector_widths()) {
-      const Target target = Target::host(bits);
+    for (const Target& target : targets()) {
       for (const Function& f : functions) {
         const Listing listing = list_kernel(unary_kernel(f.op, dtype, target.lanes(dtype)), target);
         EXPECT_TRUE(listing.undefined_symbols.empty())
