@@ -11,25 +11,30 @@ namespace {
 // if KILN_DUMP is set, written to NN-pass.txt.
 class Pipeline {
  public:
-  explicit Pipeline(const Graph& source) : name_(source.name), graph_(dce(source)) {
+  explicit Pipeline(const Graph& source) : name_(source.name) {
     verify(source);
     if (dumping()) write("source", print(source));
-    after("dce");
+    graph_ = dce(source);
+    check_and_dump("dce");
   }
 
   void run(std::string_view name, Graph (*pass)(const Graph&)) {
     graph_ = pass(graph_);
-    after(name);
+    check_and_dump(name);
   }
   Graph take() { return std::move(graph_); }
 
  private:
-  void after(std::string_view name) {
-    verify(graph_);
+  void check_and_dump(std::string_view name) {
+    try {
+      verify(graph_);
+    } catch (const InternalError& e) {
+      throw InternalError(fmt::format("the pass {} broke the graph: {}", name, e.what()));
+    }
     if (!dumping()) return;
-    const std::string text = print(graph_);
+    std::string text = print(graph_);
     write(name, text == last_ ? "(unchanged)\n" : text);
-    last_ = text;
+    last_ = std::move(text);
   }
   void write(std::string_view name, const std::string& text) {
     dump(name_, fmt::format("{:02}-{}.txt", step_++, name), text);

@@ -179,6 +179,13 @@ TEST_F(Memory, EqualReshapesAreViews) {
   EXPECT_EQ(p.schedule[1].group.inputs[0].shape(), Shape{64});
 }
 
+TEST_F(Memory, AGraphThatDoesNothing) {
+  const Plan p = plan();
+  EXPECT_TRUE(p.schedule.empty());
+  EXPECT_EQ(p.arena_bytes, 0);
+  EXPECT_TRUE(compile_plan(Graph("empty")).schedule.empty());
+}
+
 // ---- barriers ---------------------------------------------------------------------------------------------
 
 TEST_F(Memory, IndependentKernelsRunWithoutABarrier) {
