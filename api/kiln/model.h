@@ -10,6 +10,7 @@
 #include "kiln/losses.h"
 #include "kiln/metrics.h"
 #include "kiln/optimizers.h"
+#include "kiln/runtime/executable.h"
 #include "kiln/tensors.h"
 
 namespace kiln {
@@ -152,6 +153,10 @@ class KILN_API Model : public Layer {
   /// All weights with names that don't depend on what else the program has built: `dense/kernel`,
   /// `dense_1/bias`, `sequential/dense/kernel` for a nested model; a layer's own name where the user gave one.
   std::vector<std::pair<std::string, Variable>> named_weights() const;
+
+  /// What was compiled for this model so far, one program for each kind of step and batch size: its kernels, its
+  /// memory, the time it took. First training and evaluation, then prediction.
+  std::vector<std::shared_ptr<const runtime::Program>> programs() const;
 
   ModelImpl& model_impl() const;
 };

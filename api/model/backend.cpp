@@ -7,7 +7,6 @@
 
 #include "kiln/codegen/compile.h"
 #include "kiln/graph/interpreter.h"
-#include "kiln/runtime/executable.h"
 
 namespace kiln::internal {
 namespace {
@@ -48,12 +47,14 @@ class Interpreted final : public Runnable {
 
 class Compiled final : public Runnable {
  public:
-  explicit Compiled(const graph::Graph& graph) : executable_(codegen::compile(graph)) {}
+  explicit Compiled(const graph::Graph& graph) : program_(codegen::compile(graph)), executable_(program_) {}
   void run(void* const* inputs, void* const* states, void* const* outputs) override {
     executable_.run_raw(inputs, states, outputs);
   }
+  std::shared_ptr<const runtime::Program> program() const override { return program_; }
 
  private:
+  std::shared_ptr<const runtime::Program> program_;
   runtime::Executable executable_;
 };
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kiln/graph/graph.h"
+#include "kiln/runtime/executable.h"
 
 /// What stands between the API and the machine code: a graph goes in, something that runs comes out.
 namespace kiln::internal {
@@ -15,6 +16,8 @@ class Runnable {
   /// Contiguous arrays of the graph's types, in the order of its inputs, states and outputs. States are updated
   /// in place. Throws DataError if a check fails; no state has changed then.
   virtual void run(void* const* inputs, void* const* states, void* const* outputs) = 0;
+  /// What the compiler made of the graph; null if nothing was compiled.
+  virtual std::shared_ptr<const runtime::Program> program() const { return nullptr; }
 };
 
 /// Makes a graph ready by the selected backend.

@@ -7,6 +7,7 @@
 
 #include "api/layers/input.h"
 #include "api/model/model_impl.h"
+#include "api/model/predictor.h"
 #include "api/model/trainer.h"
 #include "api/support/names.h"
 
@@ -52,6 +53,13 @@ void Model::compile(CompileArgs args) {
 
 Optimizer Model::optimizer() const { return model_impl().trainer("optimizer").optimizer(); }
 std::vector<std::string> Model::metrics_names() const { return model_impl().trainer("metrics_names").metrics_names(); }
+std::vector<std::shared_ptr<const runtime::Program>> Model::programs() const {
+  ModelImpl& model = model_impl();
+  std::vector<std::shared_ptr<const runtime::Program>> programs;
+  if (model.compiled()) programs = model.trainer("programs").programs();
+  for (auto& program : model.predictor().programs()) programs.push_back(std::move(program));
+  return programs;
+}
 void Model::stop_training() { model_impl().stop_training = true; }
 
 void Model::build(const Shape& input_shape) {

@@ -20,6 +20,8 @@ class Predictor {
   /// Shape and type of output `i` for that many rows of x.
   graph::Type output_type(std::size_t i, std::span<const Tensor> x);
 
+  std::vector<std::shared_ptr<const runtime::Program>> programs() { return steps_.programs(); }
+
  private:
   struct Scratch;
   std::shared_ptr<Step> step_for(std::span<const Tensor> x, std::int64_t rows, BatchTypes& types);

@@ -25,6 +25,14 @@ std::shared_ptr<Step> StepCache::get(Mode mode, const BatchTypes& types,
   return entries_.back().step;
 }
 
+std::vector<std::shared_ptr<const runtime::Program>> StepCache::programs() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<const runtime::Program>> programs;
+  for (const Entry& e : entries_)
+    if (auto program = e.step->program()) programs.push_back(std::move(program));
+  return programs;
+}
+
 void StepCache::clear() {
   const std::lock_guard lock(mutex_);
   entries_.clear();

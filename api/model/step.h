@@ -15,6 +15,7 @@ class Step {
  public:
   Step(graph::Graph graph, std::vector<Tensor> storage);
   void run(void* const* inputs, void* const* outputs = nullptr) { runnable_->run(inputs, states_.data(), outputs); }
+  std::shared_ptr<const runtime::Program> program() const { return runnable_->program(); }
 
  private:
   std::unique_ptr<Runnable> runnable_;
@@ -31,6 +32,8 @@ class StepCache {
   static constexpr std::size_t capacity = 64;
   /// The step, made by `make` if there is none. Safe to call from several threads.
   std::shared_ptr<Step> get(Mode mode, const BatchTypes& types, const std::function<std::unique_ptr<Step>()>& make);
+  /// The programs of the steps there are, oldest first.
+  std::vector<std::shared_ptr<const runtime::Program>> programs();
   /// Drops all.
   void clear();
 

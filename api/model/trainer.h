@@ -31,6 +31,8 @@ class Trainer {
   /// The metric of that name (without "val_"), or null.
   const MetricImpl* metric(const std::string& name) const;
 
+  std::vector<std::shared_ptr<const runtime::Program>> programs() { return steps_.programs(); }
+
  private:
   /// A metric that is being accumulated; the loss is one, too.
   struct Tracker {
