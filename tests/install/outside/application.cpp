@@ -15,8 +15,7 @@ int main() {
   int team = 0;
 #pragma omp parallel for num_threads(2)
   for (int i = 0; i < rows; i++) {
-#pragma omp master
-    team = omp_get_num_threads();
+    if (i == 0) team = omp_get_num_threads();
     y[i] = 0.5f;
     for (int j = 0; j < features; j++) {
       x[i * features + j] = std::sin(static_cast<float>(1 + i * (j + 1)));
