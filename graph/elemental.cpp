@@ -1,9 +1,7 @@
 #include "graph/elemental.h"
 
 namespace kiln::graph {
-namespace {
 
-// Windows that share elements would have a fused producer computed several times.
 bool windows_overlap(const Node& node) {
   const Ints& window = node.attributes.ints("window");
   const Ints& strides = node.attributes.ints("strides");
@@ -11,8 +9,6 @@ bool windows_overlap(const Node& node) {
     if (window[i] > strides[i]) return true;
   return false;
 }
-
-}  // namespace
 
 bool is_immediate(const Node& node) {
   return node.op == Op::constant && node.type().shape.elements() == 1;
@@ -50,6 +46,7 @@ bool reads_array(const Node& node, int i) {
       return true;
     case Op::dynamic_update_slice:
       return i == 2;
+    // Windows that share elements would have a fused producer computed several times.
     case Op::window_sum:
     case Op::window_max:
       return windows_overlap(node);

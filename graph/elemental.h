@@ -21,6 +21,9 @@ bool is_immediate(const Node& node);
 /// words, gathers.
 bool is_expensive(const Node& node);
 
+/// Windows (of a window op) that share elements.
+bool windows_overlap(const Node& node);
+
 /// Reduction by a sum, maximum, minimum or product: what may have siblings.
 bool is_reduction(Op op);
 

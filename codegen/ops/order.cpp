@@ -63,14 +63,17 @@ void order_kernel(Lowering& l, std::size_t axis, std::int64_t limit, bool descen
 
   std::vector<std::int64_t> points = shape;
   points.erase(points.begin() + static_cast<std::ptrdiff_t>(axis));
-  points.push_back((size + l.lanes() - 1) / l.lanes());
-  l.tiles(points, static_cast<double>(6 * size * l.lanes()), [&](const Indices& point) {
+  // The vectors of a tile share what is known of the element they are compared with.
+  constexpr std::int64_t most_vectors = 4;
+  const std::int64_t width = l.lanes() * std::min(most_vectors, (size + l.lanes() - 1) / l.lanes());
+  points.push_back((size + width - 1) / width);
+  l.tiles(points, static_cast<double>(6 * size * width), [&](const Indices& point) {
     const auto at = [&](const Index& i) {
       Indices index(point.begin(), point.end() - 1);
       index.insert(index.begin() + static_cast<std::ptrdiff_t>(axis), i);
       return index;
     };
-    l.part(point.back(), size, l.lanes(), [&](const Index& start, std::int64_t count) {
+    l.part(point.back(), size, width, [&](const Index& start, std::int64_t count) {
       const Reg rank = l.make_register("rank", DType::i32, RegisterKind::tile, {}, count);
       l.vector("v", count, [&](const Index& v) { l.add(write(rank, {v}, integer_expr(DType::i32, 0))); }, true);
       l.serial("k", size, [&](const Index& k) {
@@ -78,14 +81,15 @@ void order_kernel(Lowering& l, std::size_t axis, std::int64_t limit, bool descen
         l.vector("v", count, [&](const Index& v) {
           const Expr mine = l.let(l.operand(node, 0, at(start + v)));
           Expr before = compare_expr(descending ? "gt" : "lt", other, mine);
-          Expr equal = compare_expr("eq", other, mine);
+          Expr not_behind = compare_expr(descending ? "ge" : "le", other, mine);
           if (is_float(dtype)) {
-            const Expr other_nan = is_nan(other), mine_nan = is_nan(mine);
-            const Expr &first = nan_first ? other_nan : mine_nan, &second = nan_first ? mine_nan : other_nan;
-            before = disjunction(std::move(before), conjunction(first, apply(Op::logical_not, {second})));
-            equal = disjunction(std::move(equal), conjunction(other_nan, mine_nan));
+            // With NaNs all comparisons are false; of two, neither is before the other.
+            const Expr &first = nan_first ? other : mine, &second = nan_first ? mine : other;
+            before = disjunction(std::move(before), conjunction(is_nan(first), compare_expr("eq", second, second)));
+            not_behind = disjunction(std::move(not_behind), is_nan(first));
           }
-          before = disjunction(std::move(before), conjunction(std::move(equal), less(k, start + v)));
+          const Expr earlier = compare_expr("lt", index_expr(k, DType::i32), index_expr(start + v, DType::i32));
+          before = disjunction(std::move(before), conjunction(earlier, std::move(not_behind)));
           l.add(write(rank, {v}, apply(Op::add, {read(rank, {v}), convert_expr(std::move(before), DType::i32)})));
         }, true);
       });

@@ -239,55 +239,75 @@ void max_grad_apart(Lowering& l, const Windows& w) {
   });
 }
 
-/// Windows that share elements: for each element and each window around it, the window's other taps are compared
-/// with it.
+/// Windows that share elements: a thread owns whole planes (all elements that can share a window), clears them and
+/// lets one window after the other add its dy, in row-major order. Stands alone in its group, so that the sums can
+/// grow in the output.
 void max_grad_shared(Lowering& l, const Windows& w) {
   const Node& node = l.root();
   const DType dtype = node.type().dtype;
-  const std::vector<std::int64_t> sharing = w.sharing();
-  const bool unroll = product(w.window) * product(sharing) <= most_unrolled;
-  const double work = static_cast<double>(4 * product(w.window) * product(sharing));
-  for_each_vector(l, without_trailing_ones(w.input), work,
-                  [&](const Indices& outer, const Index& start, std::int64_t count) {
-    const Reg sum = l.make_register("sum", dtype, RegisterKind::tile, {}, count);
-    const Reg wins = l.make_register("wins", DType::bool_, RegisterKind::tile, {}, count);
-    const auto each = [&](const std::function<void(const Index&, const Indices&)>& body) {
-      l.vector("v", count, [&](const Index& v) { body(v, full_index(outer, start + v, w.rank())); }, true);
+  // Axes along which windows don't overlap are divided among threads, the last of them also among lanes.
+  std::vector<std::size_t> apart, plane;
+  for (std::size_t i = 0; i < w.rank(); i++) (w.window[i] == 1 && w.strides[i] == 1 && w.low[i] == 0 ? apart : plane).push_back(i);
+  const bool lanes_apart = !apart.empty() && apart.back() == w.rank() - 1;
+  std::vector<std::int64_t> extents;
+  for (std::size_t i : apart) extents.push_back(w.input[i]);
+  if (!lanes_apart) extents.push_back(1);
+  std::vector<std::int64_t> elements, windows, taps;
+  for (std::size_t i : plane) {
+    elements.push_back(w.input[i]);
+    windows.push_back(w.output[i]);
+    taps.push_back(w.window[i]);
+  }
+  const bool unroll = product(taps) <= most_unrolled;
+  const double work = static_cast<double>(product(elements) + 6 * product(windows) * product(taps));
+  const int buffer = l.output_buffer(0);
+
+  for_each_vector(l, extents, work, [&](const Indices& outer, const Index& start, std::int64_t count) {
+    /// The full index from the loops' for the two kinds of axes.
+    const auto full = [&](const Index& v, const Indices& in_plane) {
+      Indices index(w.rank(), Index(0));
+      for (std::size_t i = 0; i < apart.size(); i++) index[apart[i]] = i < outer.size() ? outer[i] : start + v;
+      for (std::size_t i = 0; i < plane.size(); i++) index[plane[i]] = in_plane[i];
+      return index;
     };
-    each([&](const Index& v, const Indices&) { l.add(write(sum, {v}, constant_expr(dtype, 0))); });
-    l.nest("o", sharing, unroll, [&](const Indices& nth) {
-      each([&](const Index& v, const Indices&) { l.add(write(wins, {v}, integer_expr(DType::bool_, 1))); });
-      l.nest("k", w.window, unroll, [&](const Indices& tap) {
-        each([&](const Index& v, const Indices& element) {
-          Indices own;
-          Expr holds, exists;
-          const Indices o = w.holder(element, nth, own, holds);
-          const Indices index = w.element(o, tap, exists);
-          exists = both(std::move(exists), holds);
-          const Expr mine = l.let(l.operand(node, 0, element));
-          const Expr other = l.let(l.operand(node, 0, index, exists));
-          // An earlier tap wins a tie, a later one doesn't; the tap itself does neither.
-          Expr loses = beats(other, mine);
-          Expr tie = apply(Op::logical_not, {beats(mine, other)});
-          const Expr earlier = less(row_major(tap, w.window), row_major(own, w.window));
-          loses = either(std::move(loses), apply(Op::bit_and, {std::move(tie), earlier}));
-          if (exists) loses = apply(Op::bit_and, {std::move(loses), exists});
-          l.add(write(wins, {v}, apply(Op::bit_and, {read(wins, {v}), apply(Op::logical_not, {std::move(loses)})})));
+    const auto each = [&](const std::function<void(const Index&)>& body) { l.vector("v", count, body, true); };
+    l.nest("i", elements, false, [&](const Indices& element) {
+      each([&](const Index& v) { l.add(store(buffer, row_major(full(v, element), w.input), constant_expr(dtype, 0))); });
+    });
+    const Reg best = l.make_register("best", dtype, RegisterKind::tile, {}, count);
+    const Reg place = l.make_register("place", DType::i32, RegisterKind::tile, {}, count);
+    const auto tap_index = [&](const Indices& tap) {
+      Indices index(w.rank(), Index(0));
+      for (std::size_t i = 0; i < plane.size(); i++) index[plane[i]] = tap[i];
+      return index;
+    };
+    l.nest("o", windows, false, [&](const Indices& o) {
+      each([&](const Index& v) {
+        l.add(write(best, {v}, lowest(dtype)));
+        l.add(write(place, {v}, integer_expr(DType::i32, -1)));
+      });
+      l.nest("k", taps, unroll, [&](const Indices& tap) {
+        each([&](const Index& v) {
+          Expr exists;
+          const Indices index = w.element(full(v, o), tap_index(tap), exists);
+          const Expr x = l.let(l.operand(node, 0, index, exists));
+          Expr takes = either(beats(x, read(best, {v})), compare_expr("lt", read(place, {v}), integer_expr(DType::i32, 0)));
+          if (exists) takes = apply(Op::bit_and, {std::move(takes), exists});
+          takes = l.let(std::move(takes));
+          l.add(write(best, {v}, select_expr(takes, x, read(best, {v}))));
+          l.add(write(place, {v}, select_expr(takes, index_expr(row_major(tap, taps), DType::i32), read(place, {v}))));
         });
       });
-      each([&](const Index& v, const Indices& element) {
-        Indices own;
-        Expr holds;
-        const Indices o = w.holder(element, nth, own, holds);
-        Expr dy = l.operand(node, 1, o, holds);
-        Expr gets = both(read(wins, {v}), holds);
-        dy = select_expr(std::move(gets), std::move(dy), constant_expr(dtype, 0));
-        l.add(write(sum, {v}, apply(Op::add, {read(sum, {v}), std::move(dy)})));
+      l.nest("k", taps, unroll, [&](const Indices& tap) {
+        each([&](const Index& v) {
+          Expr exists;
+          const Indices index = w.element(full(v, o), tap_index(tap), exists);
+          const Index at = row_major(index, w.input);
+          const Expr wins = compare_expr("eq", read(place, {v}), index_expr(row_major(tap, taps), DType::i32));
+          Expr dy = select_expr(wins, l.operand(node, 1, full(v, o)), constant_expr(dtype, 0));
+          l.add(store(buffer, at, apply(Op::add, {load(buffer, dtype, at, exists), std::move(dy)}), exists));
+        });
       });
-    });
-    each([&](const Index& v, const Indices& element) {
-      l.bind(node.value(), l.let(read(sum, {v})));
-      l.store_outputs(element);
     });
   });
 }

@@ -21,8 +21,8 @@ constexpr std::size_t most_outputs = 8;
 constexpr std::int64_t tiny = 64;      // elements: such maps are joined whatever they read
 constexpr std::int64_t small = 16384;  // elements: kernels that take less time than it takes to start them
 
-bool takes_epilogue(Op op) {
-  switch (op) {
+bool takes_epilogue(const Node& node) {
+  switch (node.op) {
     case Op::dot:
     case Op::conv:
     case Op::conv_input_grad:
@@ -30,12 +30,14 @@ bool takes_epilogue(Op op) {
     case Op::window_sum:
     case Op::window_sum_grad:
     case Op::window_max:
-    case Op::window_max_grad:
     case Op::window_max_pick:
     case Op::argmax:
       return true;
+    // Overlapping windows add to elements that are complete only at the kernel's end.
+    case Op::window_max_grad:
+      return !windows_overlap(node);
     default:
-      return is_reduction(op);
+      return is_reduction(node.op);
   }
 }
 
@@ -155,8 +157,8 @@ class Fuser {
   // ---- reductions, products, windows, ... -----------------------------------------------------------------
 
   void place_heavy(const Node& n) {
-    if (takes_epilogue(n.op)) join_readers(n);
-    int g = takes_epilogue(n.op) ? epilogue_for(n) : -1;
+    if (takes_epilogue(n)) join_readers(n);
+    int g = takes_epilogue(n) ? epilogue_for(n) : -1;
     if (g < 0) {
       Draft d;
       d.root = &n;
