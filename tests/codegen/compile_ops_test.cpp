@@ -1,8 +1,13 @@
 // Every kind of kernel against the interpreter, at sizes around vectors and tiles.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
+#include "kiln/codegen/compile.h"
 #include "kiln/graph/ops.h"
+#include "kiln/runtime/executable.h"
 #include "tests/codegen/compile_support.h"
+#include "tests/support/random_tensor.h"
 
 namespace kiln::codegen {
 namespace {
@@ -153,10 +158,10 @@ TEST(CompiledOps, Windows) {
       {{1, 5, 6, 1}, {1, 5, 6, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}},
       {{2, 2, 1, 2}, {1, 2, 1, 1}, {1, 0, 0, 0}, {0, 1, 0, 1}},
   };
-  for (DType dtype : {DType::f32, DType::f64, DType::i32}) {
+  for (DType dtype : {DType::f32, DType::i64}) {
     for (const WindowAttrs& attrs : cases) {
       Graph g("window");
-      for (std::int64_t channels : {2, 6, 17}) {
+      for (std::int64_t channels : {1, 6, 17}) {
         const Shape shape{2, 7, 8, channels};
         // Few different values, so that windows have ties.
         const Value x = convert(convert(g.input("x", {dtype, shape}) * 3.0, DType::i32), dtype);
@@ -260,6 +265,49 @@ TEST(CompiledOps, EmptyArrays) {
   const Value parts[] = {x, g.input("y", {DType::f32, {2, 5}}), x};
   g.output("concatenate", concatenate(parts, 0));
   expect_compiled_equals_interpreted(g);
+}
+
+/// What `predict` runs: convolutions, pooling, dense layers of several widths, normalisation, softmax.
+std::vector<Tensor> predict(const Tensor& images) {
+  const std::int64_t n = images.shape()[0];
+  Graph g("predict");
+  RandomNumbers random(7);
+  std::vector<Tensor> weights;
+  const auto weight = [&](Shape shape) {
+    weights.push_back(random.tensor(shape, -0.5, 0.5, DType::f32));
+    return g.state("w", {DType::f32, std::move(shape)});
+  };
+  const Value x = g.input("x", {DType::f32, images.shape()});
+  Value y = conv(x, weight({3, 3, 1, 6}), {{1, 1}, {1, 1}, {1, 1}, {1, 1}, 1});
+  y = window_max(sigmoid(y), {{1, 2, 2, 1}, {1, 2, 2, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}});
+  y = conv(y, weight({1, 1, 6, 19}), {{1, 1}, {0, 0}, {0, 0}, {1, 1}, 1});
+  g.output("pixels", reduce_mean(y, {1, 2}));
+  y = reshape(y, {n, y.shape().elements() / n});
+  y = tanh(dot(y, weight({y.shape()[1], 37}), {}, {}, {1}, {0}) + weight({37}));
+  const Value d = y - reduce_mean(y, {1}, true);
+  y = d * rsqrt(reduce_mean(d * d, {1}, true) + 1e-5);
+  g.output("score", dot(y, weight({37, 1}), {}, {}, {1}, {0}));
+  y = dot(y, weight({37, 10}), {}, {}, {1}, {0});
+  const Value e = exp(y - reduce_max(y, {1}, true));
+  g.output("softmax", e / reduce_sum(e, {1}, true));
+  runtime::Executable executable(compile(g));
+  std::vector<Tensor> outputs;
+  for (const Output& o : g.outputs()) outputs.emplace_back(o.value.shape(), o.value.dtype());
+  executable.run({&images, 1}, weights, outputs);
+  return outputs;
+}
+
+TEST(CompiledOps, ARowDoesNotDependOnItsBatch) {
+  const Tensor images = RandomNumbers(1).tensor({40, 9, 10, 1}, -1, 1, DType::f32);
+  const std::vector<Tensor> all = predict(images);
+  for (std::int64_t batch : {1, 2, 7, 16, 33}) {
+    Tensor some({batch, 9, 10, 1}, DType::f32);
+    std::memcpy(some.raw(), images.raw(), static_cast<std::size_t>(some.size()) * sizeof(float));
+    const std::vector<Tensor> outputs = predict(some);
+    for (std::size_t i = 0; i < outputs.size(); i++)
+      EXPECT_EQ(std::memcmp(outputs[i].raw(), all[i].raw(), static_cast<std::size_t>(outputs[i].size()) * sizeof(float)), 0)
+          << "output " << i << " of a batch of " << batch;
+  }
 }
 
 }  // namespace
