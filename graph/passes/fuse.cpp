@@ -107,7 +107,7 @@ class Fuser {
     }
     join_readers(n);
     const std::vector<int> users = drafts_.evaluators(n);
-    if (!array && users.size() == 1 && fits(n, users[0])) {
+    if (!array && users.size() == 1 && fits(n, users[0]) && !is_rather_epilogue(n, users[0])) {
       drafts_.add(n, users[0], drafts_.evaluation(n, users[0]));
       return;
     }
@@ -119,6 +119,28 @@ class Fuser {
         return;
       }
     create_map(n);
+  }
+
+  // A chain between two roots (conv + bias, sigmoid, pooling) could be the first's epilogue or be computed
+  // for the second. The same arrays are written and read; the epilogue finds its operands in registers.
+  bool is_rather_epilogue(const Node& n, int g) {
+    if (drafts_.evaluation(n, g).own) return false;
+    const Node* below = &n;
+    while (definition(below->op).op_class == OpClass::elementwise) {
+      const Node* next = nullptr;
+      for (Value v : below->operands) {
+        if (v.shape() != n.type().shape || costs_.may_repeat(*v.node) || is_leaf(*v.node)) continue;
+        if (next && next != v.node) return false;
+        next = v.node;
+      }
+      if (!next || has_other_users(*next, *below)) return false;
+      below = next;
+    }
+    return takes_epilogue(below->op);
+  }
+  bool has_other_users(const Node& n, const Node& user) const {
+    return std::any_of(drafts_.uses(n).begin(), drafts_.uses(n).end(),
+                       [&](const Drafts::Use& use) { return use.user != &user; });
   }
 
   // Small kernels that need n for the same elements become one, rather than n an array between them.

@@ -6,6 +6,7 @@ namespace kiln::graph {
 namespace {
 
 constexpr double expensive = 16;
+constexpr std::int64_t few = 4096;  // elements of a predicate that takes less time than waiting for it
 constexpr double little = 2;        // an op or two: cheaper than a kernel of its own and its array
 constexpr double about_once = 1.5;  // evaluations an element
 
@@ -56,7 +57,9 @@ bool FusionCosts::may_repeat(const Node& n) const {
     default:
       break;
   }
-  if (definition(n.op).op_class != OpClass::elementwise || chain(n) > little) return false;
+  if (definition(n.op).op_class != OpClass::elementwise) return false;
+  if (n.type().dtype == DType::bool_ && n.type().shape.elements() <= few) return true;
+  if (chain(n) > little) return false;
   if (n.type().shape.elements() == 1) return true;
   const Node* array = nullptr;
   for (Value v : n.operands) {

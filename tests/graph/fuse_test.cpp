@@ -59,6 +59,11 @@ TEST_F(Fusion, ProductsHaveEpiloguesButNoProducers) {
   EXPECT_EQ(groups_of(g), (Texts{"exp 1->1", "dot* broadcast add sigmoid 3->1"}));
 }
 
+TEST_F(Fusion, BetweenTwoRootsAChainIsTheFirstsEpilogue) {
+  g.output("z", reduce_max(sigmoid(matmul(x, w) + b), {0}));
+  EXPECT_EQ(groups_of(g), (Texts{"dot* broadcast add sigmoid 3->1", "reduce_max* 1->1"}));
+}
+
 TEST_F(Fusion, AResidualIsPartOfTheEpilogue) {
   const Value r = g.input("r", {DType::f32, {8, 32}});
   const Value dense = matmul(x, w) + b;
@@ -204,8 +209,12 @@ TEST_F(Fusion, WindowsTakeProducersOnlyIfTheyDoNotOverlap) {
 
 TEST_F(Fusion, ChecksTakeTheirComparisons) {
   const Value labels = g.input("labels", {DType::i32, {8}});
-  check(compare(labels, scalar(labels, 10), "lt"), labels, "label {value}");
+  const Value fits = compare(labels, scalar(labels, 10), "lt");
+  check(fits, labels, "label {value}");
   EXPECT_EQ(groups_of(g), Texts{"broadcast compare check* 1->0"});
+  check(logical_not(logical_not(fits)), labels, "loss: label {value}");
+  EXPECT_EQ(groups_of(g), (Texts{"broadcast compare check* 1->0",
+                                 "broadcast compare logical_not logical_not check* 1->0"}));
 }
 
 TEST_F(Fusion, ValuesWithoutElementsAndScalars) {

@@ -52,9 +52,20 @@ TEST(LeNetPlan, AdamUpdatesEachWeightInTheKernelOfItsGradient) {
   EXPECT_EQ(updates, 10);
 }
 
+Graph lenet_sigmoid() {
+  return lenet_training(32);
+}
+Graph lenet_relu() {
+  return lenet_training(32, true);
+}
+Graph lenet_inference_32() {
+  return lenet_inference(32);
+}
+
 TEST(LeNetPlan, ActivationsAreEpiloguesOfProducts) {
-  for (const bool relu : {false, true}) {
-    const Plan plan = compile_plan(lenet_training(32, relu));
+  for (const auto& [graph, relu] :
+       {std::pair(&lenet_sigmoid, false), {&lenet_relu, true}, {&lenet_inference_32, false}}) {
+    const Plan plan = compile_plan(graph());
     int epilogues = 0;
     for (const ScheduledGroup& s : plan.schedule)
       for (const Node* n : s.group.nodes)
