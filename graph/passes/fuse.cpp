@@ -136,7 +136,7 @@ class Fuser {
       if (!next || has_other_users(*next, *below)) return false;
       below = next;
     }
-    return takes_epilogue(below->op);
+    return takes_epilogue(*below);
   }
   bool has_other_users(const Node& n, const Node& user) const {
     return std::any_of(drafts_.uses(n).begin(), drafts_.uses(n).end(),
