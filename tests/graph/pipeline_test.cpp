@@ -7,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "tests/graph/lenet_graph.h"
+#include "tests/support/lenet.h"
 #include "tests/graph/pass_testing.h"
 #include "tests/graph/random_graph.h"
 #include "tests/support/every_op.h"

@@ -4,7 +4,7 @@
 #include <functional>
 #include <optional>
 
-#include "tests/graph/lenet_graph.h"
+#include "tests/support/lenet.h"
 #include "tests/graph/pass_testing.h"
 #include "tests/graph/random_graph.h"
 

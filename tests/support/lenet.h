@@ -1,10 +1,12 @@
 #pragma once
 #include "kiln/graph/graph.h"
 
-namespace kiln::graph {
+namespace kiln::graph::testing {
 
-/// LeNet's training step on Fashion-MNIST as the API would build it: u8 images, rescaling, two convolutions with
-/// sigmoids and maximum pooling, three dense layers, softmax cross-entropy, Adam, accuracy.
-Graph lenet_step(std::int64_t batch);
+/// LeNet-5's training step on (batch, 28, 28, 1) u8 images and i32 labels: forward, sparse cross-entropy with
+/// a check of the labels, gradients, Adam, accuracy. Output: the loss. `relu` instead of sigmoid if wanted.
+Graph lenet_training(std::int64_t batch, bool relu = false);
+/// The same network's predictions.
+Graph lenet_inference(std::int64_t batch);
 
-}  // namespace kiln::graph
+}  // namespace kiln::graph::testing
