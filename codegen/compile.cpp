@@ -33,11 +33,21 @@ BufferRef to_buffer(const Location& location) {
   ref.index = location.index;
   ref.offset = location.offset;
   switch (location.space) {
-    case Location::Space::input: ref.space = BufferRef::Space::input; break;
-    case Location::Space::state: ref.space = BufferRef::Space::state; break;
-    case Location::Space::output: ref.space = BufferRef::Space::output; break;
-    case Location::Space::arena: ref.space = BufferRef::Space::arena; break;
-    case Location::Space::constant: ref.space = BufferRef::Space::constant; break;
+    case Location::Space::input:
+      ref.space = BufferRef::Space::input;
+      break;
+    case Location::Space::state:
+      ref.space = BufferRef::Space::state;
+      break;
+    case Location::Space::output:
+      ref.space = BufferRef::Space::output;
+      break;
+    case Location::Space::arena:
+      ref.space = BufferRef::Space::arena;
+      break;
+    case Location::Space::constant:
+      ref.space = BufferRef::Space::constant;
+      break;
   }
   return ref;
 }
@@ -45,9 +55,12 @@ BufferRef to_buffer(const Location& location) {
 BufferRef to_buffer(const Argument& argument, const graph::ScheduledGroup& scheduled) {
   const auto index = static_cast<std::size_t>(argument.index);
   switch (argument.kind) {
-    case Argument::Kind::input: return to_buffer(scheduled.input_locations.at(index));
-    case Argument::Kind::output: return to_buffer(scheduled.output_locations.at(index));
-    case Argument::Kind::error: break;
+    case Argument::Kind::input:
+      return to_buffer(scheduled.input_locations.at(index));
+    case Argument::Kind::output:
+      return to_buffer(scheduled.output_locations.at(index));
+    case Argument::Kind::error:
+      break;
   }
   BufferRef ref;
   ref.space = BufferRef::Space::error;
@@ -55,9 +68,8 @@ BufferRef to_buffer(const Argument& argument, const graph::ScheduledGroup& sched
 }
 
 bool is_serial(const Kernel& kernel) {
-  return std::none_of(kernel.body.begin(), kernel.body.end(), [](const Stmt& s) {
-    return s.kind == StmtKind::loop && s.loop == LoopKind::parallel;
-  });
+  return std::none_of(kernel.body.begin(), kernel.body.end(),
+                      [](const Stmt& s) { return s.kind == StmtKind::loop && s.loop == LoopKind::parallel; });
 }
 
 /// Inputs, states and outputs of the program, as its callers see them.
@@ -75,9 +87,10 @@ void describe(const graph::Graph& graph, runtime::Program& program) {
   for (const graph::Output& output : graph.outputs()) {
     program.outputs.push_back(desc(output.name, output.value.type()));
   }
-  program.graph_nodes = static_cast<int>(std::count_if(
-      graph.nodes().begin(), graph.nodes().end(),
-      [](const graph::Node& n) { return graph::definition(n.op).op_class != graph::OpClass::leaf; }));
+  program.graph_nodes =
+      static_cast<int>(std::count_if(graph.nodes().begin(), graph.nodes().end(), [](const graph::Node& n) {
+        return graph::definition(n.op).op_class != graph::OpClass::leaf;
+      }));
 }
 
 /// Where values lie in the arena at one time or another.

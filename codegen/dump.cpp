@@ -19,7 +19,9 @@ const char* directory() {
 
 }  // namespace
 
-bool dumping() { return directory() != nullptr; }
+bool dumping() {
+  return directory() != nullptr;
+}
 
 void dump(std::string_view file, std::string_view text) {
   // Kernel names hold what labels hold: slashes, spaces, plus signs.

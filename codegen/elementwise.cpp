@@ -73,23 +73,31 @@ Value* sign(llvm::IRBuilder<>& b, DType dtype, Value* x) {
 Value* unary(llvm::IRBuilder<>& b, Op op, DType dtype, Value* x) {
   const bool floating = is_float(dtype);
   switch (op) {
-    case Op::neg: return floating ? b.CreateFNeg(x) : b.CreateNeg(x);
+    case Op::neg:
+      return floating ? b.CreateFNeg(x) : b.CreateNeg(x);
     case Op::abs:
       if (floating) return b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x);
       return is_signed(dtype) ? b.CreateBinaryIntrinsic(llvm::Intrinsic::abs, x, b.getFalse()) : x;
-    case Op::sign: return sign(b, dtype, x);
-    case Op::floor: return floating ? b.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x) : x;
-    case Op::ceil: return floating ? b.CreateUnaryIntrinsic(llvm::Intrinsic::ceil, x) : x;
-    case Op::round: return floating ? b.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x) : x;
+    case Op::sign:
+      return sign(b, dtype, x);
+    case Op::floor:
+      return floating ? b.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x) : x;
+    case Op::ceil:
+      return floating ? b.CreateUnaryIntrinsic(llvm::Intrinsic::ceil, x) : x;
+    case Op::round:
+      return floating ? b.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x) : x;
     case Op::is_finite:
       if (!floating) return llvm::Constant::getAllOnesValue(llvm::CmpInst::makeCmpResultType(x->getType()));
       return b.CreateFCmpOLT(b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x),
                              llvm::ConstantFP::getInfinity(x->getType()));
-    case Op::logical_not: return b.CreateNot(x);
-    default: break;
+    case Op::logical_not:
+      return b.CreateNot(x);
+    default:
+      break;
   }
   if (!floating) {
-    throw InternalError(fmt::format("code for {} of {} doesn't exist", graph::op_name(op), short_name(dtype)));
+    throw InternalError(
+        fmt::format("code for {} of {} doesn't exist", graph::op_name(op), short_name(dtype)));
   }
   return emit_math(b, op, x);
 }
@@ -97,22 +105,35 @@ Value* unary(llvm::IRBuilder<>& b, Op op, DType dtype, Value* x) {
 Value* binary(llvm::IRBuilder<>& b, Op op, DType dtype, Value* x, Value* y) {
   const bool floating = is_float(dtype);
   switch (op) {
-    case Op::add: return floating ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
-    case Op::sub: return floating ? b.CreateFSub(x, y) : b.CreateSub(x, y);
-    case Op::mul: return floating ? b.CreateFMul(x, y) : b.CreateMul(x, y);
-    case Op::div: return floating ? b.CreateFDiv(x, y) : integer_division(b, dtype, true, x, y);
-    case Op::rem: return floating ? emit_remainder(b, x, y) : integer_division(b, dtype, false, x, y);
-    case Op::maximum: return extremum(b, dtype, true, x, y);
-    case Op::minimum: return extremum(b, dtype, false, x, y);
-    case Op::bit_and: return b.CreateAnd(x, y);
-    case Op::bit_or: return b.CreateOr(x, y);
-    case Op::bit_xor: return b.CreateXor(x, y);
-    case Op::shift_left: return shift(b, true, x, y);
-    case Op::shift_right: return shift(b, false, x, y);
+    case Op::add:
+      return floating ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
+    case Op::sub:
+      return floating ? b.CreateFSub(x, y) : b.CreateSub(x, y);
+    case Op::mul:
+      return floating ? b.CreateFMul(x, y) : b.CreateMul(x, y);
+    case Op::div:
+      return floating ? b.CreateFDiv(x, y) : integer_division(b, dtype, true, x, y);
+    case Op::rem:
+      return floating ? emit_remainder(b, x, y) : integer_division(b, dtype, false, x, y);
+    case Op::maximum:
+      return extremum(b, dtype, true, x, y);
+    case Op::minimum:
+      return extremum(b, dtype, false, x, y);
+    case Op::bit_and:
+      return b.CreateAnd(x, y);
+    case Op::bit_or:
+      return b.CreateOr(x, y);
+    case Op::bit_xor:
+      return b.CreateXor(x, y);
+    case Op::shift_left:
+      return shift(b, true, x, y);
+    case Op::shift_right:
+      return shift(b, false, x, y);
     case Op::pow:
       if (floating) return emit_pow(b, x, y);
       break;
-    default: break;
+    default:
+      break;
   }
   throw InternalError(fmt::format("code for {} of {} doesn't exist", graph::op_name(op), short_name(dtype)));
 }
@@ -136,12 +157,17 @@ llvm::Type* value_type(llvm::LLVMContext& context, DType dtype, int lanes) {
 
 llvm::Type* memory_type(llvm::LLVMContext& context, DType dtype, int lanes) {
   switch (dtype) {
-    case DType::f64: return with_lanes(llvm::Type::getDoubleTy(context), lanes);
-    case DType::i32: return with_lanes(llvm::Type::getInt32Ty(context), lanes);
-    case DType::i64: return with_lanes(llvm::Type::getInt64Ty(context), lanes);
+    case DType::f64:
+      return with_lanes(llvm::Type::getDoubleTy(context), lanes);
+    case DType::i32:
+      return with_lanes(llvm::Type::getInt32Ty(context), lanes);
+    case DType::i64:
+      return with_lanes(llvm::Type::getInt64Ty(context), lanes);
     case DType::u8:
-    case DType::bool_: return with_lanes(llvm::Type::getInt8Ty(context), lanes);
-    case DType::f32: break;
+    case DType::bool_:
+      return with_lanes(llvm::Type::getInt8Ty(context), lanes);
+    case DType::f32:
+      break;
   }
   return with_lanes(llvm::Type::getFloatTy(context), lanes);
 }
@@ -153,7 +179,8 @@ llvm::Value* emit_elementwise(llvm::IRBuilder<>& b, Op op, DType dtype, std::spa
   }
   if (x.size() == 1) return unary(b, op, dtype, x[0]);
   if (x.size() == 2) return binary(b, op, dtype, x[0], x[1]);
-  throw InternalError(fmt::format("code for {} with {} operands doesn't exist", graph::op_name(op), x.size()));
+  throw InternalError(
+      fmt::format("code for {} with {} operands doesn't exist", graph::op_name(op), x.size()));
 }
 
 llvm::Value* emit_compare(llvm::IRBuilder<>& b, std::string_view direction, DType dtype, Value* x, Value* y) {

@@ -18,7 +18,8 @@ llvm::Type* memory_type(llvm::LLVMContext& context, DType dtype, int lanes = 1);
 
 /// The op on operands of element type `dtype` (select: of its last two operands); all scalars, or all vectors
 /// of one length. May end the builder's block and go on in another (loops inside `rem`, `sin`, `cos`).
-llvm::Value* emit_elementwise(llvm::IRBuilder<>& b, graph::Op op, DType dtype, std::span<llvm::Value* const> x);
+llvm::Value* emit_elementwise(llvm::IRBuilder<>& b, graph::Op op, DType dtype,
+                              std::span<llvm::Value* const> x);
 llvm::Value* emit_compare(llvm::IRBuilder<>& b, std::string_view direction, DType dtype, llvm::Value* x,
                           llvm::Value* y);
 llvm::Value* emit_convert(llvm::IRBuilder<>& b, llvm::Value* x, DType from, DType to);

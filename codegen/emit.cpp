@@ -45,8 +45,8 @@ void KernelEmitter::emit(const std::string& symbol) {
 // ---- loops ------------------------------------------------------------------------------------------------
 
 template <class Body>
-void KernelEmitter::counted_loop(const std::string& name, llvm::Value* begin, llvm::Value* end, std::int64_t step,
-                                 Body body) {
+void KernelEmitter::counted_loop(const std::string& name, llvm::Value* begin, llvm::Value* end,
+                                 std::int64_t step, Body body) {
   llvm::BasicBlock* before = b_.GetInsertBlock();
   auto* head = llvm::BasicBlock::Create(context_, name, function_);
   b_.CreateBr(head);
@@ -79,10 +79,14 @@ void KernelEmitter::branch(llvm::Value* condition, Then then, Else otherwise) {
 void KernelEmitter::loop(const Stmt& s) {
   if (s.variable->extent == 0) return;
   switch (s.loop) {
-    case LoopKind::parallel: return parallel_loop(s);
-    case LoopKind::unrolled: return unrolled_loop(s);
-    case LoopKind::vector: return vector_loop(s);
-    case LoopKind::serial: break;
+    case LoopKind::parallel:
+      return parallel_loop(s);
+    case LoopKind::unrolled:
+      return unrolled_loop(s);
+    case LoopKind::vector:
+      return vector_loop(s);
+    case LoopKind::serial:
+      break;
   }
   if (s.variable->extent == 1) return unrolled_loop(s);
   const auto extent = static_cast<std::uint64_t>(s.variable->extent);
@@ -156,10 +160,18 @@ void KernelEmitter::block(const Block& statements) {
 
 void KernelEmitter::statement(const Stmt& s) {
   switch (s.kind) {
-    case StmtKind::loop: loop(s); break;
-    case StmtKind::let: temporaries_[s.temporary] = expr(s.value); break;
-    case StmtKind::store: store(s); break;
-    case StmtKind::write: write(s); break;
+    case StmtKind::loop:
+      loop(s);
+      break;
+    case StmtKind::let:
+      temporaries_[s.temporary] = expr(s.value);
+      break;
+    case StmtKind::store:
+      store(s);
+      break;
+    case StmtKind::write:
+      write(s);
+      break;
     case StmtKind::branch:
       branch(uniform(s.value, "a branch's condition"), [&] { block(s.body); }, [&] { block(s.otherwise); });
       break;
@@ -173,7 +185,8 @@ void KernelEmitter::write(const Stmt& s) {
     return;
   }
   Lanes value = expr(s.value);
-  if (planted() == Fault::reduction_start && s.value->kind == ExprKind::constant && is_float(s.value->dtype)) {
+  if (planted() == Fault::reduction_start && s.value->kind == ExprKind::constant &&
+      is_float(s.value->dtype)) {
     value.value = llvm::ConstantFP::get(value.value->getType(), s.value->number + 1);
   }
   llvm::Value* vector = value.value;
@@ -189,7 +202,8 @@ void KernelEmitter::write(const Stmt& s) {
 
 llvm::AllocaInst* KernelEmitter::element(const Reg& reg, const std::vector<Index>& subscripts) {
   const std::int64_t lane_count = reg->kind == RegisterKind::scalar ? 1 : reg->lane_count;
-  const std::int64_t chunks = reg->kind == RegisterKind::tile ? (reg->extent + lane_count - 1) / lane_count : 1;
+  const std::int64_t chunks =
+      reg->kind == RegisterKind::tile ? (reg->extent + lane_count - 1) / lane_count : 1;
   std::int64_t position = 0;
   const auto constant = [&](llvm::Value* value) {
     const auto* number = llvm::dyn_cast<llvm::ConstantInt>(value);
@@ -210,7 +224,8 @@ llvm::AllocaInst* KernelEmitter::element(const Reg& reg, const std::vector<Index
   llvm::AllocaInst*& cell = cells.at(static_cast<std::size_t>(position));
   if (cell == nullptr) {
     llvm::IRBuilder<> at_entry(entry_, entry_->begin());
-    cell = at_entry.CreateAlloca(value_type(context_, reg->dtype, static_cast<int>(lane_count)), nullptr, reg->name);
+    cell = at_entry.CreateAlloca(value_type(context_, reg->dtype, static_cast<int>(lane_count)), nullptr,
+                                 reg->name);
   }
   return cell;
 }
@@ -223,8 +238,8 @@ void set_function_attributes(llvm::Function& function, const Target& target) {
   function.addFnAttr("min-legal-vector-width", width);
 }
 
-std::unique_ptr<llvm::Module> emit_kernel(const Kernel& kernel, const Target& target, const std::string& symbol,
-                                          llvm::LLVMContext& context) {
+std::unique_ptr<llvm::Module> emit_kernel(const Kernel& kernel, const Target& target,
+                                          const std::string& symbol, llvm::LLVMContext& context) {
   auto module = std::make_unique<llvm::Module>(symbol, context);
   KernelEmitter(kernel, target, *module).emit(symbol);
   return module;

@@ -13,10 +13,10 @@ namespace kiln::codegen {
 ///
 ///     void symbol(ptr buffers, i64 thread, i64 threads)
 ///
-/// (runtime::KernelFn). Iterations [P t/T, P (t+1)/T) of a parallel loop of P iterations belong to thread t of
-/// T. The kernel must be verified. Throws InternalError where the form asks for what has no code.
-std::unique_ptr<llvm::Module> emit_kernel(const Kernel& kernel, const Target& target, const std::string& symbol,
-                                          llvm::LLVMContext& context);
+/// (runtime::KernelFn). Iterations [P t/T, P (t+1)/T) of a parallel loop of P iterations belong to thread t
+/// of T. The kernel must be verified. Throws InternalError where the form asks for what has no code.
+std::unique_ptr<llvm::Module> emit_kernel(const Kernel& kernel, const Target& target,
+                                          const std::string& symbol, llvm::LLVMContext& context);
 
 /// Attributes every generated function has: nounwind, no builtins, the target's vector width.
 void set_function_attributes(llvm::Function& function, const Target& target);

@@ -94,8 +94,10 @@ llvm::Value* KernelEmitter::load_uniform(const ExprNode& e, const Address& a, co
   llvm::Value* pointer = element_pointer(e.buffer, a.uniform);
   llvm::Type* type = memory_type(context_, e.dtype);
   const llvm::Align align(size_of(e.dtype));
-  if (predicate == nullptr) return from_memory(mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer), e.dtype);
-  llvm::Value* condition = predicate->varies ? b_.CreateOrReduce(lane_mask(vector_->mask, predicate)) : predicate->value;
+  if (predicate == nullptr)
+    return from_memory(mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer), e.dtype);
+  llvm::Value* condition =
+      predicate->varies ? b_.CreateOrReduce(lane_mask(vector_->mask, predicate)) : predicate->value;
   pointer = b_.CreateSelect(condition, pointer, zero_cell());
   // The zero is constant: what may or may not overlap the buffer's accesses holds for both.
   return from_memory(mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer), e.dtype);
@@ -109,7 +111,8 @@ llvm::Value* KernelEmitter::load_vector(const ExprNode& e, const Address& a, llv
   const bool contiguous = a.lanes == nullptr && (a.stride == 1 || a.stride == -1);
   if (contiguous) {
     const bool reversed = a.stride == -1;
-    llvm::Value* first = reversed ? b_.CreateSub(a.uniform, b_.getInt64(static_cast<unsigned>(lanes() - 1))) : a.uniform;
+    llvm::Value* first =
+        reversed ? b_.CreateSub(a.uniform, b_.getInt64(static_cast<unsigned>(lanes() - 1))) : a.uniform;
     llvm::Value* pointer = element_pointer(e.buffer, first);
     if (mask == nullptr) {
       loaded = mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer);
@@ -134,7 +137,8 @@ void KernelEmitter::store(const Stmt& s) {
   const Address a = address(s.index);
   const DType dtype = s.value->dtype;
   if (a.varies()) {
-    store_vector(s, a, to_memory(splat(value), dtype), lane_mask(vector_->store_mask, predicate ? &*predicate : nullptr));
+    store_vector(s, a, to_memory(splat(value), dtype),
+                 lane_mask(vector_->store_mask, predicate ? &*predicate : nullptr));
     return;
   }
   if (vector_ && vector_->variable->extent == 1) {  // the only lane that exists

@@ -19,12 +19,14 @@ KernelEmitter::Lanes KernelEmitter::expr(const Expr& e) {
       if (is_float(e->dtype)) return {llvm::ConstantFP::get(type, e->number)};
       return {llvm::ConstantInt::get(type, static_cast<std::uint64_t>(e->integer), true)};
     }
-    case ExprKind::load: return load(*e);
+    case ExprKind::load:
+      return load(*e);
     case ExprKind::read: {
       llvm::AllocaInst* cell = element(e->reg, e->subscripts);
       return {b_.CreateLoad(cell->getAllocatedType(), cell), cell->getAllocatedType()->isVectorTy()};
     }
-    case ExprKind::temporary: return temporaries_.at(e->temporary);
+    case ExprKind::temporary:
+      return temporaries_.at(e->temporary);
     case ExprKind::index: {
       llvm::Type* type = value_type(context_, e->dtype);
       const Address a = address(e->index);
@@ -32,10 +34,13 @@ KernelEmitter::Lanes KernelEmitter::expr(const Expr& e) {
       llvm::Value* lanes = spread(a, lane_type(e->index));
       return {b_.CreateSExtOrTrunc(lanes, llvm::VectorType::get(type, this->lanes(), false)), true};
     }
-    case ExprKind::less: return less(*e);
-    case ExprKind::fold_lanes: return fold(*e);
+    case ExprKind::less:
+      return less(*e);
+    case ExprKind::fold_lanes:
+      return fold(*e);
     case ExprKind::apply:
-    case ExprKind::fma: break;
+    case ExprKind::fma:
+      break;
   }
   return apply(*e);
 }
@@ -149,7 +154,8 @@ llvm::Value* KernelEmitter::spread(const Address& a, llvm::Type* lane_type) {
 KernelEmitter::Address KernelEmitter::address(const Index& index, llvm::Type* lane_type) {
   const auto i64 = [&](std::int64_t value) { return b_.getInt64(static_cast<std::uint64_t>(value)); };
   switch (index->kind) {
-    case IndexKind::constant: return {i64(index->constant)};
+    case IndexKind::constant:
+      return {i64(index->constant)};
     case IndexKind::variable: {
       const bool lane = vector_ && vector_->variable == index->variable && vector_->lanes > 1;
       return {variables_.at(index->variable.get()), lane ? 1 : 0};
@@ -182,7 +188,8 @@ KernelEmitter::Address KernelEmitter::address(const Index& index, llvm::Type* la
       const Index& operand = index->operands[0];
       const Address a = address(operand, lane_type);
       llvm::Value* x = a.varies() ? spread(a, lane_type) : a.uniform;
-      llvm::Value* divisor = llvm::ConstantInt::get(x->getType(), static_cast<std::uint64_t>(index->constant));
+      llvm::Value* divisor =
+          llvm::ConstantInt::get(x->getType(), static_cast<std::uint64_t>(index->constant));
       const bool quotient = index->kind == IndexKind::floor_div;
       llvm::Value* result;
       if (operand->low >= 0) {
@@ -198,7 +205,8 @@ KernelEmitter::Address KernelEmitter::address(const Index& index, llvm::Type* la
       if (a.varies()) return {i64(0), 0, result};
       return {result};
     }
-    case IndexKind::value: break;
+    case IndexKind::value:
+      break;
   }
   const Lanes x = expr(index->value);
   const DType dtype = index->value->dtype;

@@ -37,8 +37,8 @@ class KernelEmitter {
   struct VectorLoop {
     Var variable;
     int lanes = 1;
-    llvm::Value* base = nullptr;  ///< the variable's value in lane 0
-    llvm::Value* mask = nullptr;  ///< lanes of the tail that exist; null: all
+    llvm::Value* base = nullptr;        ///< the variable's value in lane 0
+    llvm::Value* mask = nullptr;        ///< lanes of the tail that exist; null: all
     llvm::Value* store_mask = nullptr;  ///< the same, unless a test plants a fault that must not harm memory
   };
 
@@ -52,7 +52,8 @@ class KernelEmitter {
   void vector_chunk(const Stmt& s, llvm::Value* base, std::int64_t lanes_in_use);
   /// for (i = begin; i < end; i += step) body(i); runs at least once.
   template <class Body>
-  void counted_loop(const std::string& name, llvm::Value* begin, llvm::Value* end, std::int64_t step, Body body);
+  void counted_loop(const std::string& name, llvm::Value* begin, llvm::Value* end, std::int64_t step,
+                    Body body);
   template <class Then, class Else>
   void branch(llvm::Value* condition, Then then, Else otherwise);
   void write(const Stmt& s);

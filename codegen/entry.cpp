@@ -11,7 +11,8 @@
 namespace kiln::codegen {
 namespace {
 
-static_assert(offsetof(runtime::ErrorRecord, check) == 0, "generated code reads ErrorRecord::check at its start");
+static_assert(offsetof(runtime::ErrorRecord, check) == 0,
+              "generated code reads ErrorRecord::check at its start");
 
 class EntryEmitter {
  public:
@@ -34,14 +35,16 @@ class EntryEmitter {
 
     b_.SetInsertPoint(parallel);
     llvm::Value* thread = b_.CreateCall(runtime("__kmpc_global_thread_num", i32, {pointer}), {place()});
-    b_.CreateCall(runtime("__kmpc_push_num_threads", b_.getVoidTy(), {pointer, i32, i32}), {place(), thread, threads});
+    b_.CreateCall(runtime("__kmpc_push_num_threads", b_.getVoidTy(), {pointer, i32, i32}),
+                  {place(), thread, threads});
     b_.CreateCall(runtime("__kmpc_fork_call", b_.getVoidTy(), {pointer, i32, pointer}, true),
                   {place(), b_.getInt32(2), region(symbol), table, error});
     leave(error);
   }
 
  private:
-  llvm::Function* begin(llvm::FunctionType* type, const std::string& name, llvm::Function::LinkageTypes linkage) {
+  llvm::Function* begin(llvm::FunctionType* type, const std::string& name,
+                        llvm::Function::LinkageTypes linkage) {
     llvm::Function* function = llvm::Function::Create(type, linkage, name, module_);
     set_function_attributes(*function, target_);
     b_.SetInsertPoint(llvm::BasicBlock::Create(context_, "entry", function));
@@ -56,8 +59,10 @@ class EntryEmitter {
     auto* type = llvm::FunctionType::get(b_.getVoidTy(), {pointer, pointer, pointer, pointer}, false);
     llvm::Function* body = begin(type, symbol + ".region", llvm::Function::InternalLinkage);
     llvm::Value* global_thread = b_.CreateLoad(i32, body->getArg(0));
-    llvm::Value* thread = b_.CreateZExt(b_.CreateCall(runtime("omp_get_thread_num", i32, {}), {}), b_.getInt64Ty());
-    llvm::Value* team = b_.CreateZExt(b_.CreateCall(runtime("omp_get_num_threads", i32, {}), {}), b_.getInt64Ty());
+    llvm::Value* thread =
+        b_.CreateZExt(b_.CreateCall(runtime("omp_get_thread_num", i32, {}), {}), b_.getInt64Ty());
+    llvm::Value* team =
+        b_.CreateZExt(b_.CreateCall(runtime("omp_get_num_threads", i32, {}), {}), b_.getInt64Ty());
     call_steps(body->getArg(2), body->getArg(3), thread, team, global_thread);
     b_.CreateRetVoid();
     b_.restoreIP(outer);
@@ -109,11 +114,13 @@ class EntryEmitter {
 
   llvm::Value* failed_check(llvm::Value* error) { return b_.CreateLoad(b_.getInt64Ty(), error); }
 
-  /// Returns from the function if check `check` or one before it failed. All threads decide alike: these are known
-  /// since the barrier just passed; a later check, which a faster thread may be writing already, doesn't count.
+  /// Returns from the function if check `check` or one before it failed. All threads decide alike: these are
+  /// known since the barrier just passed; a later check, which a faster thread may be writing already,
+  /// doesn't count.
   void leave_if_failed(llvm::Value* error, int check) {
     llvm::Value* found = failed_check(error);
-    llvm::Value* failed = b_.CreateICmpULE(found, b_.getInt64(static_cast<std::uint64_t>(check)));  // -1 is large
+    llvm::Value* failed =
+        b_.CreateICmpULE(found, b_.getInt64(static_cast<std::uint64_t>(check)));  // -1 is large
     llvm::Function* function = b_.GetInsertBlock()->getParent();
     auto* out = llvm::BasicBlock::Create(context_, "leave", function);
     auto* on = llvm::BasicBlock::Create(context_, "go_on", function);

@@ -7,17 +7,17 @@ namespace kiln::codegen {
 
 enum class Fault : std::uint8_t {
   none,
-  tail_lane_less,        ///< a vector loop's tail leaves out its last lane
-  tail_lane_more,        ///< a vector loop's tail has one lane too many
-  last_tile_skipped,     ///< the last iteration of every parallel loop is left out
-  swapped_select,        ///< select takes the other operand
-  reduction_start,       ///< accumulators of reductions start at one more
-  fold_half,             ///< folding the lanes of an accumulator forgets its upper half
-  unreversed_load,       ///< loads that run backwards come in the order of memory
-  shifted_unroll,        ///< unrolled loops of two or more do one iteration less
-  dropped_barrier,       ///< no barriers, neither in the entry nor in Step::barrier_before
-  signed_bytes,          ///< u8 is computed with as if it had a sign
-  nan_to_number,         ///< maximum and minimum prefer the number to NaN
+  tail_lane_less,     ///< a vector loop's tail leaves out its last lane
+  tail_lane_more,     ///< a vector loop's tail has one lane too many
+  last_tile_skipped,  ///< the last iteration of every parallel loop is left out
+  swapped_select,     ///< select takes the other operand
+  reduction_start,    ///< accumulators of reductions start at one more
+  fold_half,          ///< folding the lanes of an accumulator forgets its upper half
+  unreversed_load,    ///< loads that run backwards come in the order of memory
+  shifted_unroll,     ///< unrolled loops of two or more do one iteration less
+  dropped_barrier,    ///< no barriers, neither in the entry nor in Step::barrier_before
+  signed_bytes,       ///< u8 is computed with as if it had a sign
+  nan_to_number,      ///< maximum and minimum prefer the number to NaN
 };
 
 inline constexpr Fault all_faults[] = {

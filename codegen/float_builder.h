@@ -18,7 +18,9 @@ class FloatBuilder {
   using V = llvm::Value*;
 
   V c(double value) const { return llvm::ConstantFP::get(type, value); }
-  V i(std::int64_t value) const { return llvm::ConstantInt::get(integer, static_cast<std::uint64_t>(value), true); }
+  V i(std::int64_t value) const {
+    return llvm::ConstantInt::get(integer, static_cast<std::uint64_t>(value), true);
+  }
   V infinity() const { return llvm::ConstantFP::getInfinity(type); }
   V nan() const { return llvm::ConstantFP::getNaN(type); }
 
@@ -32,7 +34,9 @@ class FloatBuilder {
   V round(V x) { return b.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x); }
   V trunc(V x) { return b.CreateUnaryIntrinsic(llvm::Intrinsic::trunc, x); }
   V floor(V x) { return b.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x); }
-  V with_sign_of(V magnitude, V sign) { return b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, magnitude, sign); }
+  V with_sign_of(V magnitude, V sign) {
+    return b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, magnitude, sign);
+  }
 
   V select(V condition, V x, V y) { return b.CreateSelect(condition, x, y); }
   V lt(V x, V y) { return b.CreateFCmpOLT(x, y); }

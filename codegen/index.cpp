@@ -16,12 +16,14 @@ using Node = std::shared_ptr<const IndexNode>;
 std::int64_t floor_quotient(std::int64_t a, std::int64_t c) {
   return a >= 0 ? a / c : -((-a + c - 1) / c);
 }
-std::int64_t floor_remainder(std::int64_t a, std::int64_t c) { return a - floor_quotient(a, c) * c; }
+std::int64_t floor_remainder(std::int64_t a, std::int64_t c) {
+  return a - floor_quotient(a, c) * c;
+}
 
 bool same(const Index& a, const Index& b) {
   if (&*a == &*b) return true;
-  if (a->kind != b->kind || a->constant != b->constant || a->variable != b->variable || a->value != b->value ||
-      a->operands.size() != b->operands.size()) {
+  if (a->kind != b->kind || a->constant != b->constant || a->variable != b->variable ||
+      a->value != b->value || a->operands.size() != b->operands.size()) {
     return false;
   }
   for (std::size_t i = 0; i < a->operands.size(); ++i) {
@@ -74,15 +76,21 @@ struct Linear {
 Linear linear(const Index& index) {
   Linear result;
   switch (index->kind) {
-    case IndexKind::constant: result.constant = index->constant; break;
-    case IndexKind::mul: result.add(linear(index->operands[0]), index->constant); break;
+    case IndexKind::constant:
+      result.constant = index->constant;
+      break;
+    case IndexKind::mul:
+      result.add(linear(index->operands[0]), index->constant);
+      break;
     case IndexKind::add:
       for (const Index& operand : index->operands) result.add(linear(operand), 1);
       break;
     case IndexKind::variable:
     case IndexKind::floor_div:
     case IndexKind::mod:
-    case IndexKind::value: result.add(index, 1); break;
+    case IndexKind::value:
+      result.add(index, 1);
+      break;
   }
   return result;
 }
@@ -97,9 +105,9 @@ void join_quotients(Linear& sum) {
     const std::int64_t divisor = atom->constant;
     const Linear quotient = linear(floor_div(atom->operands[0], divisor));
     if (quotient.terms.empty()) continue;
-    const bool present = std::all_of(quotient.terms.begin(), quotient.terms.end(), [&](const Linear::Term& t) {
-      return sum.factor_of(t.atom) == factor * divisor * t.factor;
-    });
+    const bool present = std::all_of(
+        quotient.terms.begin(), quotient.terms.end(),
+        [&](const Linear::Term& t) { return sum.factor_of(t.atom) == factor * divisor * t.factor; });
     if (!present) continue;
     sum.add(quotient, -factor * divisor);
     sum.add(atom, -factor);
@@ -108,7 +116,9 @@ void join_quotients(Linear& sum) {
   }
 }
 
-Index make(IndexNode node) { return Index(std::make_shared<const IndexNode>(std::move(node))); }
+Index make(IndexNode node) {
+  return Index(std::make_shared<const IndexNode>(std::move(node)));
+}
 
 Index compose(Linear sum) {
   join_quotients(sum);
@@ -214,11 +224,19 @@ Index Index::from_value(Expr value, std::int64_t low, std::int64_t high) {
   return make(std::move(node));
 }
 
-bool Index::is_constant() const { return node_->kind == IndexKind::constant; }
-bool Index::is_constant(std::int64_t c) const { return is_constant() && node_->constant == c; }
+bool Index::is_constant() const {
+  return node_->kind == IndexKind::constant;
+}
+bool Index::is_constant(std::int64_t c) const {
+  return is_constant() && node_->constant == c;
+}
 
-Index operator+(const Index& a, const Index& b) { return combine(a, b, 1); }
-Index operator-(const Index& a, const Index& b) { return combine(a, b, -1); }
+Index operator+(const Index& a, const Index& b) {
+  return combine(a, b, 1);
+}
+Index operator-(const Index& a, const Index& b) {
+  return combine(a, b, -1);
+}
 Index operator*(const Index& a, std::int64_t c) {
   Linear sum;
   sum.add(linear(a), c);

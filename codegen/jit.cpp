@@ -40,9 +40,11 @@ class Linker {
   }
 
   /// Adds an object file and gives the address of its function. The memory belongs to `tracker`.
-  void* link(std::unique_ptr<llvm::MemoryBuffer> object, const std::string& symbol, orc::ResourceTrackerSP& tracker) {
+  void* link(std::unique_ptr<llvm::MemoryBuffer> object, const std::string& symbol,
+             orc::ResourceTrackerSP& tracker) {
     tracker = jit_->getMainJITDylib().createResourceTracker();
-    if (llvm::Error error = jit_->addObjectFile(tracker, std::move(object))) fail(std::move(error), "linking");
+    if (llvm::Error error = jit_->addObjectFile(tracker, std::move(object)))
+      fail(std::move(error), "linking");
     return check(jit_->lookup(symbol), "linking").toPtr<void*>();
   }
 
@@ -148,9 +150,10 @@ void compile_all(std::vector<Job>& jobs, const Target& target) {
         const std::string name = fmt::format("{}_{}", job.symbol, job.kernel->name);
         if (dumping()) dump(name + ".loop", print(*job.kernel));
         verify(*job.kernel);
-        job.object = compile(name, job.symbol, *machine, [&](llvm::LLVMContext& context, const std::string& symbol) {
-          return emit_kernel(*job.kernel, target, symbol, context);
-        });
+        job.object =
+            compile(name, job.symbol, *machine, [&](llvm::LLVMContext& context, const std::string& symbol) {
+              return emit_kernel(*job.kernel, target, symbol, context);
+            });
       }
     } catch (...) {
       const std::lock_guard lock(failure_mutex);
@@ -167,13 +170,15 @@ void compile_all(std::vector<Job>& jobs, const Target& target) {
 
 }  // namespace
 
-std::shared_ptr<MachineCode> compile_module(const std::string& name, const Target& target, const ModuleMaker& make) {
+std::shared_ptr<MachineCode> compile_module(const std::string& name, const Target& target,
+                                            const ModuleMaker& make) {
   const std::string symbol = fresh_symbol();
   const std::unique_ptr<llvm::TargetMachine> machine = make_machine(target);
   return std::make_shared<LinkedCode>(compile(name, symbol, *machine, make), symbol);
 }
 
-std::vector<std::shared_ptr<MachineCode>> compile_kernels(std::span<const Kernel> kernels, const Target& target) {
+std::vector<std::shared_ptr<MachineCode>> compile_kernels(std::span<const Kernel> kernels,
+                                                          const Target& target) {
   std::vector<std::string> keys;
   std::map<std::string, std::shared_ptr<MachineCode>> found;
   std::vector<Job> jobs;
@@ -208,9 +213,11 @@ Listing list_kernel(const Kernel& kernel, const Target& target) {
   listing.ir = text_of(*module);
   listing.assembly = make_assembly(*module, *machine);
   const std::unique_ptr<llvm::MemoryBuffer> object = make_object(*module, *machine);
-  const auto file = check(llvm::object::ObjectFile::createObjectFile(object->getMemBufferRef()), "reading an object");
+  const auto file =
+      check(llvm::object::ObjectFile::createObjectFile(object->getMemBufferRef()), "reading an object");
   for (const llvm::object::SymbolRef& symbol : file->symbols()) {
-    if ((check(symbol.getFlags(), "reading an object") & llvm::object::SymbolRef::SF_Undefined) == 0) continue;
+    if ((check(symbol.getFlags(), "reading an object") & llvm::object::SymbolRef::SF_Undefined) == 0)
+      continue;
     const std::string name = check(symbol.getName(), "reading an object").str();
     if (!name.empty()) listing.undefined_symbols.push_back(name);
   }

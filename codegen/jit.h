@@ -32,11 +32,13 @@ using ModuleMaker =
     std::function<std::unique_ptr<llvm::Module>(llvm::LLVMContext& context, const std::string& symbol)>;
 
 /// Optimises, compiles and links one module. Throws InternalError if LLVM refuses it.
-std::shared_ptr<MachineCode> compile_module(const std::string& name, const Target& target, const ModuleMaker& make);
+std::shared_ptr<MachineCode> compile_module(const std::string& name, const Target& target,
+                                            const ModuleMaker& make);
 
 /// Code of each kernel, in order: one module a kernel, compiled on two threads. Kernels with equal text and
 /// target share their code, also with those of programs compiled earlier that are still alive.
-std::vector<std::shared_ptr<MachineCode>> compile_kernels(std::span<const Kernel> kernels, const Target& target);
+std::vector<std::shared_ptr<MachineCode>> compile_kernels(std::span<const Kernel> kernels,
+                                                          const Target& target);
 
 /// For tests and dumps: the optimised LLVM IR, the assembly and the undefined symbols of a kernel's object.
 struct Listing {

@@ -7,11 +7,14 @@
 namespace kiln::codegen {
 namespace {
 
-Expr make(ExprNode node) { return std::make_shared<const ExprNode>(std::move(node)); }
+Expr make(ExprNode node) {
+  return std::make_shared<const ExprNode>(std::move(node));
+}
 
 void expect(bool ok, const Expr& a, const Expr& b, std::string_view what) {
   if (ok) return;
-  throw InternalError(fmt::format("loop form: {} of {} and {}", what, short_name(a->dtype), short_name(b->dtype)));
+  throw InternalError(
+      fmt::format("loop form: {} of {} and {}", what, short_name(a->dtype), short_name(b->dtype)));
 }
 
 }  // namespace
@@ -90,8 +93,7 @@ Expr both(Expr a, Expr b) {
 
 Expr apply(graph::Op op, std::vector<Expr> operands) {
   if (operands.empty() || operands.size() > 3) {
-    throw InternalError(
-        fmt::format("loop form: {} with {} operands", graph::op_name(op), operands.size()));
+    throw InternalError(fmt::format("loop form: {} with {} operands", graph::op_name(op), operands.size()));
   }
   if (op == graph::Op::select && operands.size() == 3) {
     return select_expr(operands[0], operands[1], operands[2]);
@@ -123,8 +125,7 @@ Expr select_expr(Expr predicate, Expr a, Expr b) {
   expect(a->dtype == b->dtype, a, b, "select");
   if (!predicate) return a;
   if (predicate->dtype != DType::bool_) {
-    throw InternalError(
-        fmt::format("loop form: select by {}, expected bool", short_name(predicate->dtype)));
+    throw InternalError(fmt::format("loop form: select by {}, expected bool", short_name(predicate->dtype)));
   }
   if (predicate->kind == ExprKind::constant) return predicate->integer != 0 ? a : b;
   ExprNode node;

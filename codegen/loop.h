@@ -22,7 +22,7 @@
 /// the parallel loop.
 namespace kiln::codegen {
 
-// ---- variables and addresses -------------------------------------------------------------------------------
+// ---- variables and addresses -----------------------------------------------------------------------------
 
 /// A loop variable, 0 <= value < extent.
 struct Variable {
@@ -93,16 +93,16 @@ struct Register {
 using Reg = std::shared_ptr<const Register>;
 
 enum class ExprKind : std::uint8_t {
-  constant,     ///< number (floats) or integer (others)
-  load,         ///< buffer[index]; 0 where `predicate` is false (then nothing is read)
-  read,         ///< register[subscripts]
-  temporary,    ///< the value of a Let statement
-  index,        ///< an Index as i64 (or i32: dtype)
-  less,         ///< bool: index < other index
-  apply,        ///< elementwise op of the graph: unary, binary, select; compare with `direction`; convert to dtype
-  fma,          ///< a * b + c, rounded once
-  fold_lanes,   ///< a scalar: op (add, mul, maximum, minimum) over the lanes of a `lanes` register in fixed
-                ///< (halving) order
+  constant,   ///< number (floats) or integer (others)
+  load,       ///< buffer[index]; 0 where `predicate` is false (then nothing is read)
+  read,       ///< register[subscripts]
+  temporary,  ///< the value of a Let statement
+  index,      ///< an Index as i64 (or i32: dtype)
+  less,       ///< bool: index < other index
+  apply,  ///< elementwise op of the graph: unary, binary, select; compare with `direction`; convert to dtype
+  fma,    ///< a * b + c, rounded once
+  fold_lanes,  ///< a scalar: op (add, mul, maximum, minimum) over the lanes of a `lanes` register in fixed
+               ///< (halving) order
 };
 struct ExprNode {
   ExprKind kind = ExprKind::constant;
@@ -142,9 +142,9 @@ Expr fold_lanes(graph::Op op, Reg reg, std::vector<Index> subscripts = {});
 
 enum class LoopKind : std::uint8_t {
   serial,
-  parallel,  ///< outermost, at most one in a kernel: its iterations are the tiles that threads share; beside it
-             ///< there may be lets and register writes only (every thread does them). A kernel without one is
-             ///< done by thread 0
+  parallel,  ///< outermost, at most one in a kernel: its iterations are the tiles that threads share; beside
+             ///< it there may be lets and register writes only (every thread does them). A kernel without one
+             ///< is done by thread 0
   vector,    ///< `lanes` iterations at a time; the tail is the same code under a mask
   unrolled,  ///< every iteration written out: its variable is a constant inside
 };
@@ -157,13 +157,13 @@ struct Stmt {
   // loop
   LoopKind loop = LoopKind::serial;
   Var variable;
-  int lanes = 0;            ///< vector loops
-  bool unroll = false;      ///< vector loops: write out the chunks (needed around `tile` registers)
+  int lanes = 0;        ///< vector loops
+  bool unroll = false;  ///< vector loops: write out the chunks (needed around `tile` registers)
   Block body;
-  Block otherwise;          ///< branch: else
+  Block otherwise;  ///< branch: else
   // let: temporary `temporary` = value, visible until the end of the enclosing block
   int temporary = 0;
-  Expr value;               ///< let, store, write; branch: the (uniform) condition
+  Expr value;  ///< let, store, write; branch: the (uniform) condition
   // store: buffer[index] = value, where predicate (null: always)
   int buffer = 0;
   Index index;
@@ -200,9 +200,9 @@ struct Kernel {
 
 /// The text above. Equal texts (without the name) are the same kernel and are compiled once.
 std::string print(const Kernel& kernel, bool with_name = true);
-/// Throws InternalError if a form is broken: unknown variables or temporaries, types that differ, a parallel or
-/// vector loop inside another, registers misused, an access that may leave its buffer without a predicate or
-/// branch to guard it.
+/// Throws InternalError if a form is broken: unknown variables or temporaries, types that differ, a parallel
+/// or vector loop inside another, registers misused, an access that may leave its buffer without a predicate
+/// or branch to guard it.
 void verify(const Kernel& kernel);
 
 }  // namespace kiln::codegen

@@ -40,7 +40,9 @@ class Printer {
       case StmtKind::loop:
         line = fmt::format("{} {} in 0..{} {{", loop_head(s), variable(s.variable), s.variable->extent);
         break;
-      case StmtKind::let: line = fmt::format("let {} = {}", temporary(s.temporary), expr(s.value)); break;
+      case StmtKind::let:
+        line = fmt::format("let {} = {}", temporary(s.temporary), expr(s.value));
+        break;
       case StmtKind::store:
         line = fmt::format("store b{}[{}] = {}", s.buffer, index(s.index), expr(s.value));
         if (s.predicate) line += fmt::format(" where {}", expr(s.predicate));
@@ -48,7 +50,9 @@ class Printer {
       case StmtKind::write:
         line = fmt::format("{} = {}", element(s.reg, s.subscripts), expr(s.value));
         break;
-      case StmtKind::branch: line = fmt::format("if {} {{", expr(s.value)); break;
+      case StmtKind::branch:
+        line = fmt::format("if {} {{", expr(s.value));
+        break;
     }
     out_ += indent + line + "\n";
     if (s.kind != StmtKind::loop && s.kind != StmtKind::branch) return;
@@ -62,23 +66,34 @@ class Printer {
 
   static std::string loop_head(const Stmt& s) {
     switch (s.loop) {
-      case LoopKind::parallel: return "parallel";
-      case LoopKind::vector: return fmt::format("vector({}){}", s.lanes, s.unroll ? " unrolled" : "");
-      case LoopKind::unrolled: return "unrolled";
-      case LoopKind::serial: break;
+      case LoopKind::parallel:
+        return "parallel";
+      case LoopKind::vector:
+        return fmt::format("vector({}){}", s.lanes, s.unroll ? " unrolled" : "");
+      case LoopKind::unrolled:
+        return "unrolled";
+      case LoopKind::serial:
+        break;
     }
     return "for";
   }
 
   std::string index(const Index& i) {
     switch (i->kind) {
-      case IndexKind::constant: return fmt::format("{}", i->constant);
-      case IndexKind::variable: return variable(i->variable);
-      case IndexKind::mul: return fmt::format("{}*{}", atom(i->operands[0]), i->constant);
-      case IndexKind::floor_div: return fmt::format("{}/{}", atom(i->operands[0]), i->constant);
-      case IndexKind::mod: return fmt::format("{}%{}", atom(i->operands[0]), i->constant);
-      case IndexKind::value: return fmt::format("[{}]", expr(i->value));
-      case IndexKind::add: break;
+      case IndexKind::constant:
+        return fmt::format("{}", i->constant);
+      case IndexKind::variable:
+        return variable(i->variable);
+      case IndexKind::mul:
+        return fmt::format("{}*{}", atom(i->operands[0]), i->constant);
+      case IndexKind::floor_div:
+        return fmt::format("{}/{}", atom(i->operands[0]), i->constant);
+      case IndexKind::mod:
+        return fmt::format("{}%{}", atom(i->operands[0]), i->constant);
+      case IndexKind::value:
+        return fmt::format("[{}]", expr(i->value));
+      case IndexKind::add:
+        break;
     }
     std::string text;
     for (const Index& operand : i->operands) {
@@ -100,18 +115,25 @@ class Printer {
 
   std::string expr(const Expr& e) {
     switch (e->kind) {
-      case ExprKind::constant: return constant(*e);
+      case ExprKind::constant:
+        return constant(*e);
       case ExprKind::load:
         return e->predicate ? fmt::format("b{}[{} where {}]", e->buffer, index(e->index), expr(e->predicate))
                             : fmt::format("b{}[{}]", e->buffer, index(e->index));
-      case ExprKind::read: return element(e->reg, e->subscripts);
-      case ExprKind::temporary: return temporary(e->temporary);
-      case ExprKind::index: return fmt::format("{}({})", short_name(e->dtype), index(e->index));
-      case ExprKind::less: return fmt::format("({} < {})", index(e->index), index(e->other));
-      case ExprKind::fma: return call("fma", e->operands);
+      case ExprKind::read:
+        return element(e->reg, e->subscripts);
+      case ExprKind::temporary:
+        return temporary(e->temporary);
+      case ExprKind::index:
+        return fmt::format("{}({})", short_name(e->dtype), index(e->index));
+      case ExprKind::less:
+        return fmt::format("({} < {})", index(e->index), index(e->other));
+      case ExprKind::fma:
+        return call("fma", e->operands);
       case ExprKind::fold_lanes:
         return fmt::format("fold_{}({})", graph::op_name(e->op), element(e->reg, e->subscripts));
-      case ExprKind::apply: break;
+      case ExprKind::apply:
+        break;
     }
     if (e->op == graph::Op::convert) return call(short_name(e->dtype), e->operands);
     if (e->op == graph::Op::compare) return call(e->direction, e->operands);
@@ -124,11 +146,13 @@ class Printer {
     return text + ")";
   }
 
-  /// Exact (hexadecimal) unless a short decimal says the same; floats print with their type where it isn't f32.
+  /// Exact (hexadecimal) unless a short decimal says the same; floats print with their type where it isn't
+  /// f32.
   static std::string constant(const ExprNode& e) {
     std::string text;
     if (is_float(e.dtype)) {
-      const double value = e.dtype == DType::f32 ? static_cast<double>(static_cast<float>(e.number)) : e.number;
+      const double value =
+          e.dtype == DType::f32 ? static_cast<double>(static_cast<float>(e.number)) : e.number;
       text = fmt::format("{}", value);
       if (text.size() > 8) text = fmt::format("{:a}", value);
     } else {
@@ -191,6 +215,8 @@ class Printer {
 
 }  // namespace
 
-std::string print(const Kernel& kernel, bool with_name) { return Printer(kernel, !with_name).run(); }
+std::string print(const Kernel& kernel, bool with_name) {
+  return Printer(kernel, !with_name).run();
+}
 
 }  // namespace kiln::codegen

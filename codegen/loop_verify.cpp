@@ -8,8 +8,12 @@
 namespace kiln::codegen {
 namespace {
 
-bool is_unary(graph::Op op) { return op >= graph::Op::neg && op <= graph::Op::convert; }
-bool is_binary(graph::Op op) { return op >= graph::Op::add && op <= graph::Op::shift_right; }
+bool is_unary(graph::Op op) {
+  return op >= graph::Op::neg && op <= graph::Op::convert;
+}
+bool is_binary(graph::Op op) {
+  return op >= graph::Op::add && op <= graph::Op::shift_right;
+}
 
 class Verifier {
  public:
@@ -42,7 +46,9 @@ class Verifier {
 
   void statement(const Stmt& s) {
     switch (s.kind) {
-      case StmtKind::loop: loop(s); break;
+      case StmtKind::loop:
+        loop(s);
+        break;
       case StmtKind::let:
         expr(s.value);
         if (s.temporary < 0 || s.temporary >= kernel_.temporaries || !defined_.insert(s.temporary).second) {
@@ -77,12 +83,14 @@ class Verifier {
   }
 
   void loop(const Stmt& s) {
-    if (s.variable->extent < 0) fail(fmt::format("loop {} of {} iterations", s.variable->name, s.variable->extent));
+    if (s.variable->extent < 0)
+      fail(fmt::format("loop {} of {} iterations", s.variable->name, s.variable->extent));
     for (const Stmt* outer : loops_) {
       if (outer->variable == s.variable) fail(fmt::format("two loops over {}", s.variable->name));
     }
     if (s.loop == LoopKind::vector) {
-      if (vector_ != nullptr) fail(fmt::format("vector loop {} inside {}", s.variable->name, vector_->variable->name));
+      if (vector_ != nullptr)
+        fail(fmt::format("vector loop {} inside {}", s.variable->name, vector_->variable->name));
       if (s.lanes < 1) fail(fmt::format("vector loop {} of {} lanes", s.variable->name, s.lanes));
       vector_ = &s;
     }
@@ -105,8 +113,8 @@ class Verifier {
       expr(predicate);
       if (predicate->dtype != DType::bool_) fail(fmt::format("predicate of b{} isn't a bool", buffer));
     } else if (branches_ == 0 && (where->low < 0 || where->high > param.elements)) {
-      fail(fmt::format("b{} of {} elements is accessed in [{}, {}) without a predicate", buffer, param.elements,
-                       where->low, where->high));
+      fail(fmt::format("b{} of {} elements is accessed in [{}, {}) without a predicate", buffer,
+                       param.elements, where->low, where->high));
     }
   }
 
@@ -138,11 +146,13 @@ class Verifier {
       }
     }
     if (vector_ != nullptr && reg->kind != RegisterKind::scalar && vector_->lanes != reg->lane_count) {
-      fail(fmt::format("register {} of {} lanes in a vector loop of {}", reg->name, reg->lane_count, vector_->lanes));
+      fail(fmt::format("register {} of {} lanes in a vector loop of {}", reg->name, reg->lane_count,
+                       vector_->lanes));
     }
     if (!tile) return;
     if (vector_ == nullptr || !vector_->unroll || vector_->variable->extent != reg->extent) {
-      fail(fmt::format("tile register {} outside an unrolled vector loop of extent {}", reg->name, reg->extent));
+      fail(fmt::format("tile register {} outside an unrolled vector loop of extent {}", reg->name,
+                       reg->extent));
     }
     const Index& last = subscripts.back();
     const bool is_variable = last->kind == IndexKind::variable && last->variable == vector_->variable;
@@ -163,41 +173,52 @@ class Verifier {
   void expr(const Expr& e) {
     if (!e) fail("a missing value");
     switch (e->kind) {
-      case ExprKind::constant: break;
-      case ExprKind::load: access(e->buffer, e->index, e->dtype, e->predicate); break;
+      case ExprKind::constant:
+        break;
+      case ExprKind::load:
+        access(e->buffer, e->index, e->dtype, e->predicate);
+        break;
       case ExprKind::read:
         element(e->reg, e->subscripts);
         if (e->reg->kind == RegisterKind::lanes && vector_ == nullptr) {
           fail(fmt::format("lanes register {} read outside a vector loop", e->reg->name));
         }
         break;
-      case ExprKind::temporary: temporary(*e); break;
+      case ExprKind::temporary:
+        temporary(*e);
+        break;
       case ExprKind::index:
         index(e->index);
-        if (e->dtype != DType::i64 && e->dtype != DType::i32) fail("an index as something other than i32 or i64");
+        if (e->dtype != DType::i64 && e->dtype != DType::i32)
+          fail("an index as something other than i32 or i64");
         break;
       case ExprKind::less:
         index(e->index);
         index(e->other);
         break;
       case ExprKind::fold_lanes:
-        if (e->reg->kind != RegisterKind::lanes) fail(fmt::format("fold of register {}, not lanes", e->reg->name));
+        if (e->reg->kind != RegisterKind::lanes)
+          fail(fmt::format("fold of register {}, not lanes", e->reg->name));
         if (e->op != graph::Op::add && e->op != graph::Op::mul && e->op != graph::Op::maximum &&
             e->op != graph::Op::minimum) {
           fail(fmt::format("fold by {}", graph::op_name(e->op)));
         }
         for (const Index& i : e->subscripts) unrolled_only(i, e->reg->name);
         break;
-      case ExprKind::apply: operation(*e); break;
-      case ExprKind::fma: break;
+      case ExprKind::apply:
+        operation(*e);
+        break;
+      case ExprKind::fma:
+        break;
     }
     for (const Expr& operand : e->operands) expr(operand);
   }
 
   void operation(const ExprNode& e) {
-    const std::size_t expected = is_unary(e.op) ? 1 : is_binary(e.op) || e.op == graph::Op::compare ? 2
-                                 : e.op == graph::Op::select                                        ? 3
-                                                                                                    : 0;
+    const std::size_t expected = is_unary(e.op)                                  ? 1
+                                 : is_binary(e.op) || e.op == graph::Op::compare ? 2
+                                 : e.op == graph::Op::select                     ? 3
+                                                                                 : 0;
     if (e.operands.size() != expected || expected == 0) {
       fail(fmt::format("{} with {} operands", graph::op_name(e.op), e.operands.size()));
     }
@@ -235,6 +256,8 @@ class Verifier {
 
 }  // namespace
 
-void verify(const Kernel& kernel) { Verifier(kernel).run(); }
+void verify(const Kernel& kernel) {
+  Verifier(kernel).run();
+}
 
 }  // namespace kiln::codegen

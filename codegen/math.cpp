@@ -10,26 +10,38 @@ llvm::Value* emit_math(llvm::IRBuilder<>& b, graph::Op op, llvm::Value* x) {
   using graph::Op;
   FloatBuilder f(b, x->getType());
   switch (op) {
-    case Op::exp: return emit_exp(f, x);
-    case Op::expm1: return emit_expm1(f, x);
-    case Op::log: return emit_log(f, x);
-    case Op::log1p: return emit_log1p(f, x);
-    case Op::sqrt: return b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
-    case Op::rsqrt: return f.div(f.c(1), b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x));
-    case Op::tanh: return emit_tanh(f, x);
-    case Op::sigmoid: return emit_sigmoid(f, x);
-    case Op::erf: return emit_erf(f, x);
-    case Op::sin: return emit_sin_cos(f, x, false);
-    case Op::cos: return emit_sin_cos(f, x, true);
-    default: break;
+    case Op::exp:
+      return emit_exp(f, x);
+    case Op::expm1:
+      return emit_expm1(f, x);
+    case Op::log:
+      return emit_log(f, x);
+    case Op::log1p:
+      return emit_log1p(f, x);
+    case Op::sqrt:
+      return b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
+    case Op::rsqrt:
+      return f.div(f.c(1), b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x));
+    case Op::tanh:
+      return emit_tanh(f, x);
+    case Op::sigmoid:
+      return emit_sigmoid(f, x);
+    case Op::erf:
+      return emit_erf(f, x);
+    case Op::sin:
+      return emit_sin_cos(f, x, false);
+    case Op::cos:
+      return emit_sin_cos(f, x, true);
+    default:
+      break;
   }
   throw InternalError(fmt::format("code for {} of a floating type doesn't exist", graph::op_name(op)));
 }
 
 namespace {
 
-/// |x| mod |y| in f64 by long division, 52 bits of quotient a step. With q = x / y rounded, x - q y is exact in
-/// an fma: it has at most 53 bits. It may be negative; then y is added at the end.
+/// |x| mod |y| in f64 by long division, 52 bits of quotient a step. With q = x / y rounded, x - q y is exact
+/// in an fma: it has at most 53 bits. It may be negative; then y is added at the end.
 V long_division(FloatBuilder& f, V x, V y) {
   llvm::IRBuilder<>& b = f.b;
   // Where a quotient would overflow, multiples of y are taken instead.

@@ -3,9 +3,9 @@
 
 #include "kiln/graph/graph.h"
 
-/// Kiln's own maths for generated code, f32 and f64, scalars and vectors alike (so the tail of a loop gives the
-/// bits of its body). No call remains. Largest errors in ulp (tests/codegen/math_test.cpp measures them against
-/// libm in double or long double precision, subnormals, infinities and NaN included):
+/// Kiln's own maths for generated code, f32 and f64, scalars and vectors alike (so the tail of a loop gives
+/// the bits of its body). No call remains. Largest errors in ulp (tests/codegen/math_test.cpp measures them
+/// against libm in double or long double precision, subnormals, infinities and NaN included):
 ///
 ///               exp  expm1  log  log1p  sqrt  rsqrt  tanh  sigmoid  erf  sin  cos  pow
 ///     f32         1    2     1     1    0.5    1.5     3      3      2    1    1    1

@@ -22,8 +22,12 @@ V expm1_of_reduced(FloatBuilder& f, V r) {
 }
 
 /// Beyond these exp is 0 or infinite, after rounding.
-double lowest(const FloatBuilder& f) { return f.is_f64 ? -746 : -105; }
-double highest(const FloatBuilder& f) { return f.is_f64 ? 710 : 89; }
+double lowest(const FloatBuilder& f) {
+  return f.is_f64 ? -746 : -105;
+}
+double highest(const FloatBuilder& f) {
+  return f.is_f64 ? 710 : 89;
+}
 
 }  // namespace
 

@@ -37,7 +37,8 @@ Decomposed decompose(FloatBuilder& f, V x) {
   const double shift = f.is_f64 ? 54 : 25;
   V normal = f.select(subnormal, f.mul(x, f.c(f.is_f64 ? 0x1p54 : 0x1p25)), x);
   V bits = f.bits(normal);
-  // The exponent of x / sqrt(1/2), as bits: subtracting those of sqrt(1/2) borrows where the mantissa is lower.
+  // The exponent of x / sqrt(1/2), as bits: subtracting those of sqrt(1/2) borrows where the mantissa is
+  // lower.
   const std::int64_t root_half = f.is_f64 ? 0x3fe6a09e667f3bcd : 0x3f3504f3;
   V exponent = f.b.CreateAShr(f.b.CreateSub(bits, f.i(root_half)), f.i(mantissa_bits));
   V one_plus = f.from_bits(f.b.CreateSub(bits, f.b.CreateShl(exponent, f.i(mantissa_bits))));
@@ -45,7 +46,9 @@ Decomposed decompose(FloatBuilder& f, V x) {
   return {f.sub(one_plus, f.c(1)), adjusted};
 }
 
-V emit_log(FloatBuilder& f, V x) { return log_specials(f, log_sum(f, decompose(f, x), f.c(0)), x, 0); }
+V emit_log(FloatBuilder& f, V x) {
+  return log_specials(f, log_sum(f, decompose(f, x), f.c(0)), x, 0);
+}
 
 /// u = 1 + x rounds; what it lost, c, returns to first order: log(u + c) = log(u) + c / u.
 V emit_log1p(FloatBuilder& f, V x) {
@@ -71,8 +74,8 @@ Pair log_pair(FloatBuilder& f, V x) {
   const Pair cube = f.two_product(s, z);
   V cube_low = f.add(cube.low, f.fma(s, z_low, f.mul(s_low, z)));
   Pair third = f.two_product(cube.high, f.c(tables::two_thirds[0]));
-  third.low = f.add(third.low, f.fma(cube_low, f.c(tables::two_thirds[0]),
-                                     f.mul(cube.high, f.c(tables::two_thirds[1]))));
+  third.low = f.add(
+      third.low, f.fma(cube_low, f.c(tables::two_thirds[0]), f.mul(cube.high, f.c(tables::two_thirds[1]))));
   V rest = f.mul(f.mul(cube.high, z), f.polynomial(z, tables::log_tail_f64));
 
   // exponent ln2 + 2 s + third + rest, largest first.

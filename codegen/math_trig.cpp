@@ -38,9 +38,9 @@ V two_over_pi_table(llvm::IRBuilder<>& b) {
                                   "two_over_pi");
 }
 
-/// Payne and Hanek's reduction of one x >= 2^30 in integers. x = m 2^e with a whole m of 53 bits. Of the bits of
-/// 2/pi, those that make m 2^e 2^-k a multiple of 4 can be dropped; the next 192 give x 2/pi mod 4 to 126 bits
-/// behind the point, of which at most 62 are leading zeros.
+/// Payne and Hanek's reduction of one x >= 2^30 in integers. x = m 2^e with a whole m of 53 bits. Of the bits
+/// of 2/pi, those that make m 2^e 2^-k a multiple of 4 can be dropped; the next 192 give x 2/pi mod 4 to 126
+/// bits behind the point, of which at most 62 are leading zeros.
 Quadrant exact_reduction(FloatBuilder& scalar, V x) {
   llvm::IRBuilder<>& b = scalar.b;
   llvm::Type* i64 = b.getInt64Ty();
@@ -169,8 +169,8 @@ V emit_sin_cos(FloatBuilder& f, V x, bool cosine) {
   V sine = f.add(high, sine_tail);
   V rounded = f.sub(f.c(1), half_z);
   V lost = f.sub(f.sub(f.c(1), rounded), half_z);
-  V cosine_tail = f.fma(f.mul(z, z), f.polynomial(z, tables::cos_f32, tables::cos_f64),
-                        f.fma(f.neg(high), low, lost));
+  V cosine_tail =
+      f.fma(f.mul(z, z), f.polynomial(z, tables::cos_f32, tables::cos_f64), f.fma(f.neg(high), low, lost));
   V cosine_value = f.add(rounded, cosine_tail);
 
   // sin(r + n pi/2) = sin r, cos r, -sin r, -cos r; the cosine is one quadrant ahead.

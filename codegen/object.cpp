@@ -24,7 +24,8 @@
 namespace kiln::codegen {
 namespace {
 
-llvm::SmallVector<char, 0> generate(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenFileType type) {
+llvm::SmallVector<char, 0> generate(llvm::Module& module, llvm::TargetMachine& machine,
+                                    llvm::CodeGenFileType type) {
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager passes;
@@ -49,7 +50,8 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
     return !llvm::InitializeNativeTarget() && !llvm::InitializeNativeTargetAsmPrinter();
   }();
   std::string error;
-  const llvm::Target* found = initialised ? llvm::TargetRegistry::lookupTarget(target.triple, error) : nullptr;
+  const llvm::Target* found =
+      initialised ? llvm::TargetRegistry::lookupTarget(target.triple, error) : nullptr;
   if (found == nullptr) throw InternalError(fmt::format("LLVM has no target {}: {}", target.triple, error));
   llvm::TargetOptions options;
   // A product and a sum are fused only where the loop form says fma.
@@ -79,14 +81,14 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
   builder.registerLoopAnalyses(loop_analyses);
   builder.crossRegisterProxies(loop_analyses, function_analyses, call_graph_analyses, module_analyses);
 
-  // No InstCombine: it fits constants to the tails' masks lane by lane (0 -> {0, 0, poison, ...}), after which
-  // the code generator no longer knows them as splats.
+  // No InstCombine: it fits constants to the tails' masks lane by lane (0 -> {0, 0, poison, ...}), after
+  // which the code generator no longer knows them as splats.
   llvm::FunctionPassManager passes;
   passes.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
   passes.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
   passes.addPass(llvm::SimplifyCFGPass());
-  passes.addPass(llvm::createFunctionToLoopPassAdaptor(
-      llvm::LICMPass(llvm::LICMOptions()), /*UseMemorySSA=*/true));
+  passes.addPass(
+      llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), /*UseMemorySSA=*/true));
   passes.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
 
   llvm::ModulePassManager pipeline;

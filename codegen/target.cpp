@@ -28,10 +28,11 @@ Target find_host() {
 
   if (llvm::Triple(t.triple).isX86()) {
     if (!features.lookup("fma") || !features.lookup("avx2")) {
-      throw Error(fmt::format("This CPU ({}) has no AVX2 with fused multiply-add, which Kiln's kernels need.", t.cpu));
+      throw Error(fmt::format("This CPU ({}) has no AVX2 with fused multiply-add, which Kiln's kernels need.",
+                              t.cpu));
     }
-    const bool wide = features.lookup("avx512f") && features.lookup("avx512vl") && features.lookup("avx512dq") &&
-                      features.lookup("avx512bw");
+    const bool wide = features.lookup("avx512f") && features.lookup("avx512vl") &&
+                      features.lookup("avx512dq") && features.lookup("avx512bw");
     t.vector_bits = wide ? 512 : 256;
     t.vector_registers = wide ? 32 : 16;
   } else {
@@ -50,8 +51,9 @@ Target Target::host(int vector_bits) {
   Target t = widest;
   if (vector_bits == 0) return t;
   if (vector_bits < 128 || vector_bits > t.vector_bits || (vector_bits & (vector_bits - 1)) != 0) {
-    throw ValueError(fmt::format("vector_bits = {}: this CPU has vectors of up to {} bits; 128, 256 and 512 are known",
-                                 vector_bits, t.vector_bits));
+    throw ValueError(
+        fmt::format("vector_bits = {}: this CPU has vectors of up to {} bits; 128, 256 and 512 are known",
+                    vector_bits, t.vector_bits));
   }
   t.vector_bits = vector_bits;
   return t;

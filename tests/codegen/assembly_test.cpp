@@ -26,16 +26,20 @@ int count(const std::string& assembly, const std::string& pattern) {
   return n;
 }
 /// Vector registers stored to or loaded from the stack.
-int spills(const std::string& assembly) { return count(assembly, R"(vmov.*%[xyz]mm.*\(%r[sb]p\)|vmov.*\(%r[sb]p\).*%[xyz]mm)"); }
+int spills(const std::string& assembly) {
+  return count(assembly, R"(vmov.*%[xyz]mm.*\(%r[sb]p\)|vmov.*\(%r[sb]p\).*%[xyz]mm)");
+}
 
 Kernel bias_relu(int lanes) {
   const Var t = make_var("t", 128), j = make_var("j", 100);
   Kernel k{.name = "bias_relu"};
-  k.buffers = {{DType::f32, 12800, false, false}, {DType::f32, 100, false, false}, {DType::f32, 12800, true, false}};
+  k.buffers = {
+      {DType::f32, 12800, false, false}, {DType::f32, 100, false, false}, {DType::f32, 12800, true, false}};
   const Index at = Index(t) * 100 + j;
   const Expr sum = apply(Op::add, {load(0, DType::f32, at), load(1, DType::f32, j)});
-  k.body = {loop(LoopKind::parallel, t,
-                 {vector_loop(j, lanes, {store(2, at, apply(Op::maximum, {sum, constant_expr(DType::f32, 0)}))})})};
+  k.body = {
+      loop(LoopKind::parallel, t,
+           {vector_loop(j, lanes, {store(2, at, apply(Op::maximum, {sum, constant_expr(DType::f32, 0)}))})})};
   return k;
 }
 
@@ -47,25 +51,30 @@ Kernel matmul_tile(std::int64_t rows, std::int64_t columns, int lanes) {
   const Var j[] = {make_var("j", columns), make_var("j", columns), make_var("j", columns)};
   const Reg acc = make_register("acc", RegisterKind::tile, lanes, {rows}, columns);
   Kernel k{.name = "tile"};
-  k.buffers = {{DType::f32, 16 * rows * depth, false, false}, {DType::f32, depth * columns, false, false},
+  k.buffers = {{DType::f32, 16 * rows * depth, false, false},
+               {DType::f32, depth * columns, false, false},
                {DType::f32, 16 * rows * columns, true, false}};
   // A row's factor outside: then the columns' vectors are what stays in registers.
   Block row;
   const Expr a = k.new_temporary(row, load(0, DType::f32, (Index(t) * rows + i[1]) * depth + p));
   const Expr b = load(1, DType::f32, Index(p) * columns + j[1]);
-  row.push_back(vector_loop(j[1], lanes, {write(acc, {i[1], j[1]}, fma(a, b, read(acc, {i[1], j[1]})))}, true));
-  k.body = {loop(LoopKind::parallel, t,
-                 {loop(LoopKind::unrolled, i[0],
-                       {vector_loop(j[0], lanes, {write(acc, {i[0], j[0]}, constant_expr(DType::f32, 0))}, true)}),
-                  loop(LoopKind::serial, p, {loop(LoopKind::unrolled, i[1], row)}),
-                  loop(LoopKind::unrolled, i[2],
-                       {vector_loop(j[2], lanes,
-                                    {store(2, (Index(t) * rows + i[2]) * columns + j[2], read(acc, {i[2], j[2]}))},
-                                    true)})})};
+  row.push_back(
+      vector_loop(j[1], lanes, {write(acc, {i[1], j[1]}, fma(a, b, read(acc, {i[1], j[1]})))}, true));
+  k.body = {
+      loop(LoopKind::parallel, t,
+           {loop(LoopKind::unrolled, i[0],
+                 {vector_loop(j[0], lanes, {write(acc, {i[0], j[0]}, constant_expr(DType::f32, 0))}, true)}),
+            loop(LoopKind::serial, p, {loop(LoopKind::unrolled, i[1], row)}),
+            loop(LoopKind::unrolled, i[2],
+                 {vector_loop(j[2], lanes,
+                              {store(2, (Index(t) * rows + i[2]) * columns + j[2], read(acc, {i[2], j[2]}))},
+                              true)})})};
   return k;
 }
 
-bool is_x86() { return Target::host().triple.find("x86_64") == 0; }
+bool is_x86() {
+  return Target::host().triple.find("x86_64") == 0;
+}
 
 TEST(Assembly, UsesTheVectorsAskedForAndNoneWider) {
   if (!is_x86()) GTEST_SKIP() << "registers have other names here";

@@ -50,13 +50,15 @@ Training training_step(std::int64_t batch) {
   const Value z = matmul(h, weights[2]) + weights[3];
   const Value shifted = z - reduce_max(z, {1}, true);
   const Value log_sum = log(reduce_sum(exp(shifted), {1}, true));
-  const Value hot = convert(compare(expand_dims(y, 1), iota(g, {DType::i32, Shape{1, classes}}, 1), "eq"), DType::f32);
+  const Value hot =
+      convert(compare(expand_dims(y, 1), iota(g, {DType::i32, Shape{1, classes}}, 1), "eq"), DType::f32);
   const Value loss = reduce_mean(reduce_sum((log_sum - shifted) * hot, {1}));
   const std::vector<Value> gradients = graph::gradient(loss, weights);
   for (std::size_t i = 0; i < weights.size(); ++i) g.update(weights[i], weights[i] - gradients[i] * 0.1);
   g.output("loss", loss);
   t.inputs = {random_tensor(Shape{batch, in}, 1), Tensor(Shape{batch}, DType::i32)};
-  for (std::int64_t i = 0; i < batch; ++i) t.inputs[1].data<std::int32_t>()[i] = static_cast<std::int32_t>(i * 7 % classes);
+  for (std::int64_t i = 0; i < batch; ++i)
+    t.inputs[1].data<std::int32_t>()[i] = static_cast<std::int32_t>(i * 7 % classes);
   t.states = {random_tensor(Shape{in, hidden}, 2, 0.3), random_tensor(Shape{hidden}, 3, 0.3),
               random_tensor(Shape{hidden, classes}, 4, 0.3), random_tensor(Shape{classes}, 5, 0.3)};
   return t;
@@ -77,8 +79,10 @@ bool same_bits(const Tensor& a, const Tensor& b) {
          std::memcmp(a.raw(), b.raw(), static_cast<std::size_t>(a.size()) * size_of(a.dtype())) == 0;
 }
 void expect_same_bits(const Result& a, const Result& b, const std::string& what) {
-  for (std::size_t i = 0; i < a.outputs.size(); ++i) EXPECT_TRUE(same_bits(a.outputs[i], b.outputs[i])) << what;
-  for (std::size_t i = 0; i < a.states.size(); ++i) EXPECT_TRUE(same_bits(a.states[i], b.states[i])) << what << i;
+  for (std::size_t i = 0; i < a.outputs.size(); ++i)
+    EXPECT_TRUE(same_bits(a.outputs[i], b.outputs[i])) << what;
+  for (std::size_t i = 0; i < a.states.size(); ++i)
+    EXPECT_TRUE(same_bits(a.states[i], b.states[i])) << what << i;
 }
 void expect_near(const Tensor& got, const Tensor& expected, double tolerance) {
   ASSERT_EQ(got.shape(), expected.shape());
@@ -158,7 +162,8 @@ TEST(Compile, FailedCheckLeavesStatesAlone) {
       e.run(t.inputs, states, outputs);
       ADD_FAILURE() << "the label was accepted";
     } catch (const ValueError& error) {
-      EXPECT_NE(std::string(error.what()).find("label 7 in row 23 is out of range"), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("label 7 in row 23 is out of range"), std::string::npos)
+          << error.what();
     }
     for (std::size_t i = 0; i < states.size(); ++i) EXPECT_TRUE(same_bits(states[i], t.states[i]));
     // And the next run, with good data, works.

@@ -23,12 +23,56 @@ std::vector<T> corners() {
   if constexpr (std::is_same_v<T, bool>) {
     return {};
   } else if constexpr (std::is_integral_v<T>) {
-    return {0, 1, 2, 3, 7, 8, 31, 32, 33, 63, 64, 100, limits::max(), limits::min(), T(limits::max() - 1),
-            T(-1), T(-2), T(-7), T(-32), T(-64)};
+    return {0,
+            1,
+            2,
+            3,
+            7,
+            8,
+            31,
+            32,
+            33,
+            63,
+            64,
+            100,
+            limits::max(),
+            limits::min(),
+            T(limits::max() - 1),
+            T(-1),
+            T(-2),
+            T(-7),
+            T(-32),
+            T(-64)};
   } else {
-    return {0, T(-0.0), 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, 3, 100.75, -100.75, 255, 256, -3, 2147483647.0, 2147483648.0,
-            -2147483648.0, -2147483904.0, T(9.3e18), T(-9.3e18), T(1e30), T(-1e30), limits::infinity(),
-            -limits::infinity(), limits::quiet_NaN(), limits::min(), limits::denorm_min(), limits::max()};
+    return {0,
+            T(-0.0),
+            1,
+            -1,
+            0.5,
+            -0.5,
+            1.5,
+            2.5,
+            -2.5,
+            3,
+            100.75,
+            -100.75,
+            255,
+            256,
+            -3,
+            2147483647.0,
+            2147483648.0,
+            -2147483648.0,
+            -2147483904.0,
+            T(9.3e18),
+            T(-9.3e18),
+            T(1e30),
+            T(-1e30),
+            limits::infinity(),
+            -limits::infinity(),
+            limits::quiet_NaN(),
+            limits::min(),
+            limits::denorm_min(),
+            limits::max()};
   }
 }
 
@@ -69,8 +113,8 @@ void expect_same(Op op, graph::Attributes attributes, const std::vector<Tensor>&
   g.output("y", g.emit(op, values, attributes).value());
   const Tensor expected = graph::interpret(g, inputs, {}).outputs[0];
   const std::int64_t n = inputs[0].size();
-  for (const auto& [lanes, target] : {std::pair(16, Target::host()), std::pair(8, targets().back()),
-                                      std::pair(1, Target::host())}) {
+  for (const auto& [lanes, target] :
+       {std::pair(16, Target::host()), std::pair(8, targets().back()), std::pair(1, Target::host())}) {
     const Var i = make_var("i", n);
     Kernel k{.name = std::string(graph::op_name(op))};
     std::vector<Expr> loads;
@@ -88,8 +132,9 @@ void expect_same(Op op, graph::Attributes attributes, const std::vector<Tensor>&
     run(buffers);
     for (std::int64_t e = 0; e < n; ++e) {
       ASSERT_TRUE(same_element(out, result, expected, e, ignore_zero_sign))
-          << graph::op_name(op) << " of " << name(inputs[0].dtype()) << " at " << e << ": " << inputs[0](e) << ", "
-          << inputs.back()(e) << " gives " << result(e) << ", not " << expected(e) << " (" << lanes << " lanes)";
+          << graph::op_name(op) << " of " << name(inputs[0].dtype()) << " at " << e << ": " << inputs[0](e)
+          << ", " << inputs.back()(e) << " gives " << result(e) << ", not " << expected(e) << " (" << lanes
+          << " lanes)";
     }
   }
 }
@@ -108,8 +153,8 @@ bool accepts(Op op, DType dtype, int operands) {
 }
 
 TEST(Elementwise, BinaryOpsOnAllPairsOfCorners) {
-  for (Op op : {Op::add, Op::sub, Op::mul, Op::div, Op::rem, Op::maximum, Op::minimum, Op::bit_and, Op::bit_or,
-                Op::bit_xor, Op::shift_left, Op::shift_right}) {
+  for (Op op : {Op::add, Op::sub, Op::mul, Op::div, Op::rem, Op::maximum, Op::minimum, Op::bit_and,
+                Op::bit_or, Op::bit_xor, Op::shift_left, Op::shift_right}) {
     int types = 0;
     for (DType dtype : all_types) {
       if (!accepts(op, dtype, 2)) continue;
@@ -124,7 +169,8 @@ TEST(Elementwise, BinaryOpsOnAllPairsOfCorners) {
 }
 
 TEST(Elementwise, ExactUnaryOps) {
-  for (Op op : {Op::neg, Op::abs, Op::sign, Op::floor, Op::ceil, Op::round, Op::sqrt, Op::is_finite, Op::logical_not}) {
+  for (Op op : {Op::neg, Op::abs, Op::sign, Op::floor, Op::ceil, Op::round, Op::sqrt, Op::is_finite,
+                Op::logical_not}) {
     int types = 0;
     for (DType dtype : all_types) {
       if (!accepts(op, dtype, 1)) continue;
@@ -175,16 +221,20 @@ TEST(Elementwise, MaximumWithAConstantHasTheBitsOfTheGeneralForm) {
     for (Op op : {Op::maximum, Op::minimum}) {
       const Var i = make_var("i", n);
       Kernel k{.name = "both"};
-      k.buffers = {{DType::f32, n, false, false}, {DType::f32, 1, false, false}, {DType::f32, n, true, false},
+      k.buffers = {{DType::f32, n, false, false},
+                   {DType::f32, 1, false, false},
+                   {DType::f32, n, true, false},
                    {DType::f32, n, true, false}};
       const Expr value = load(0, DType::f32, i);
-      k.body = {vector_loop(i, 16, {store(2, i, apply(op, {value, constant_expr(DType::f32, bound)})),
-                                    store(3, i, apply(op, {value, load(1, DType::f32, 0)}))})};
+      k.body = {vector_loop(i, 16,
+                            {store(2, i, apply(op, {value, constant_expr(DType::f32, bound)})),
+                             store(3, i, apply(op, {value, load(1, DType::f32, 0)}))})};
       std::vector<float> y(x.size()), z(x.size());
       RunnableKernel run(k);
       run({const_cast<float*>(x.data()), &bound, y.data(), z.data()});
       for (std::size_t e = 0; e < x.size(); ++e) {
-        EXPECT_TRUE(std::memcmp(&y[e], &z[e], 4) == 0 || (std::isnan(y[e]) && std::isnan(z[e]))) << x[e] << " " << bound;
+        EXPECT_TRUE(std::memcmp(&y[e], &z[e], 4) == 0 || (std::isnan(y[e]) && std::isnan(z[e])))
+            << x[e] << " " << bound;
       }
     }
   }

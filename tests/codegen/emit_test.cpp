@@ -32,10 +32,16 @@ void* guarded_pages(long page) {
   mprotect(static_cast<char*>(memory) + page, size, PROT_NONE);
   return memory;
 }
-void release_pages(void* memory, long page) { munmap(memory, 2 * static_cast<std::size_t>(page)); }
+void release_pages(void* memory, long page) {
+  munmap(memory, 2 * static_cast<std::size_t>(page));
+}
 
-BufferParam array(std::int64_t n, DType dtype = f32) { return {dtype, n, false, false}; }
-BufferParam result(std::int64_t n, DType dtype = f32) { return {dtype, n, true, false}; }
+BufferParam array(std::int64_t n, DType dtype = f32) {
+  return {dtype, n, false, false};
+}
+BufferParam result(std::int64_t n, DType dtype = f32) {
+  return {dtype, n, true, false};
+}
 
 /// y[i] = x[i] * 2 + i of n elements
 Kernel map_kernel(std::int64_t n, int lanes) {
@@ -50,7 +56,8 @@ TEST(Emit, MapsOfEverySizeLeaveTheRestAlone) {
   for (const Target& target : targets()) {
     for (std::int64_t n = 1; n <= 40; ++n) {
       const RunnableKernel run(map_kernel(n, target.lanes(f32)), target);
-      // What lies behind the arrays must stay as it is; reading it would show as a wrong result only, so it is NaN.
+      // What lies behind the arrays must stay as it is; reading it would show as a wrong result only, so it
+      // is NaN.
       std::vector<float> x = numbers(64), y(64, 99);
       std::fill(x.begin() + n, x.end(), NAN);
       run({x.data(), y.data()});
@@ -67,7 +74,8 @@ TEST(Emit, ThreadsShareWholeIterations) {
   const Var r = make_var("r", rows), c = make_var("c", columns);
   Kernel k{.name = "rows", .buffers = {array(rows * columns), result(rows * columns)}};
   const Index at = Index(r) * columns + c;
-  k.body = {loop(LoopKind::parallel, r, {vector_loop(c, 16, {store(1, at, apply(Op::neg, {load(0, f32, at)}))})})};
+  k.body = {
+      loop(LoopKind::parallel, r, {vector_loop(c, 16, {store(1, at, apply(Op::neg, {load(0, f32, at)}))})})};
   const RunnableKernel run(k);
   std::vector<float> x = numbers(static_cast<std::size_t>(rows * columns));
   for (int threads : {1, 2, 3, 5, 20}) {
@@ -119,10 +127,12 @@ TEST(Emit, ReductionKeepsLanesThatTheTailLacks) {
       std::vector<float> sums(3), products(3), largest(3);
       RunnableKernel(row_sum(rows, columns, lanes, Op::add, 0), target)({x.data(), sums.data()}, 2);
       RunnableKernel(row_sum(rows, columns, lanes, Op::mul, 1), target)({x.data(), products.data()}, 2);
-      RunnableKernel(row_sum(rows, columns, lanes, Op::maximum, -INFINITY), target)({x.data(), largest.data()}, 2);
+      RunnableKernel(row_sum(rows, columns, lanes, Op::maximum, -INFINITY), target)(
+          {x.data(), largest.data()}, 2);
       for (std::int64_t r = 0; r < rows; ++r) {
         // The same order: lane by lane, then halves.
-        std::vector<float> sum(static_cast<std::size_t>(lanes), 0), product(static_cast<std::size_t>(lanes), 1);
+        std::vector<float> sum(static_cast<std::size_t>(lanes), 0),
+            product(static_cast<std::size_t>(lanes), 1);
         float maximum = -INFINITY;
         for (std::int64_t c = 0; c < columns; ++c) {
           const float value = x[static_cast<std::size_t>(r * columns + c)];
@@ -154,12 +164,14 @@ TEST(Emit, MatmulTileInRegisters) {
     Kernel kernel{.name = "matmul", .buffers = {array(m * k), array(k * n), result(m * n)}};
     Expr product = fma(load(0, f32, Index(i) * k + p), load(1, f32, Index(p) * n + j1), read(acc, {i, j1}));
     kernel.body = {
-        loop(LoopKind::unrolled, i0, {vector_loop(j0, lanes, {write(acc, {i0, j0}, constant_expr(f32, 0))}, true)}),
+        loop(LoopKind::unrolled, i0,
+             {vector_loop(j0, lanes, {write(acc, {i0, j0}, constant_expr(f32, 0))}, true)}),
         loop(LoopKind::serial, p,
              {loop(LoopKind::unrolled, i, {vector_loop(j1, lanes, {write(acc, {i, j1}, product)}, true)})}),
         loop(LoopKind::unrolled, i2,
              {vector_loop(j2, lanes, {store(2, Index(i2) * n + j2, read(acc, {i2, j2}))}, true)})};
-    std::vector<float> a = numbers(static_cast<std::size_t>(m * k), 1), b = numbers(static_cast<std::size_t>(k * n), 2);
+    std::vector<float> a = numbers(static_cast<std::size_t>(m * k), 1),
+                       b = numbers(static_cast<std::size_t>(k * n), 2);
     std::vector<float> c(static_cast<std::size_t>(m * n) + 16, 99);
     RunnableKernel run(kernel);
     run({a.data(), b.data(), c.data()});
@@ -167,7 +179,8 @@ TEST(Emit, MatmulTileInRegisters) {
       for (std::int64_t col = 0; col < n; ++col) {
         float sum = 0;
         for (std::int64_t q = 0; q < k; ++q) {
-          sum = std::fma(a[static_cast<std::size_t>(row * k + q)], b[static_cast<std::size_t>(q * n + col)], sum);
+          sum = std::fma(a[static_cast<std::size_t>(row * k + q)], b[static_cast<std::size_t>(q * n + col)],
+                         sum);
         }
         ASSERT_EQ(c[static_cast<std::size_t>(row * n + col)], sum) << m << " " << n << " " << k;
       }
@@ -180,8 +193,8 @@ TEST(Emit, MatmulTileInRegisters) {
 template <class T>
 void check_load(std::int64_t n, std::int64_t source_size, DType dtype, const std::function<Index(Var)>& index,
                 const std::function<std::int64_t(std::int64_t)>& expected) {
-  for (const auto& [lanes, target] : {std::pair(1, targets().front()), std::pair(4, targets().back()),
-                                      std::pair(16, Target::host())}) {
+  for (const auto& [lanes, target] :
+       {std::pair(1, targets().front()), std::pair(4, targets().back()), std::pair(16, Target::host())}) {
     const Var i = make_var("i", n);
     Kernel k{.name = "load", .buffers = {array(source_size, dtype), result(n, dtype)}};
     const Index at = index(i);
@@ -193,7 +206,8 @@ void check_load(std::int64_t n, std::int64_t source_size, DType dtype, const std
     for (std::int64_t j = 0; j < n; ++j) {
       const std::int64_t from = expected(j);
       const T wanted = from >= 0 && from < source_size ? x[static_cast<std::size_t>(from)] : T(0);
-      ASSERT_EQ(y[static_cast<std::size_t>(j)], wanted) << "element " << j << ", " << lanes << " lanes\n" << print(k);
+      ASSERT_EQ(y[static_cast<std::size_t>(j)], wanted) << "element " << j << ", " << lanes << " lanes\n"
+                                                        << print(k);
     }
     for (std::size_t j = static_cast<std::size_t>(n); j < y.size(); ++j) EXPECT_EQ(y[j], T(77));
   }
@@ -207,8 +221,9 @@ void check_loads(DType dtype) {
   check_load<T>(37, 13, dtype, [](Var i) { return floor_div(Index(i), 3); }, [](auto i) { return i / 3; });
   check_load<T>(37, 5, dtype, [](Var i) { return mod(Index(i), 5); }, [](auto i) { return i % 5; });
   check_load<T>(37, 20, dtype, [](Var i) { return Index(i) - 8; }, [](auto i) { return i - 8; });
-  check_load<T>(37, 6, dtype, [](Var i) { return floor_div(Index(i) - 8, 4); },
-                [](auto i) { return (i - 8 + 40) / 4 - 10; });
+  check_load<T>(
+      37, 6, dtype, [](Var i) { return floor_div(Index(i) - 8, 4); },
+      [](auto i) { return (i - 8 + 40) / 4 - 10; });
   check_load<T>(37, 1, dtype, [](Var) { return Index(0); }, [](auto) { return 0; });
   check_load<T>(37, 1, dtype, [](Var) { return Index(5); }, [](auto) { return 5; });
 }
@@ -224,13 +239,15 @@ TEST(Emit, LoadsAtEveryKindOfAddress) {
 TEST(Emit, GatheredRows) {
   const std::int64_t rows = 9, columns = 21, picked = 5;
   const Var r = make_var("r", picked), c = make_var("c", columns);
-  Kernel k{.name = "gather", .buffers = {array(rows * columns), array(picked, DType::i64), result(picked * columns)}};
+  Kernel k{.name = "gather",
+           .buffers = {array(rows * columns), array(picked, DType::i64), result(picked * columns)}};
   Block body;
   const Expr row = k.new_temporary(body, load(1, DType::i64, r));
   const Index from = Index::from_value(row, 0, rows);
   body.push_back(vector_loop(c, 16, {store(2, Index(r) * columns + c, load(0, f32, from * columns + c))}));
   k.body = {loop(LoopKind::parallel, r, body)};
-  std::vector<float> x = numbers(static_cast<std::size_t>(rows * columns)), y(static_cast<std::size_t>(picked * columns));
+  std::vector<float> x = numbers(static_cast<std::size_t>(rows * columns)),
+                     y(static_cast<std::size_t>(picked * columns));
   std::vector<std::int64_t> index = {8, 0, 3, 3, 7};
   RunnableKernel run(k);
   run({x.data(), index.data(), y.data()}, 3);
@@ -306,8 +323,10 @@ TEST(Emit, VectorLoopOfOneIterationStoresItsOneLane) {
   const Reg acc = make_register("acc", RegisterKind::tile, 16, {}, 1);
   Kernel k{.name = "one", .buffers = {array(1), result(1), result(1)}};
   const Expr value = apply(Op::add, {read(acc, {i}), load(0, f32, i)});
-  k.body = {vector_loop(i, 16, {write(acc, {i}, constant_expr(f32, 3)), store(1, i, value),
-                                store(2, i, value, compare_expr("gt", read(acc, {i}), constant_expr(f32, 5)))}, true)};
+  k.body = {vector_loop(i, 16,
+                        {write(acc, {i}, constant_expr(f32, 3)), store(1, i, value),
+                         store(2, i, value, compare_expr("gt", read(acc, {i}), constant_expr(f32, 5)))},
+                        true)};
   float x = 4, y[2] = {99, 99}, z = 99;
   RunnableKernel run(k);
   run({&x, y, &z});

@@ -13,10 +13,14 @@ using Values = std::unordered_map<const Variable*, std::int64_t>;
 std::int64_t evaluate(const Index& i, const Values& values) {
   const auto floor_of = [](std::int64_t a, std::int64_t c) { return a / c - (a % c < 0 ? 1 : 0); };
   switch (i->kind) {
-    case IndexKind::constant: return i->constant;
-    case IndexKind::variable: return values.at(i->variable.get());
-    case IndexKind::mul: return evaluate(i->operands[0], values) * i->constant;
-    case IndexKind::floor_div: return floor_of(evaluate(i->operands[0], values), i->constant);
+    case IndexKind::constant:
+      return i->constant;
+    case IndexKind::variable:
+      return values.at(i->variable.get());
+    case IndexKind::mul:
+      return evaluate(i->operands[0], values) * i->constant;
+    case IndexKind::floor_div:
+      return floor_of(evaluate(i->operands[0], values), i->constant);
     case IndexKind::mod: {
       const std::int64_t a = evaluate(i->operands[0], values);
       return a - floor_of(a, i->constant) * i->constant;
@@ -26,7 +30,8 @@ std::int64_t evaluate(const Index& i, const Values& values) {
       for (const Index& operand : i->operands) sum += evaluate(operand, values);
       return sum;
     }
-    case IndexKind::value: break;
+    case IndexKind::value:
+      break;
   }
   ADD_FAILURE() << "no value here";
   return 0;
@@ -95,12 +100,24 @@ TEST(Index, SimplificationKeepsValues) {
       Item result = a;
       const auto floor_of = [](std::int64_t x, std::int64_t d) { return x / d - (x % d < 0 ? 1 : 0); };
       switch (kind) {
-        case 0: result.index = a.index + b.index; break;
-        case 1: result.index = a.index - b.index; break;
-        case 2: result.index = a.index * (c - 6); break;
-        case 3: result.index = floor_div(a.index, c); break;
-        case 4: result.index = mod(a.index, c); break;
-        default: result.index = floor_div(a.index, c) * c + mod(a.index, c); break;
+        case 0:
+          result.index = a.index + b.index;
+          break;
+        case 1:
+          result.index = a.index - b.index;
+          break;
+        case 2:
+          result.index = a.index * (c - 6);
+          break;
+        case 3:
+          result.index = floor_div(a.index, c);
+          break;
+        case 4:
+          result.index = mod(a.index, c);
+          break;
+        default:
+          result.index = floor_div(a.index, c) * c + mod(a.index, c);
+          break;
       }
       for (std::size_t p = 0; p < points.size(); ++p) {
         const std::int64_t x = a.values[p], y = b.values[p];
@@ -111,7 +128,8 @@ TEST(Index, SimplificationKeepsValues) {
                                       : kind == 4 ? x - floor_of(x, c) * c
                                                   : x;
         result.values[p] = expected;
-        ASSERT_EQ(evaluate(result.index, points[p]), expected) << text(result.index) << " from " << text(a.index);
+        ASSERT_EQ(evaluate(result.index, points[p]), expected)
+            << text(result.index) << " from " << text(a.index);
         ASSERT_LE(result.index->low, expected) << text(result.index);
         ASSERT_GT(result.index->high, expected) << text(result.index);
       }
@@ -126,9 +144,9 @@ Kernel bias_relu() {
            .buffers = {{.elements = 1280}, {.elements = 10}, {.elements = 1280, .written = true}}};
   const Index at = Index(t) * 10 + j;
   Expr sum = apply(graph::Op::add, {load(0, DType::f32, at), load(1, DType::f32, j)});
-  k.body = {loop(LoopKind::parallel, t,
-                 {vector_loop(j, 16,
-                              {store(2, at, apply(graph::Op::maximum, {sum, constant_expr(DType::f32, 0)}))})})};
+  k.body = {loop(
+      LoopKind::parallel, t,
+      {vector_loop(j, 16, {store(2, at, apply(graph::Op::maximum, {sum, constant_expr(DType::f32, 0)}))})})};
   return k;
 }
 
@@ -150,9 +168,10 @@ TEST(LoopPrint, NamesDontMatterWithoutTheName) {
   b.name = "another";
   const Index at = Index(other) * 10 + lane;
   Expr sum = apply(graph::Op::add, {load(0, DType::f32, at), load(1, DType::f32, lane)});
-  b.body = {loop(LoopKind::parallel, other,
-                 {vector_loop(lane, 16,
-                              {store(2, at, apply(graph::Op::maximum, {sum, constant_expr(DType::f32, 0)}))})})};
+  b.body = {
+      loop(LoopKind::parallel, other,
+           {vector_loop(lane, 16,
+                        {store(2, at, apply(graph::Op::maximum, {sum, constant_expr(DType::f32, 0)}))})})};
   EXPECT_NE(print(a), print(b));
   EXPECT_EQ(print(a, false), print(b, false));
 }
@@ -176,7 +195,9 @@ TEST(LoopPrint, RegistersShowTheirShapeOnce) {
   EXPECT_NO_THROW(verify(k));
 }
 
-TEST(LoopVerify, AcceptsGoodKernels) { EXPECT_NO_THROW(verify(bias_relu())); }
+TEST(LoopVerify, AcceptsGoodKernels) {
+  EXPECT_NO_THROW(verify(bias_relu()));
+}
 
 TEST(LoopVerify, RefusesBrokenKernels) {
   const auto broken = [](const char* reason, auto change) {
@@ -201,7 +222,8 @@ TEST(LoopVerify, RefusesBrokenKernels) {
     k.body[0].loop = LoopKind::vector;
     k.body[0].lanes = 4;
   });
-  broken("two loops over t", [](Kernel& k) { k.body[0].body = {loop(LoopKind::serial, k.body[0].variable, {})}; });
+  broken("two loops over t",
+         [](Kernel& k) { k.body[0].body = {loop(LoopKind::serial, k.body[0].variable, {})}; });
   broken("outside the block that defines it", [](Kernel& k) {
     Block inner;
     const Expr t = k.new_temporary(inner, constant_expr(DType::f32, 1));

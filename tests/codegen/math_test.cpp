@@ -1,4 +1,5 @@
-// Accuracy of the generated maths: f32 against libm's double, f64 against its long double, over the whole range.
+// Accuracy of the generated maths: f32 against libm's double, f64 against its long double, over the whole
+// range.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -31,8 +32,9 @@ Kernel unary_kernel(Op op, DType dtype, int lanes) {
 }
 Kernel binary_kernel(Op op, DType dtype, int lanes) {
   const Var i = make_var("i", block);
-  Kernel k{.name = "binary",
-           .buffers = {{dtype, block, false, false}, {dtype, block, false, false}, {dtype, block, true, false}}};
+  Kernel k{
+      .name = "binary",
+      .buffers = {{dtype, block, false, false}, {dtype, block, false, false}, {dtype, block, true, false}}};
   k.body = {vector_loop(i, lanes, {store(2, i, apply(op, {load(0, dtype, i), load(1, dtype, i)}))})};
   return k;
 }
@@ -46,21 +48,51 @@ double ulps(T got, Wide reference) {
   const T rounded = static_cast<T>(reference);
   if (got == rounded) return 0;
   if (std::isinf(reference)) return INFINITY;
-  const int exponent = reference == 0 ? limits::min_exponent - 1
-                                      : std::clamp(std::ilogb(reference), limits::min_exponent - 1,
-                                                   limits::max_exponent - 1);
+  const int exponent =
+      reference == 0 ? limits::min_exponent - 1
+                     : std::clamp(std::ilogb(reference), limits::min_exponent - 1, limits::max_exponent - 1);
   const Wide place = std::ldexp(Wide(1), exponent - (limits::digits - 1));
-  const Wide value = std::isinf(got) ? std::copysign(std::ldexp(Wide(1), limits::max_exponent), Wide(got)) : Wide(got);
+  const Wide value =
+      std::isinf(got) ? std::copysign(std::ldexp(Wide(1), limits::max_exponent), Wide(got)) : Wide(got);
   return static_cast<double>(std::fabs(value - reference) / place);
 }
 
 template <class T>
 std::vector<T> special_values() {
   using limits = std::numeric_limits<T>;
-  std::vector<T> values = {0, limits::denorm_min(), limits::min(), limits::max(), limits::infinity(), 1, 2, 0.5, 1.5, 3,
-                           10, 20, 88, 89, 104, T(88.72), T(88.73), 700, 710, 745, 750, T(1e4), T(1e10), T(1e30),
-                           limits::epsilon(), T(0.34657359), T(0.7071067), T(1.4142135), T(1.5707963267948966),
-                           T(3.141592653589793), T(0x1p30), T(0x1p30) * T(1.0001), T(6.0221409e23)};
+  std::vector<T> values = {0,
+                           limits::denorm_min(),
+                           limits::min(),
+                           limits::max(),
+                           limits::infinity(),
+                           1,
+                           2,
+                           0.5,
+                           1.5,
+                           3,
+                           10,
+                           20,
+                           88,
+                           89,
+                           104,
+                           T(88.72),
+                           T(88.73),
+                           700,
+                           710,
+                           745,
+                           750,
+                           T(1e4),
+                           T(1e10),
+                           T(1e30),
+                           limits::epsilon(),
+                           T(0.34657359),
+                           T(0.7071067),
+                           T(1.4142135),
+                           T(1.5707963267948966),
+                           T(3.141592653589793),
+                           T(0x1p30),
+                           T(0x1p30) * T(1.0001),
+                           T(6.0221409e23)};
   const std::size_t count = values.size();
   for (std::size_t i = 0; i < count; ++i) {
     values.push_back(std::nextafter(values[i], T(0)));
@@ -116,7 +148,8 @@ void expect_accurate(Op op, const std::vector<T>& x, double bound, const std::fu
     if (i / block % 8 == 0) {  // a tail that isn't a multiple of lanes is in each of them
       scalars({const_cast<T*>(&x[i]), z.data()});
       for (std::size_t j = 0; j < z.size(); ++j) {
-        ASSERT_TRUE(same_bits(y[i + j], z[j])) << graph::op_name(op) << "(" << x[i + j] << "): " << y[i + j] << " " << z[j];
+        ASSERT_TRUE(same_bits(y[i + j], z[j]))
+            << graph::op_name(op) << "(" << x[i + j] << "): " << y[i + j] << " " << z[j];
       }
     }
   }
@@ -127,7 +160,8 @@ void expect_accurate(Op op, const std::vector<T>& x, double bound, const std::fu
       at = x[i];
     }
   }
-  EXPECT_LE(worst, bound) << graph::op_name(op) << " of " << name(type_of<T>) << " at " << std::hexfloat << at;
+  EXPECT_LE(worst, bound) << graph::op_name(op) << " of " << name(type_of<T>) << " at " << std::hexfloat
+                          << at;
   testing::Test::RecordProperty(std::string(graph::op_name(op)) + "_" + std::string(short_name(type_of<T>)),
                                 std::to_string(worst));
   if (std::getenv("KILN_TEST_VERBOSE") != nullptr) {
@@ -146,22 +180,16 @@ template <class T>
 T sigmoid(T x) {
   return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x));
 }
-#define LIBM(f) [](double x) { return static_cast<double>(f(x)); }, [](Wide x) { return static_cast<Wide>(f(x)); }
+#define LIBM(f) \
+  [](double x) { return static_cast<double>(f(x)); }, [](Wide x) { return static_cast<Wide>(f(x)); }
 const Function functions[] = {
-    {Op::exp, 1, 1, LIBM(std::exp)},
-    {Op::expm1, 2, 2, LIBM(std::expm1)},
-    {Op::log, 1, 1, LIBM(std::log)},
-    {Op::log1p, 1, 1, LIBM(std::log1p)},
-    {Op::sqrt, 0.5, 0.5, LIBM(std::sqrt)},
-    {Op::rsqrt, 1.5, 1.5, LIBM(1 / std::sqrt)},
-    {Op::tanh, 3, 3, LIBM(std::tanh)},
-    {Op::sigmoid, 3, 3, LIBM(sigmoid)},
-    {Op::erf, 2, 4, LIBM(std::erf)},
-    {Op::sin, 1, 1, LIBM(std::sin)},
-    {Op::cos, 1, 1, LIBM(std::cos)},
-    {Op::floor, 0, 0, LIBM(std::floor)},
-    {Op::ceil, 0, 0, LIBM(std::ceil)},
-    {Op::round, 0, 0, LIBM(std::nearbyint)},
+    {Op::exp, 1, 1, LIBM(std::exp)},       {Op::expm1, 2, 2, LIBM(std::expm1)},
+    {Op::log, 1, 1, LIBM(std::log)},       {Op::log1p, 1, 1, LIBM(std::log1p)},
+    {Op::sqrt, 0.5, 0.5, LIBM(std::sqrt)}, {Op::rsqrt, 1.5, 1.5, LIBM(1 / std::sqrt)},
+    {Op::tanh, 3, 3, LIBM(std::tanh)},     {Op::sigmoid, 3, 3, LIBM(sigmoid)},
+    {Op::erf, 2, 4, LIBM(std::erf)},       {Op::sin, 1, 1, LIBM(std::sin)},
+    {Op::cos, 1, 1, LIBM(std::cos)},       {Op::floor, 0, 0, LIBM(std::floor)},
+    {Op::ceil, 0, 0, LIBM(std::ceil)},     {Op::round, 0, 0, LIBM(std::nearbyint)},
 };
 #undef LIBM
 
@@ -199,7 +227,8 @@ TEST(Math, TrigonometryNearMultiplesOfHalfPi) {
 }
 
 template <class T>
-void expect_binary(Op op, double bound, const std::vector<T>& x, const std::vector<T>& y, Wide (*reference)(Wide, Wide)) {
+void expect_binary(Op op, double bound, const std::vector<T>& x, const std::vector<T>& y,
+                   Wide (*reference)(Wide, Wide)) {
   const Target target = Target::host();
   const RunnableKernel vectors(binary_kernel(op, type_of<T>, target.lanes(type_of<T>)), target);
   const RunnableKernel scalars(binary_kernel(op, type_of<T>, 1), target);
@@ -214,7 +243,8 @@ void expect_binary(Op op, double bound, const std::vector<T>& x, const std::vect
     ASSERT_TRUE(same_bits(z[i], s[i])) << graph::op_name(op) << "(" << x[i] << ", " << y[i] << ")";
     const Wide exact = reference(x[i], y[i]);
     if (!std::isnan(exact) && exact == 0) {
-      EXPECT_EQ(std::signbit(z[i]), std::signbit(exact)) << graph::op_name(op) << "(" << x[i] << ", " << y[i] << ")";
+      EXPECT_EQ(std::signbit(z[i]), std::signbit(exact))
+          << graph::op_name(op) << "(" << x[i] << ", " << y[i] << ")";
     }
     const double error = ulps(z[i], exact);
     if (error > worst) {
@@ -222,8 +252,8 @@ void expect_binary(Op op, double bound, const std::vector<T>& x, const std::vect
       at = i;
     }
   }
-  EXPECT_LE(worst, bound) << graph::op_name(op) << "(" << std::hexfloat << x[at] << ", " << y[at] << ") = " << z[at]
-                          << ", not " << reference(x[at], y[at]);
+  EXPECT_LE(worst, bound) << graph::op_name(op) << "(" << std::hexfloat << x[at] << ", " << y[at]
+                          << ") = " << z[at] << ", not " << reference(x[at], y[at]);
   if (std::getenv("KILN_TEST_VERBOSE") != nullptr) {
     std::printf("%-8s %s  %.3f ulp\n", std::string(graph::op_name(op)).c_str(),
                 std::string(short_name(type_of<T>)).c_str(), worst);
@@ -278,8 +308,9 @@ TEST(Math, SignsOfZero) {
 
 TEST(Math, NeverLeavesItsRange) {
   const std::vector<float> x = all_floats();
-  const RunnableKernel tanh(unary_kernel(Op::tanh, DType::f32, 16)), erf(unary_kernel(Op::erf, DType::f32, 16)),
-      sigmoid(unary_kernel(Op::sigmoid, DType::f32, 16)), sin(unary_kernel(Op::sin, DType::f32, 16));
+  const RunnableKernel tanh(unary_kernel(Op::tanh, DType::f32, 16)),
+      erf(unary_kernel(Op::erf, DType::f32, 16)), sigmoid(unary_kernel(Op::sigmoid, DType::f32, 16)),
+      sin(unary_kernel(Op::sin, DType::f32, 16));
   std::vector<float> y(block);
   for (std::size_t i = 0; i < x.size(); i += block) {
     for (const RunnableKernel* run : {&tanh, &erf, &sigmoid, &sin}) {

@@ -33,8 +33,8 @@ inline std::vector<int> vector_widths() {
   return widths;
 }
 
-/// This machine at every width, and, where it can run that, a machine without AVX-512: no masks in registers, no
-/// conversions of 64-bit integers.
+/// This machine at every width, and, where it can run that, a machine without AVX-512: no masks in registers,
+/// no conversions of 64-bit integers.
 inline std::vector<Target> targets() {
   std::vector<Target> result;
   for (int bits : vector_widths()) result.push_back(Target::host(bits));
@@ -50,7 +50,8 @@ inline std::vector<Target> targets() {
 
 inline Reg make_register(std::string name, RegisterKind kind, int lanes, std::vector<std::int64_t> dims = {},
                          std::int64_t extent = 0, DType dtype = DType::f32) {
-  return std::make_shared<const Register>(Register{std::move(name), dtype, kind, std::move(dims), extent, lanes});
+  return std::make_shared<const Register>(
+      Register{std::move(name), dtype, kind, std::move(dims), extent, lanes});
 }
 
 }  // namespace kiln::codegen
