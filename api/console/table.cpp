@@ -8,12 +8,13 @@ namespace {
 
 bool continues(char c) { return (c & 0xC0) == 0x80; }
 
-// The first `width` characters, and the rest.
-std::pair<std::string, std::string> cut(const std::string& text, int width) {
+// What doesn't fit into `width` characters is cut off and marked.
+std::string shortened(const std::string& text, int width) {
+  if (display_width(text) <= width) return text;
   std::size_t end = 0;
   for (int n = 0; end < text.size(); end++)
-    if (!continues(text[end]) && n++ == width) break;
-  return {text.substr(0, end), text.substr(end)};
+    if (!continues(text[end]) && n++ == width - 1) break;
+  return text.substr(0, end) + "…";
 }
 
 std::string repeat(const std::string& cell, int times) {
@@ -98,19 +99,14 @@ std::vector<std::string> wrap(const std::string& text, int width) {
     if (start == std::string::npos) break;
     const std::size_t end = std::min(text.find(' ', start), text.size());
     const std::string spaces = text.substr(at, start - at);
-    std::string word = text.substr(start, end - start);
+    const std::string word = text.substr(start, end - start);
     at = end;
     if (display_width(line + spaces + word) <= width) {
       line += spaces + word;
       continue;
     }
     if (!line.empty()) lines.push_back(line);
-    while (display_width(word) > width) {
-      auto [head, tail] = cut(word, width);
-      lines.push_back(head);
-      word = tail;
-    }
-    line = word;
+    line = shortened(word, width);
   }
   if (!line.empty() || lines.empty()) lines.push_back(line);
   return lines;

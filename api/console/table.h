@@ -22,7 +22,7 @@ struct Table {
 
 /// Characters on the screen: bytes that don't continue a UTF-8 sequence.
 int display_width(const std::string& text);
-/// Lines of at most `width` characters, broken between words; longer words are cut.
+/// Lines of at most `width` characters, broken between words; of a longer word the end is cut off (…).
 std::vector<std::string> wrap(const std::string& text, int width);
 
 }  // namespace kiln::internal
