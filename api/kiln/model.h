@@ -115,6 +115,7 @@ class KILN_API Model : public Layer {
   std::vector<Tensor> predict_all(const Tensors& x, PredictArgs args = {}) const;
   /// Writes the prediction into `out`, which must be contiguous and of the output's shape and type. After the
   /// first call with as many rows, nothing is allocated.
+  void predict_into(const Tensor& x, Tensor& out, std::int64_t batch_size = 32) const;
   void predict_into(const Tensors& x, Tensor& out, std::int64_t batch_size = 32) const;
 
   /// One step on one batch. Returns loss and metrics since the last `reset_metrics`, as Keras does.

@@ -97,8 +97,9 @@ Tensor Model::predict(const Tensors& x, PredictArgs args) const {
   return outputs[0];
 }
 
-void Model::predict_into(const Tensors& x, Tensor& out, std::int64_t batch_size) const {
-  ModelImpl& model = model_impl();
+namespace {
+
+void predict_rows(ModelImpl& model, std::span<const Tensor> x, Tensor& out, std::int64_t batch_size) {
   check_batch_size("predict_into", batch_size);
   // The usual case, an array as the model wants it, is not copied, so that nothing is allocated for it.
   const bool ready = model.connected() && x.size() == 1 && model.inputs().size() == 1 && x[0].is_contiguous() &&
@@ -107,10 +108,11 @@ void Model::predict_into(const Tensors& x, Tensor& out, std::int64_t batch_size)
   if (ready)
     model.check({&x[0].shape(), 1});
   else
-    prepared = prepare_inputs(model, x);
-  const std::span<const Tensor> inputs = ready ? std::span<const Tensor>(x.begin(), x.end()) : prepared;
+    prepared = prepare_inputs(model, std::vector<Tensor>(x.begin(), x.end()));
+  const std::span<const Tensor> inputs = ready ? x : prepared;
   if (model.outputs().size() != 1)
-    throw StateError(fmt::format("model \"{}\" has {} outputs; predict_into is for one", name(), model.outputs().size()));
+    throw StateError(fmt::format("model \"{}\" has {} outputs; predict_into is for one", model.name(),
+                                 model.outputs().size()));
   const Shape& symbolic = model.outputs()[0].shape();
   bool fits = out.defined() && out.dtype() == model.outputs()[0].dtype() && out.is_contiguous() &&
               out.rank() == symbolic.rank() && out.dim(0) == inputs[0].dim(0);
@@ -121,10 +123,19 @@ void Model::predict_into(const Tensors& x, Tensor& out, std::int64_t batch_size)
     const graph::Type type = model.predictor().output_type(0, inputs);
     throw ShapeError(fmt::format("predict_into: `out` must be contiguous, of shape {} and type {}, but it has shape {} and "
                                  "type {}",
-                                 type.shape.to_string(), kiln::name(type.dtype), out.shape().to_string(),
-                                 kiln::name(out.dtype())));
+                                 type.shape.to_string(), name(type.dtype), out.shape().to_string(),
+                                 name(out.dtype())));
   }
   model.predictor().predict_into(inputs, {&out, 1}, batch_size);
+}
+
+}  // namespace
+
+void Model::predict_into(const Tensor& x, Tensor& out, std::int64_t batch_size) const {
+  predict_rows(model_impl(), {&x, 1}, out, batch_size);
+}
+void Model::predict_into(const Tensors& x, Tensor& out, std::int64_t batch_size) const {
+  predict_rows(model_impl(), {x.begin(), x.end()}, out, batch_size);
 }
 
 Tensor Model::predict_on_batch(const Tensors& x) const {

@@ -1,0 +1,147 @@
+// Prediction: padding, buffers of the caller, several threads.
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "tests/api/support.h"
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define KILN_COUNT_ALLOCATIONS
+namespace {
+thread_local std::int64_t allocations = 0;
+}
+void* operator new(std::size_t size) {
+  allocations++;
+  if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
+  throw std::bad_alloc();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+#endif
+
+namespace kiln {
+namespace {
+
+using namespace layers;
+using testing::floats;
+
+Sequential small_net() {
+  set_random_seed(2);
+  return Sequential({Input({12, 12, 1}), Rescaling(1.0 / 255), Conv2D(3, 3, {.activation = "relu"}), MaxPooling2D(2), Flatten(),
+                     Dense(17, {.activation = "tanh"}), Dense(5, {.activation = "softmax"})});
+}
+
+Tensor images(std::int64_t n) {
+  std::vector<std::uint8_t> bytes;
+  for (std::int64_t i = 0; i < n * 144; i++) bytes.push_back(static_cast<std::uint8_t>((i * 131 + i / 7) % 256));
+  return Tensor(bytes, {n, 12, 12, 1});
+}
+
+TEST(Predict, ARowDoesNotDependOnItsBatch) {
+  Sequential model = small_net();
+  const Tensor x = images(37);
+  const auto all = floats(model.predict(x, {.batch_size = 64, .verbose = 0}));
+  for (std::int64_t batch_size : {1, 2, 3, 8, 32}) {
+    EXPECT_EQ(floats(model.predict(x, {.batch_size = batch_size, .verbose = 0})), all) << "batch size " << batch_size;
+  }
+  for (std::int64_t i : {0, 5, 36})
+    EXPECT_EQ(floats(model.predict(x.slice(i, i + 1), {.verbose = 0})), std::vector<float>(all.begin() + i * 5, all.begin() + i * 5 + 5));
+}
+
+TEST(Predict, ManyBatchSizesGiveTheRightRows) {
+  Sequential model = small_net();
+  const Tensor x = images(20);
+  const auto all = floats(model.predict(x, {.batch_size = 20, .verbose = 0}));
+  for (std::int64_t rows = 1; rows <= 20; rows++)
+    EXPECT_EQ(floats(model(x.slice(0, rows))), std::vector<float>(all.begin(), all.begin() + rows * 5));
+}
+
+TEST(Predict, IntoTheCallersBuffer) {
+  Sequential model = small_net();
+  const Tensor x = images(21);
+  Tensor out = Tensor::full({21, 5}, -1);
+  model.predict_into(x, out, 8);
+  EXPECT_EQ(floats(out), floats(model.predict(x, {.verbose = 0})));
+  // A part of a larger array.
+  std::vector<float> room(100, -1);
+  Tensor window = Tensor::view(room.data() + 10, {2, 5});
+  model.predict_into(x.slice(3, 5), window, 8);
+  EXPECT_EQ(room[9], -1);
+  EXPECT_EQ(room[20], -1);
+  EXPECT_EQ(std::vector<float>(room.begin() + 10, room.begin() + 20), floats(out.slice(3, 5)));
+}
+
+#ifdef KILN_COUNT_ALLOCATIONS
+TEST(Predict, IntoABufferAllocatesNothing) {
+  Sequential model = small_net();
+  const Tensor x = images(21);
+  Tensor out = Tensor::zeros({21, 5});
+  set_num_threads(1);
+  model.predict_into(x, out, 8);
+  const std::int64_t before = allocations;
+  for (int i = 0; i < 10; i++) model.predict_into(x, out, 8);
+  EXPECT_EQ(allocations, before);
+  set_num_threads(0);
+}
+#endif
+
+TEST(Predict, FromManyThreadsIsAsFromOne) {
+  Sequential model = small_net();
+  const Tensor x = images(40);
+  const auto expected = floats(model.predict(x, {.batch_size = 16, .verbose = 0}));
+  std::vector<std::vector<float>> results(6);
+  std::vector<std::thread> threads;
+  for (auto& result : results)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 5; i++) result = floats(model.predict(x, {.batch_size = 16, .verbose = 0}));
+    });
+  for (std::thread& t : threads) t.join();
+  for (const auto& result : results) EXPECT_EQ(result, expected);
+}
+
+TEST(Predict, DuringTrainingSeesWholeSteps) {
+  // Both weights are always equal, for they start equal and get equal gradients; a prediction between two halves of
+  // a step would see them differ.
+  const auto x = Input({1});
+  const auto one = [&] { return Dense(1, {.use_bias = false, .kernel_initializer = "ones"})(x); };
+  Model both({.inputs = {x}, .outputs = {Concatenate()({one(), one()})}});
+  both.compile({.optimizer = optimizers::SGD({.learning_rate = 1e-3}), .loss = "mse"});
+  std::atomic<bool> done = false;
+  std::int64_t seen = 0, different = 0;
+  std::thread reader([&] {
+    while (!done) {
+      const auto y = floats(both(Tensor({{1.f}})));
+      seen++;
+      different += y[0] != y[1];
+    }
+  });
+  both.fit(Tensor::full({2000, 1}, 1), Tensor::zeros({2000, 2}), {.batch_size = 1, .verbose = 0});
+  done = true;
+  reader.join();
+  EXPECT_GT(seen, 0);
+  EXPECT_EQ(different, 0);
+}
+
+TEST(Predict, SeveralInputsAndOutputs) {
+  const auto a = Input({2}), b = Input({2});
+  Model model({.inputs = {a, b}, .outputs = {Add()({a, b}), Concatenate()({a, b})}});
+  const Tensor x({{1.f, 2.f}, {3.f, 4.f}, {5.f, 6.f}}), y({{10.f, 20.f}, {30.f, 40.f}, {50.f, 60.f}});
+  const std::vector<Tensor> out = model.predict_all({x, y}, {.batch_size = 2, .verbose = 0});
+  EXPECT_EQ(floats(out[0]), (std::vector<float>{11, 22, 33, 44, 55, 66}));
+  EXPECT_EQ(floats(out[1]), (std::vector<float>{1, 2, 10, 20, 3, 4, 30, 40, 5, 6, 50, 60}));
+}
+
+TEST(Predict, UnknownImageSizesAreCompiledPerSize) {
+  const auto x = Input({None, None, 1});
+  Model model({.inputs = {x}, .outputs = {GlobalAveragePooling2D()(x)}});
+  EXPECT_EQ(model.outputs()[0].shape(), (Shape{None, 1}));
+  EXPECT_EQ(floats(model.predict(Tensor::full({3, 4, 5, 1}, 2), {.verbose = 0})), (std::vector<float>{2, 2, 2}));
+  EXPECT_EQ(floats(model.predict(Tensor::full({1, 7, 3, 1}, 4), {.verbose = 0})), (std::vector<float>{4}));
+  Model same({.inputs = {x}, .outputs = {Conv2D(1, 3, {.padding = "same"})(x)}});
+  EXPECT_EQ(same.outputs()[0].shape(), (Shape{None, None, None, 1}));
+  EXPECT_EQ(same.predict(Tensor::zeros({2, 9, 4, 1}), {.verbose = 0}).shape(), (Shape{2, 9, 4, 1}));
+}
+
+}  // namespace
+}  // namespace kiln
