@@ -10,7 +10,8 @@
 namespace kiln::internal {
 namespace {
 
-std::size_t row_bytes(const Tensor& t) { return size_of(t.dtype()) * static_cast<std::size_t>(t.shape().tail().elements()); }
+// Of a tensor that has rows.
+std::size_t row_bytes(const Tensor& t) { return t.nbytes() / static_cast<std::size_t>(t.dim(0)); }
 
 void* row_address(const Tensor& t, std::int64_t row) {
   return const_cast<std::byte*>(static_cast<const std::byte*>(t.raw())) + static_cast<std::size_t>(row) * row_bytes(t);

@@ -116,9 +116,12 @@ void predict_rows(ModelImpl& model, std::span<const Tensor> x, Tensor& out, std:
   const Shape& symbolic = model.outputs()[0].shape();
   bool fits = out.defined() && out.dtype() == model.outputs()[0].dtype() && out.is_contiguous() &&
               out.rank() == symbolic.rank() && out.dim(0) == inputs[0].dim(0);
-  for (int axis = 1; fits && axis < symbolic.rank(); axis++)
+  bool sizes_known = true;
+  for (int axis = 1; fits && axis < symbolic.rank(); axis++) {
+    sizes_known = sizes_known && symbolic.dim(axis) != None;
     fits = symbolic.dim(axis) == None || symbolic.dim(axis) == out.dim(axis);
-  if (fits && !symbolic.tail().is_static()) fits = model.predictor().output_type(0, inputs).shape == out.shape();
+  }
+  if (fits && !sizes_known) fits = model.predictor().output_type(0, inputs).shape == out.shape();
   if (!fits) {
     const graph::Type type = model.predictor().output_type(0, inputs);
     throw ShapeError(fmt::format("predict_into: `out` must be contiguous, of shape {} and type {}, but it has shape {} and "

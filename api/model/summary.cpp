@@ -5,6 +5,7 @@
 
 #include "api/console/console.h"
 #include "api/console/table.h"
+#include "api/layers/input.h"
 #include "api/model/model_impl.h"
 #include "api/model/trainer.h"
 
@@ -60,6 +61,7 @@ bool is_chain(const ModelImpl& model) {
 }
 
 std::string output_shape(const Layer& layer) {
+  if (const auto* input = internal::as_input(layer)) return input->shape().to_string();
   const std::vector<Shape>& shapes = layer.impl().output_shapes();
   if (shapes.empty()) {
     const auto* model = dynamic_cast<const ModelImpl*>(&layer.impl());

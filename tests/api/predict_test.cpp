@@ -8,6 +8,10 @@
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define KILN_COUNT_ALLOCATIONS
+// g++ 12 inlines only one of the two and takes them for a mismatched pair.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
 namespace {
 thread_local std::int64_t allocations = 0;
 }
