@@ -58,6 +58,8 @@ Evaluation Drafts::evaluation(const Node& n, int g) const {
   const auto elements = static_cast<double>(n.type().shape.elements());
   Evaluation e;
   double aligned = 0;  // users that need the same element share its evaluation
+  double aligned_places = 0;
+  e.places = 0;
   for (const Use& use : uses(n)) {
     const auto at = d.nodes.find(use.user);
     if (at == d.nodes.end() || reads_array(*use.user, use.operand)) continue;
@@ -65,17 +67,21 @@ Evaluation Drafts::evaluation(const Node& n, int g) const {
     if (is_root(d, use.user)) {
       e.moved = true;
       aligned = std::max(aligned, elements);
+      aligned_places = std::max(aligned_places, 1.0);
     } else if (definition(use.user->op).op_class == OpClass::elementwise) {
       e.own |= user.own;
       e.moved |= user.moved;
       aligned = std::max(aligned, user.times);
+      aligned_places = std::max(aligned_places, user.places);
     } else {
       e.moved = true;
+      e.places += user.places;
       const bool part = use.user->op == Op::pad || use.user->op == Op::concatenate;
       e.times += part ? std::min(user.times, elements) : user.times;
     }
   }
   e.times += aligned;
+  e.places += aligned_places;
   return e;
 }
 
@@ -130,7 +136,7 @@ void Drafts::merge(int a, int b) {
   d.outputs.insert(d.outputs.end(), moved.outputs.begin(), moved.outputs.end());
   for (const auto& [node, e] : moved.nodes) {
     Evaluation& mine = d.nodes[node];
-    mine = {mine.own || e.own, mine.moved || e.moved, std::max(mine.times, e.times)};
+    mine = {mine.own || e.own, mine.moved || e.moved, std::max(mine.times, e.times), std::max(mine.places, e.places)};
     std::vector<int>& groups = groups_of_[static_cast<std::size_t>(node->id)];
     std::erase(groups, b);
     insert(groups, a);

@@ -11,6 +11,7 @@ struct Evaluation {
   bool own = false;    ///< at the index that is being written
   bool moved = false;  ///< at other indices, for movement or for the root
   double times = 0;    ///< evaluations in one run of the kernel
+  double places = 1;   ///< in the kernel's code: each movement that reads it asks for other elements
 };
 
 /// A group in the making.

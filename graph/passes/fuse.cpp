@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::size_t most_nodes = 128;  // in a group: bounds compile time and registers
 constexpr std::size_t most_outputs = 8;
+// Of one node in a kernel's code: halves of halves of an array (a product's gradient) would double with each step.
+constexpr double most_places = 32;
 constexpr std::int64_t tiny = 64;      // elements: such maps are joined whatever they read
 constexpr std::int64_t small = 16384;  // elements: kernels that take less time than it takes to start them
 
@@ -100,7 +102,7 @@ class Fuser {
     const bool array = needs_array(n);
     // Arithmetic that is an array anyway is rather read; movement isn't: what it moves can be read as well.
     const bool read = array && definition(n.op).op_class == OpClass::elementwise;
-    if (costs_.may_repeat(n) && !read) {
+    if (costs_.may_repeat(n) && !read && (is_immediate(n) || has_few_places(n))) {
       for (int g : drafts_.evaluators(n)) drafts_.add(n, g, drafts_.evaluation(n, g));
       if (array && !is_immediate(n)) create_map(n);
       return;
@@ -161,7 +163,13 @@ class Fuser {
   }
 
   bool fits(const Node& n, int g) {
-    return drafts_[g].nodes.size() < most_nodes && costs_.may_evaluate(n, drafts_.evaluation(n, g).times);
+    const Evaluation e = drafts_.evaluation(n, g);
+    return drafts_[g].nodes.size() < most_nodes && e.places <= most_places && costs_.may_evaluate(n, e.times);
+  }
+  bool has_few_places(const Node& n) {
+    const std::vector<int> groups = drafts_.evaluators(n);
+    return std::all_of(groups.begin(), groups.end(),
+                       [&](int g) { return drafts_.evaluation(n, g).places <= most_places; });
   }
   // Does g need every element of n just where it writes its own?
   bool is_computed_by(const Node& n, int g) {
