@@ -23,7 +23,7 @@ int written_out(const Group& group, int most) {
   return count;
 }
 
-TEST(Fusion, HalvesOfHalvesDoNotDoubleTheCode) {
+TEST(FusionPlaces, HalvesOfHalvesDoNotDoubleTheCode) {
   Graph g;
   const Value x = g.input("x", {DType::f32, {3, 1031}});
   const Value wrt[] = {x};
