@@ -58,8 +58,7 @@ Evaluation Drafts::evaluation(const Node& n, int g) const {
   const auto elements = static_cast<double>(n.type().shape.elements());
   Evaluation e;
   double aligned = 0;  // users that need the same element share its evaluation
-  double aligned_places = 0;
-  e.places = 0;
+  e.places.clear();
   for (const Use& use : uses(n)) {
     const auto at = d.nodes.find(use.user);
     if (at == d.nodes.end() || reads_array(*use.user, use.operand)) continue;
@@ -67,22 +66,26 @@ Evaluation Drafts::evaluation(const Node& n, int g) const {
     if (is_root(d, use.user)) {
       e.moved = true;
       aligned = std::max(aligned, elements);
-      aligned_places = std::max(aligned_places, 1.0);
+      insert(e.places, 1);
     } else if (definition(use.user->op).op_class == OpClass::elementwise) {
       e.own |= user.own;
       e.moved |= user.moved;
       aligned = std::max(aligned, user.times);
-      aligned_places = std::max(aligned_places, user.places);
+      for (int place : user.places) insert(e.places, place);
     } else {
       e.moved = true;
-      e.places += user.places;
+      for (int place : user.places) insert(e.places, place_behind(use, place));
       const bool part = use.user->op == Op::pad || use.user->op == Op::concatenate;
       e.times += part ? std::min(user.times, elements) : user.times;
     }
   }
   e.times += aligned;
-  e.places += aligned_places;
   return e;
+}
+
+int Drafts::place_behind(const Use& use, int place) const {
+  const int fresh = static_cast<int>(places_.size()) + 2;
+  return places_.emplace(std::tuple(use.user, use.operand, place), fresh).first->second;
 }
 
 void Drafts::add(const Node& n, int g, Evaluation e) {
@@ -135,8 +138,13 @@ void Drafts::merge(int a, int b) {
   d.siblings.insert(d.siblings.end(), moved.siblings.begin(), moved.siblings.end());
   d.outputs.insert(d.outputs.end(), moved.outputs.begin(), moved.outputs.end());
   for (const auto& [node, e] : moved.nodes) {
-    Evaluation& mine = d.nodes[node];
-    mine = {mine.own || e.own, mine.moved || e.moved, std::max(mine.times, e.times), std::max(mine.places, e.places)};
+    const auto [at, added] = d.nodes.emplace(node, e);
+    if (Evaluation& mine = at->second; !added) {
+      mine.own |= e.own;
+      mine.moved |= e.moved;
+      mine.times = std::max(mine.times, e.times);
+      for (int place : e.places) insert(mine.places, place);
+    }
     std::vector<int>& groups = groups_of_[static_cast<std::size_t>(node->id)];
     std::erase(groups, b);
     insert(groups, a);

@@ -1,4 +1,6 @@
 #pragma once
+#include <map>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -11,7 +13,9 @@ struct Evaluation {
   bool own = false;    ///< at the index that is being written
   bool moved = false;  ///< at other indices, for movement or for the root
   double times = 0;    ///< evaluations in one run of the kernel
-  double places = 1;   ///< in the kernel's code: each movement that reads it asks for other elements
+  /// Where in the kernel's code: 0 is the index that is written, 1 the root's; each movement that reads it asks for
+  /// other elements, at a place of its own. Elementwise users at one place share the evaluation.
+  std::vector<int> places = {0};
 };
 
 /// A group in the making.
@@ -70,11 +74,13 @@ class Drafts {
 
  private:
   void collect(const Node& n, bool arrays, std::vector<int>& found) const;
+  int place_behind(const Use& use, int place) const;
 
   std::vector<std::vector<Use>> uses_;
   std::vector<std::vector<int>> groups_of_;
   std::vector<bool> view_;
   std::vector<Draft> drafts_;
+  mutable std::map<std::tuple<const Node*, int, int>, int> places_;  // by user, operand and the user's place
 };
 
 }  // namespace kiln::graph

@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t most_nodes = 128;  // in a group: bounds compile time and registers
 constexpr std::size_t most_outputs = 8;
 // Of one node in a kernel's code: halves of halves of an array (a product's gradient) would double with each step.
-constexpr double most_places = 32;
+constexpr std::size_t most_places = 32;
 constexpr std::int64_t tiny = 64;      // elements: such maps are joined whatever they read
 constexpr std::int64_t small = 16384;  // elements: kernels that take less time than it takes to start them
 
@@ -164,12 +164,12 @@ class Fuser {
 
   bool fits(const Node& n, int g) {
     const Evaluation e = drafts_.evaluation(n, g);
-    return drafts_[g].nodes.size() < most_nodes && e.places <= most_places && costs_.may_evaluate(n, e.times);
+    return drafts_[g].nodes.size() < most_nodes && e.places.size() <= most_places && costs_.may_evaluate(n, e.times);
   }
   bool has_few_places(const Node& n) {
     const std::vector<int> groups = drafts_.evaluators(n);
     return std::all_of(groups.begin(), groups.end(),
-                       [&](int g) { return drafts_.evaluation(n, g).places <= most_places; });
+                       [&](int g) { return drafts_.evaluation(n, g).places.size() <= most_places; });
   }
   // Does g need every element of n just where it writes its own?
   bool is_computed_by(const Node& n, int g) {
