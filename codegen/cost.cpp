@@ -48,13 +48,17 @@ double cost_of(graph::Op op) {
     case Op::sigmoid:
     case Op::erf:
     case Op::sin:
-    case Op::cos: return 15;
+    case Op::cos:
+      return 15;
     case Op::pow:
-    case Op::rem: return 30;
+    case Op::rem:
+      return 30;
     case Op::div:
     case Op::sqrt:
-    case Op::rsqrt: return 6;
-    default: return 1;
+    case Op::rsqrt:
+      return 6;
+    default:
+      return 1;
   }
 }
 
@@ -119,6 +123,8 @@ double scalar_work(const Block& body) {
   return std::max(total, 1.0);
 }
 
-double count_flops(const Kernel& kernel) { return flops(kernel.body); }
+double count_flops(const Kernel& kernel) {
+  return flops(kernel.body);
+}
 
 }  // namespace kiln::codegen

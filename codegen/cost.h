@@ -5,8 +5,8 @@
 /// profiles.
 namespace kiln::codegen {
 
-/// Instructions, roughly, of one pass through a vector loop's body over `var`. Neighbouring elements are cheap to
-/// load, elements at a stride cost a load each, and other places a division or two on top.
+/// Instructions, roughly, of one pass through a vector loop's body over `var`. Neighbouring elements are
+/// cheap to load, elements at a stride cost a load each, and other places a division or two on top.
 double vector_cost(const Block& body, const Var& var, int lanes);
 
 /// True if every address in the block is affine in `var`: a loop over it then needs no division.

@@ -40,8 +40,8 @@ namespace {
 
 bool same(const Index& a, const Index& b) {
   if (&*a == &*b) return true;
-  if (a->kind != b->kind || a->constant != b->constant || a->variable != b->variable || a->value != b->value ||
-      a->operands.size() != b->operands.size())
+  if (a->kind != b->kind || a->constant != b->constant || a->variable != b->variable ||
+      a->value != b->value || a->operands.size() != b->operands.size())
     return false;
   for (std::size_t i = 0; i < a->operands.size(); i++)
     if (!same(a->operands[i], b->operands[i])) return false;
@@ -49,7 +49,8 @@ bool same(const Index& a, const Index& b) {
 }
 
 bool same(const Indices& a, const Indices& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Index& x, const Index& y) { return same(x, y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const Index& x, const Index& y) { return same(x, y); });
 }
 
 /// The type that decides how many lanes a vector has: the widest that is computed with. Operands of a few
@@ -82,9 +83,11 @@ Lowering::Lowering(const graph::ScheduledGroup& scheduled, const Target& target,
   scopes_.emplace_back();
 }
 
-// ---- parameters ---------------------------------------------------------------------------------------------
+// ---- parameters
+// ---------------------------------------------------------------------------------------------
 
-int Lowering::buffer_at(const graph::Location& location, DType dtype, std::int64_t elements, Argument argument) {
+int Lowering::buffer_at(const graph::Location& location, DType dtype, std::int64_t elements,
+                        Argument argument) {
   bool shared = false;
   for (std::size_t i = 0; i < arguments_.size(); i++) {
     if (arguments_[i].kind == Argument::Kind::error || !same_place(locations_[i], location)) continue;
@@ -118,9 +121,20 @@ int Lowering::output_buffer(int i) {
   return buffer;
 }
 
+int Lowering::private_output(DType dtype) {
+  for (std::size_t i = 0; i < group().outputs.size(); i++) {
+    const bool shared = std::any_of(
+        scheduled_->input_locations.begin(), scheduled_->input_locations.end(),
+        [&](const graph::Location& input) { return same_place(input, scheduled_->output_locations[i]); });
+    if (!shared && group().outputs[i].dtype() == dtype) return output_buffer(static_cast<int>(i));
+  }
+  return -1;
+}
+
 int Lowering::error_buffer(DType dtype) {
   for (std::size_t i = 0; i < arguments_.size(); i++)
-    if (arguments_[i].kind == Argument::Kind::error && kernel_.buffers[i].dtype == dtype) return static_cast<int>(i);
+    if (arguments_[i].kind == Argument::Kind::error && kernel_.buffers[i].dtype == dtype)
+      return static_cast<int>(i);
   // ErrorRecord: check, row, value, of eight bytes each.
   kernel_.buffers.push_back({dtype, 3, true, true});
   arguments_.push_back({Argument::Kind::error, 0});
@@ -128,7 +142,8 @@ int Lowering::error_buffer(DType dtype) {
   return static_cast<int>(kernel_.buffers.size()) - 1;
 }
 
-// ---- elements -----------------------------------------------------------------------------------------------
+// ---- elements
+// -----------------------------------------------------------------------------------------------
 
 int Lowering::uses(Value v) const {
   const auto at = uses_.find({v.node, v.result});
@@ -144,7 +159,8 @@ Expr Lowering::find(Value v, const Indices& index, const Expr& predicate) const 
     for (const Known& k : scopes_[s].known) {
       if (k.value != v) continue;
       // An element read without a condition serves under any.
-      if (k.anywhere || (same(k.index, index) && (!k.predicate || k.predicate == predicate))) return k.element;
+      if (k.anywhere || (same(k.index, index) && (!k.predicate || k.predicate == predicate)))
+        return k.element;
     }
   }
   return nullptr;
@@ -202,7 +218,8 @@ void Lowering::narrow_lanes(std::int64_t extent) {
   while (lanes_ > 1 && lanes_ / 2 >= extent) lanes_ /= 2;
 }
 
-// ---- statements ---------------------------------------------------------------------------------------------
+// ---- statements
+// ---------------------------------------------------------------------------------------------
 
 Var Lowering::fresh(const std::string& name, std::int64_t extent) {
   const int count = names_[name]++;
@@ -265,7 +282,8 @@ void Lowering::nest(const std::string& name, std::span<const std::int64_t> exten
   level(0);
 }
 
-void Lowering::when(Expr condition, const std::function<void()>& then, const std::function<void()>& otherwise) {
+void Lowering::when(Expr condition, const std::function<void()>& then,
+                    const std::function<void()>& otherwise) {
   if (!condition) return then();
   if (condition->kind == ExprKind::constant) {
     if (condition->integer != 0) return then();
@@ -279,9 +297,19 @@ void Lowering::when(Expr condition, const std::function<void()>& then, const std
 
 void Lowering::tiles(std::span<const std::int64_t> extents, double work,
                      const std::function<void(const Indices&)>& body) {
+  tiles_in_passes(extents, work, 1, [&](const Indices& point, const Index&) { body(point); });
+}
+
+void Lowering::tiles_in_passes(std::span<const std::int64_t> extents, double work, std::int64_t passes,
+                               const std::function<void(const Indices&, const Index&)>& body) {
   if (product(extents) == 0) return;
-  const Tiling tiling = tile_box(extents, work, *target_);
-  if (tiling.tiles == 1) return nest("i", extents, false, body);
+  const Tiling tiling = tile_box(extents, work, *target_, passes > 1 ? most_large_tiles : most_tiles);
+  if (tiling.tiles == 1) {
+    serial("pass", passes, [&](const Index& pass) {
+      nest("i", extents, false, [&](const Indices& point) { body(point, pass); });
+    });
+    return;
+  }
 
   const auto axis = static_cast<std::size_t>(tiling.axis);
   const std::int64_t extent = extents[axis];
@@ -290,22 +318,21 @@ void Lowering::tiles(std::span<const std::int64_t> extents, double work,
   const std::span<const std::int64_t> inner = extents.subspan(axis + 1);
 
   const Var tile = fresh("t", tiling.tiles);
-  Block content = scope([&] {
-    Indices index = unflatten(Index(tile), outer);
-    const Index start = index.back() * tiling.block;
+  const Indices first = unflatten(Index(tile), outer);
+  const auto in_tile = [&](const Index& pass) {
     serial("i", tiling.block, [&](const Index& i) {
-      const Index here = start + i;
+      const Index here = first.back() * tiling.block + i;
       when(in_range(here, 0, extent), [&] {
         nest("i", inner, false, [&](const Indices& rest) {
-          Indices point(index.begin(), index.end() - 1);
+          Indices point(first.begin(), first.end() - 1);
           point.push_back(here);
           point.insert(point.end(), rest.begin(), rest.end());
-          body(point);
+          body(point, pass);
         });
       });
     });
-  });
-  add(loop(LoopKind::parallel, tile, std::move(content)));
+  };
+  add(loop(LoopKind::parallel, tile, scope([&] { serial("pass", passes, in_tile); })));
 }
 
 void Lowering::part(const Index& number, std::int64_t extent, std::int64_t width,
@@ -313,7 +340,9 @@ void Lowering::part(const Index& number, std::int64_t extent, std::int64_t width
   const std::int64_t whole = extent / width, rest = extent % width;
   if (whole == 0) return body(Index(0), rest);
   if (rest == 0) return body(number * width, width);
-  when(less(number, Index(whole)), [&] { body(number * width, width); }, [&] { body(Index(whole * width), rest); });
+  when(
+      less(number, Index(whole)), [&] { body(number * width, width); },
+      [&] { body(Index(whole * width), rest); });
 }
 
 Reg Lowering::make_register(std::string name, DType dtype, RegisterKind kind, std::vector<std::int64_t> dims,

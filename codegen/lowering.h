@@ -7,8 +7,8 @@
 
 #include "codegen/lower.h"
 
-/// The workbench on which a group becomes a kernel: it builds the loop form from the outside in, and knows how
-/// to get one element of any fused value. The files of codegen/ops/ are written with it.
+/// The workbench on which a group becomes a kernel: it builds the loop form from the outside in, and knows
+/// how to get one element of any fused value. The files of codegen/ops/ are written with it.
 namespace kiln::codegen {
 
 using graph::Group;
@@ -39,16 +39,16 @@ class Lowering {
   /// Lanes of this kernel's vector loops: what fits a vector of the type that most of the work is done in.
   int lanes() const { return lanes_; }
   void set_lanes(DType dtype) { lanes_ = target_->lanes(dtype); }
-  /// For vector loops of `extent` iterations at most: vectors that aren't wider than that. A narrow vector costs
-  /// no more than a wide one with most lanes masked, on many CPUs half.
+  /// For vector loops of `extent` iterations at most: vectors that aren't wider than that. A narrow vector
+  /// costs no more than a wide one with most lanes masked, on many CPUs half.
   void narrow_lanes(std::int64_t extent);
 
   // ---- elements -------------------------------------------------------------------------------------------
 
-  /// The element of `v` at `index`: what a register or temporary holds if the value is bound, a load if it is an
-  /// array in memory, else its op's element rule, applied to its operands' elements. A value that is used more
-  /// than once becomes a temporary of the current block. Where `predicate` is false nothing may be read, since
-  /// the index can be out of range; the element is then meaningless.
+  /// The element of `v` at `index`: what a register or temporary holds if the value is bound, a load if it is
+  /// an array in memory, else its op's element rule, applied to its operands' elements. A value that is used
+  /// more than once becomes a temporary of the current block. Where `predicate` is false nothing may be read,
+  /// since the index can be out of range; the element is then meaningless.
   Expr at(Value v, const Indices& index, const Expr& predicate = nullptr);
   /// The element of a node's operand: as above, but from memory if the op needs its operand as an array.
   Expr operand(const Node& node, int i, const Indices& index, const Expr& predicate = nullptr);
@@ -61,6 +61,9 @@ class Lowering {
   void store_outputs(const Indices& index, const Expr& predicate = nullptr);
   /// Parameter of an output's array.
   int output_buffer(int i);
+  /// Parameter of an output of this type that shares its memory with no input, so that unfinished elements
+  /// can lie there; -1 if there is none.
+  int private_output(DType dtype);
   /// Parameter that is the run's error record, seen as numbers of this type.
   int error_buffer(DType dtype);
 
@@ -81,11 +84,15 @@ class Lowering {
             const std::function<void(const Indices&)>& body);
   void when(Expr condition, const std::function<void()>& then, const std::function<void()>& otherwise = {});
 
-  /// The parallel loop of the kernel, and the serial loops inside its tiles: calls `body` for every point of a
-  /// box. `work` estimates a point's scalar operations; tiling.h decides how many points make a tile.
-  void tiles(std::span<const std::int64_t> extents, double work, const std::function<void(const Indices&)>& body);
-  /// Part number `number` of an axis that is cut into parts of `width`: calls `body(start, width)`, and, if the
-  /// last part is narrower, a second time in the other branch with its width.
+  /// The parallel loop of the kernel, and the serial loops inside its tiles: calls `body` for every point of
+  /// a box. `work` estimates a point's scalar operations; tiling.h decides how many points make a tile.
+  void tiles(std::span<const std::int64_t> extents, double work,
+             const std::function<void(const Indices&)>& body);
+  /// The same in passes: each tile goes through all its points `passes` times, in few, large tiles.
+  void tiles_in_passes(std::span<const std::int64_t> extents, double work, std::int64_t passes,
+                       const std::function<void(const Indices&, const Index& pass)>& body);
+  /// Part number `number` of an axis that is cut into parts of `width`: calls `body(start, width)`, and, if
+  /// the last part is narrower, a second time in the other branch with its width.
   void part(const Index& number, std::int64_t extent, std::int64_t width,
             const std::function<void(const Index&, std::int64_t)>& body);
 
@@ -130,8 +137,8 @@ class Lowering {
   std::vector<Scope> scopes_;
 };
 
-/// How an op is lowered. An op that is computed element by element has an element rule; one that can be the root
-/// of a group has a root rule, which builds the whole kernel.
+/// How an op is lowered. An op that is computed element by element has an element rule; one that can be the
+/// root of a group has a root rule, which builds the whole kernel.
 struct OpLowering {
   Expr (*element)(Lowering&, const Node&, const Indices&, const Expr& predicate) = nullptr;
   void (*root)(Lowering&) = nullptr;

@@ -5,9 +5,9 @@
 #include "codegen/lowering.h"
 #include "codegen/tiling.h"
 
-/// Groups without a root: every element of the outputs is computed by itself. What there is to decide is how many
-/// of the trailing axes run as one vector loop: all of them if every array is read in order, fewer if some are
-/// broadcast or moved along the way.
+/// Groups without a root: every element of the outputs is computed by itself. What there is to decide is how
+/// many of the trailing axes run as one vector loop: all of them if every array is read in order, fewer if
+/// some are broadcast or moved along the way.
 namespace kiln::codegen {
 namespace {
 

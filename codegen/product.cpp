@@ -16,18 +16,26 @@ class ProductKernel {
     l_.narrow_lanes(p_.columns);
     ProductTile tile = product_tile(p_.rows, p_.columns, l_.lanes(), l_.target());
     // Totals lie in registers too.
-    if (partial_sums() && tile.rows > 1) tile.rows = std::max(1, std::min<int>(tile.rows, accumulator_registers(l_.target()) / 2 / tile.vectors));
+    if (partial_sums() && tile.rows > 1)
+      tile.rows =
+          std::max(1, std::min<int>(tile.rows, accumulator_registers(l_.target()) / 2 / tile.vectors));
     const std::int64_t width = std::int64_t{tile.vectors} * l_.lanes();
-    std::vector<std::int64_t> points = p_.outer;
-    points.push_back((p_.columns + width - 1) / width);
-    points.push_back((p_.rows + tile.rows - 1) / tile.rows);
+    const std::int64_t panels = (p_.columns + width - 1) / width,
+                       row_tiles = (p_.rows + tile.rows - 1) / tile.rows;
     const double work = static_cast<double>(tile.rows) * static_cast<double>(std::min(width, p_.columns)) *
                         static_cast<double>(std::max<std::int64_t>(1, product(p_.contraction)));
-    l_.tiles(points, work, [&](const Indices& point) {
-      const Indices outer(point.begin(), point.end() - 2);
-      l_.part(point.end()[-2], p_.columns, width, [&](const Index& column, std::int64_t columns) {
+    choose_passes(std::min(width, p_.columns), product(p_.outer) * row_tiles);
+    // In passes, all rows of a panel follow one another.
+    std::vector<std::int64_t> points = p_.outer;
+    const std::size_t panel_axis = passes_ > 1 ? 0 : points.size();
+    points.insert(points.begin() + static_cast<std::ptrdiff_t>(panel_axis), panels);
+    points.push_back(row_tiles);
+    l_.tiles_in_passes(points, work, passes_, [&](const Indices& point, const Index& pass) {
+      Indices outer(point.begin(), point.end() - 1);
+      outer.erase(outer.begin() + static_cast<std::ptrdiff_t>(panel_axis));
+      l_.part(point[panel_axis], p_.columns, width, [&](const Index& column, std::int64_t columns) {
         l_.part(point.back(), p_.rows, tile.rows, [&](const Index& row, std::int64_t rows) {
-          register_tile(outer, row, rows, column, columns);
+          register_tile(outer, row, rows, column, columns, pass);
         });
       });
     });
@@ -36,15 +44,39 @@ class ProductKernel {
  private:
   bool partial_sums() const { return p_.partial_sums && p_.contraction.size() > 1 && p_.contraction[0] > 1; }
 
+  /// A right operand larger than the cache is gone through in passes over all rows, a part of the k loops
+  /// each; the sums wait in the output meanwhile. That changes no bit of them.
+  void choose_passes(std::int64_t width, std::int64_t tiles_of_rows) {
+    constexpr std::int64_t fewest_tiles = 4;  // that share a part
+    if (!p_.one_rhs || partial_sums() || p_.contraction.empty() || tiles_of_rows < fewest_tiles) return;
+    const std::int64_t steps = p_.contraction.back();
+    const std::int64_t bytes = width * static_cast<std::int64_t>(size_of(p_.dtype));
+    const std::int64_t block = cached_steps(steps, product(p_.contraction), bytes, l_.target());
+    if (block == 0 || product(p_.contraction) == block) return;
+    waiting_ = l_.private_output(p_.dtype);
+    if (waiting_ < 0) return;
+    block_ = block;
+    passes_ = product(p_.contraction) / block;
+  }
+
   void register_tile(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,
-                     std::int64_t columns) {
+                     std::int64_t columns, const Index& pass) {
     const Reg sum = tile("acc", rows, columns);
-    set(sum, [&](const Index&, const Index&) { return constant_expr(p_.dtype, 0); });
+    const auto waiting_place = [&](const Index& r, const Index& c) {
+      return row_major(p_.result(outer, row + r, column + c), l_.root().type().shape.sizes());
+    };
+    const auto zero = [&](const Index&, const Index&) { return constant_expr(p_.dtype, 0); };
+    l_.when(
+        less(pass, Index(1)), [&] { set(sum, zero); },
+        [&] {
+          set(sum,
+              [&](const Index& r, const Index& c) { return load(waiting_, p_.dtype, waiting_place(r, c)); });
+        });
     const std::span<const std::int64_t> loops(p_.contraction);
     if (partial_sums()) {
       const Reg part = tile("part", rows, columns);
       l_.serial("k", loops[0], [&](const Index& first) {
-        set(part, [&](const Index&, const Index&) { return constant_expr(p_.dtype, 0); });
+        set(part, zero);
         l_.nest("k", loops.subspan(1), false, [&](const Indices& rest) {
           Indices k{first};
           k.insert(k.end(), rest.begin(), rest.end());
@@ -54,23 +86,41 @@ class ProductKernel {
           return apply(Op::add, {read(sum, {r, c}), read(part, {r, c})});
         });
       });
+    } else if (passes_ > 1) {
+      const std::int64_t parts = loops.back() / block_;
+      Indices k = unflatten(floor_div(pass, parts), loops.first(loops.size() - 1));
+      l_.serial("k", block_, [&](const Index& step) {
+        k.push_back(mod(pass, parts) * block_ + step);
+        multiply_add(sum, outer, row, column, k);
+      });
     } else {
       l_.nest("k", loops, false, [&](const Indices& k) { multiply_add(sum, outer, row, column, k); });
     }
-    each(sum, [&](const Index& r, const Index& c) {
-      l_.bind(l_.root().value(), l_.let(read(sum, {r, c})));
-      l_.store_outputs(p_.result(outer, row + r, column + c));
+    const auto finish = [&] {
+      each(sum, [&](const Index& r, const Index& c) {
+        l_.bind(l_.root().value(), l_.let(read(sum, {r, c})));
+        l_.store_outputs(p_.result(outer, row + r, column + c));
+      });
+    };
+    l_.when(less(Index(passes_ - 2), pass), finish, [&] {
+      each(sum, [&](const Index& r, const Index& c) {
+        l_.add(store(waiting_, waiting_place(r, c), read(sum, {r, c})));
+      });
     });
   }
 
-  /// A row's factor outside: the columns' vectors, which are few, stay in registers while the factors come and
-  /// go. The other way round all factors stay, and tiles of 8 x 3 vectors spill.
-  void multiply_add(const Reg& sum, const Indices& outer, const Index& row, const Index& column, const Indices& k) {
+  /// A row's factor outside: the columns' vectors, which are few, stay in registers while the factors come
+  /// and go. The other way round all factors stay, and tiles of 8 x 3 vectors spill.
+  void multiply_add(const Reg& sum, const Indices& outer, const Index& row, const Index& column,
+                    const Indices& k) {
     l_.unrolled("r", sum->dims[0], [&](const Index& r) {
       const Expr left = l_.let(p_.lhs(l_, outer, row + r, k));
-      l_.vector("c", sum->extent, [&](const Index& c) {
-        l_.add(write(sum, {r, c}, fma(left, p_.rhs(l_, outer, k, column + c), read(sum, {r, c}))));
-      }, true);
+      l_.vector(
+          "c", sum->extent,
+          [&](const Index& c) {
+            l_.add(write(sum, {r, c}, fma(left, p_.rhs(l_, outer, k, column + c), read(sum, {r, c}))));
+          },
+          true);
     });
   }
 
@@ -92,6 +142,9 @@ class ProductKernel {
 
   Lowering& l_;
   const Product& p_;
+  std::int64_t passes_ = 1;  ///< over the rows of a panel, `block_` steps each
+  std::int64_t block_ = 0;
+  int waiting_ = -1;  ///< parameter where sums wait between passes
 };
 
 }  // namespace

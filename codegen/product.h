@@ -1,11 +1,11 @@
 #pragma once
 #include "codegen/lowering.h"
 
-/// Products: result[o, r, c] = sum over k of lhs(o, r, k) * rhs(o, k, c), in register tiles of rows and vectors of
-/// columns. Matrix products and convolutions differ in their addresses only.
+/// Products: result[o, r, c] = sum over k of lhs(o, r, k) * rhs(o, k, c), in register tiles of rows and
+/// vectors of columns. Matrix products and convolutions differ in their addresses only.
 ///
-/// Every element is summed by multiply-adds in the order of the k loops, whatever the tile: a row's result doesn't
-/// depend on how many rows there are.
+/// Every element is summed by multiply-adds in the order of the k loops, whatever the tile: a row's result
+/// doesn't depend on how many rows there are.
 namespace kiln::codegen {
 
 struct Product {
@@ -13,6 +13,8 @@ struct Product {
   std::vector<std::int64_t> outer;  ///< loops around the product (batch, image, image row, group)
   std::int64_t rows = 1, columns = 1;
   std::vector<std::int64_t> contraction;  ///< the k loops, outermost first
+  /// The right operand is the same for all outer loops.
+  bool one_rhs = false;
   /// One sum for each iteration of the first k loop, added up: for sums over whole batches of images.
   bool partial_sums = false;
   std::function<Expr(Lowering&, const Indices& outer, const Index& row, const Indices& k)> lhs;

@@ -64,7 +64,8 @@ class ReductionKernel {
     const std::int64_t steps = r_.vector_reduced ? inner_reduced() / l_.lanes() : inner_reduced();
     const std::int64_t extent = r_.vector_reduced ? 1 : product(inner_kept_);
     const std::int64_t vectors = (extent + l_.lanes() - 1) / l_.lanes();
-    tile_ = reduction_tile(steps, vectors, static_cast<int>(r_.state.size()), r_.join != nullptr, l_.target());
+    tile_ =
+        reduction_tile(steps, vectors, static_cast<int>(r_.state.size()), r_.join != nullptr, l_.target());
     small_ = product(r_.reduced) * product(inner_reduced_) <= most_unrolled;
     const double work = step_work();
 
@@ -107,13 +108,14 @@ class ReductionKernel {
       reduced_var = l.fresh("k", inner_reduced());
       std::vector<Expr> state;
       for (std::size_t i = 0; i < r_.state.size(); i++) state.push_back(r_.initial(i, Index(0)));
-      for (const Expr& e : r_.step(l, state, kept_index(kept, Index(kept_var)), reduced_index(reduced, Index(reduced_var))))
+      for (const Expr& e :
+           r_.step(l, state, kept_index(kept, Index(kept_var)), reduced_index(reduced, Index(reduced_var))))
         l.let(e);
     });
   }
 
-  /// Moves the trailing kept axes that are best walked as one into the vector loop (none if vectors run along the
-  /// reduced axes).
+  /// Moves the trailing kept axes that are best walked as one into the vector loop (none if vectors run along
+  /// the reduced axes).
   void merge_kept() {
     if (r_.vector_reduced || r_.kept.empty()) return;
     std::size_t best_count = 1;
@@ -207,27 +209,34 @@ class ReductionKernel {
         chains(
             inner_reduced(),
             [&](const Index& k, const Index& chain) {
-              l_.vector("v", count, [&](const Index& v) {
-                state.set(l_, chain, v,
-                          r_.step(l_, state.get(chain, v), kept_index(outer_kept, start + v), reduced_index(outer, k)));
-              }, true);
+              l_.vector(
+                  "v", count,
+                  [&](const Index& v) {
+                    state.set(l_, chain, v,
+                              r_.step(l_, state.get(chain, v), kept_index(outer_kept, start + v),
+                                      reduced_index(outer, k)));
+                  },
+                  true);
             },
             flush);
       });
     };
     accumulate(sum, each, run, inner_reduced());
-    l_.vector("v", count, [&](const Index& v) {
-      std::vector<std::vector<Expr>> values;
-      for (int c = 0; c < tile_.chains; c++) values.push_back(sum.get(Index(c), v));
-      for (std::size_t half = values.size() / 2; half >= 1; half /= 2)
-        for (std::size_t c = 0; c < half; c++) values[c] = r_.join(l_, values[c], values[c + half]);
-      r_.bind(l_, values[0]);
-      l_.store_outputs(kept_index(outer_kept, start + v));
-    }, true);
+    l_.vector(
+        "v", count,
+        [&](const Index& v) {
+          std::vector<std::vector<Expr>> values;
+          for (int c = 0; c < tile_.chains; c++) values.push_back(sum.get(Index(c), v));
+          for (std::size_t half = values.size() / 2; half >= 1; half /= 2)
+            for (std::size_t c = 0; c < half; c++) values[c] = r_.join(l_, values[c], values[c + half]);
+          r_.bind(l_, values[0]);
+          l_.store_outputs(kept_index(outer_kept, start + v));
+        },
+        true);
   }
 
-  /// Starts `sum` and runs all steps into it, by way of partial sums if the chains are long. `each` visits all
-  /// chains and vectors, `run` makes all steps and calls the flush it is given now and then.
+  /// Starts `sum` and runs all steps into it, by way of partial sums if the chains are long. `each` visits
+  /// all chains and vectors, `run` makes all steps and calls the flush it is given now and then.
   template <class Each, class Run>
   void accumulate(const State& sum, const Each& each, const Run& run, std::int64_t inner_steps) {
     const auto begin = [&](const State& state) {
@@ -248,8 +257,8 @@ class ReductionKernel {
     });
   }
 
-  /// Steps 0 .. steps - 1 dealt to the chains in turn; `flush`, if given, after every partial_steps of a chain and
-  /// at the end.
+  /// Steps 0 .. steps - 1 dealt to the chains in turn; `flush`, if given, after every partial_steps of a
+  /// chain and at the end.
   void chains(std::int64_t steps, const std::function<void(const Index&, const Index&)>& step,
               const std::function<void()>& flush) {
     const std::int64_t n = tile_.chains, rounds = steps / n, rest = steps % n;

@@ -8,8 +8,8 @@ namespace kiln::codegen {
 struct Reduction {
   /// Extents of the result's axes, and of the loops that are reduced, outermost first.
   std::vector<std::int64_t> kept, reduced;
-  /// Vectors run along the innermost reduced loop, and are folded at the end; else along the innermost kept axis,
-  /// where lanes don't meet.
+  /// Vectors run along the innermost reduced loop, and are folded at the end; else along the innermost kept
+  /// axis, where lanes don't meet.
   bool vector_reduced = false;
   /// Types of the state's parts.
   std::vector<DType> state;

@@ -6,13 +6,14 @@
 namespace kiln::codegen {
 namespace {
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
 
 /// A tile with less work costs more to hand out and to end than it gains.
-double smallest_tile(const Target& target) { return 1024.0 * target.lanes(DType::f32); }
-
-/// More tiles than this give no better balance on the machines we know.
-constexpr double most_tiles = 128;
+double smallest_tile(const Target& target) {
+  return 1024.0 * target.lanes(DType::f32);
+}
 
 /// The smallest divisor of `extent` in [low, 2 low], or `low` if there is none: then the last block is short.
 std::int64_t good_block(std::int64_t extent, std::int64_t low) {
@@ -23,10 +24,10 @@ std::int64_t good_block(std::int64_t extent, std::int64_t low) {
 
 }  // namespace
 
-Tiling tile_box(std::span<const std::int64_t> extents, double work, const Target& target) {
+Tiling tile_box(std::span<const std::int64_t> extents, double work, const Target& target, double most) {
   double total = work;
   for (std::int64_t extent : extents) total *= static_cast<double>(extent);
-  const double wanted = std::max(smallest_tile(target), total / most_tiles);
+  const double wanted = std::max(smallest_tile(target), total / most);
   int axis = static_cast<int>(extents.size());
   double inner = work;
   while (axis > 0 && inner * static_cast<double>(extents[static_cast<std::size_t>(axis - 1)]) <= wanted)
@@ -52,11 +53,23 @@ std::int64_t vector_part(std::int64_t extent, double work, int lanes, const Targ
   return lanes * vectors;
 }
 
-int accumulator_registers(const Target& target) { return target.vector_registers >= 32 ? 24 : 12; }
+std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
+                          const Target& target) {
+  // A quarter of the cache, as the panel's rows lie far apart and may fall on few of its sets.
+  if (all_steps * step_bytes < target.l2_bytes / 4) return 0;
+  constexpr std::int64_t fewest = 64, most = 128;  // below, loading and storing the sums would show
+  for (std::int64_t block = std::min(steps, most); block >= fewest; block--)
+    if (steps % block == 0) return block;
+  return 0;
+}
+
+int accumulator_registers(const Target& target) {
+  return target.vector_registers >= 32 ? 24 : 12;
+}
 
 ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target) {
-  // A machine of two multiply-adds and two loads a cycle and a latency of four cycles; what it really is hardly
-  // changes which tile is best.
+  // A machine of two multiply-adds and two loads a cycle and a latency of four cycles; what it really is
+  // hardly changes which tile is best.
   const auto step = [](double r, double v) { return std::max({r * v / 2, (r + v) / 2, 4.0}); };
   const std::int64_t vectors = ceil_div(columns, lanes);
   const int registers = accumulator_registers(target);

@@ -8,14 +8,19 @@
 /// shapes and the target only, never on the number of threads, so the results are the same for any team.
 namespace kiln::codegen {
 
-/// A box of points cut into tiles: whole sub-boxes of the axes after `axis`, `block` steps of `axis`, one step of
-/// the axes before it.
+/// A box of points cut into tiles: whole sub-boxes of the axes after `axis`, `block` steps of `axis`, one
+/// step of the axes before it.
 struct Tiling {
   int axis = 0;
   std::int64_t block = 1;
   std::int64_t tiles = 1;
 };
-Tiling tile_box(std::span<const std::int64_t> extents, double work, const Target& target);
+/// At most about `most` tiles.
+Tiling tile_box(std::span<const std::int64_t> extents, double work, const Target& target, double most);
+
+/// More tiles than this give no better balance on the machines we know; kernels whose tiles reuse what they
+/// have in the cache make do with fewer, larger ones.
+inline constexpr double most_tiles = 128, most_large_tiles = 32;
 
 /// Elements of a long vector loop that make one part of it.
 std::int64_t vector_part(std::int64_t extent, double work, int lanes, const Target& target);
@@ -26,6 +31,12 @@ struct ProductTile {
   int vectors = 1;
 };
 ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target);
+
+/// Steps of a product's innermost k loop (`steps` long, of `all_steps` in all) that are made for one tile of
+/// rows after the other, so that their part of the right operand (`step_bytes` a step) stays in the cache; 0
+/// if all steps of a tile of rows may as well run at once.
+std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
+                          const Target& target);
 
 /// Registers that may hold accumulators, when the rest serve operands.
 int accumulator_registers(const Target& target);
@@ -40,8 +51,8 @@ struct ReductionTile {
 ReductionTile reduction_tile(std::int64_t steps, std::int64_t vectors, int states, bool splits,
                              const Target& target);
 
-/// A float sum with more steps than this is made of partial sums of `partial_steps`, so that its rounding error
-/// grows with the length of the parts and not of the whole.
+/// A float sum with more steps than this is made of partial sums of `partial_steps`, so that its rounding
+/// error grows with the length of the parts and not of the whole.
 inline constexpr std::int64_t longest_chain = 512;
 inline constexpr std::int64_t partial_steps = 256;
 

@@ -13,7 +13,8 @@ Expr binary_element(Lowering& l, const Node& node, const Indices& index, const E
 
 void register_binary_lowering(LoweringTable& table) {
   using enum Op;
-  for (Op op : {add, sub, mul, div, rem, pow, maximum, minimum, bit_and, bit_or, bit_xor, shift_left, shift_right})
+  for (Op op :
+       {add, sub, mul, div, rem, pow, maximum, minimum, bit_and, bit_or, bit_xor, shift_left, shift_right})
     entry(table, op).element = binary_element;
 }
 

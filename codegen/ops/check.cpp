@@ -1,4 +1,5 @@
-// Data errors: the first failing row goes into the run's error record, unless an earlier check was there first.
+// Data errors: the first failing row goes into the run's error record, unless an earlier check was there
+// first.
 #include "codegen/ops/register.h"
 
 namespace kiln::codegen {
@@ -13,7 +14,8 @@ void check_kernel(Lowering& l) {
   l.serial("row", node.operand(0).shape()[0], [&](const Index& row) {
     const Expr failed = apply(Op::logical_not, {l.operand(node, 0, {row})});
     l.when(l.let(failed), [&] {
-      const Expr none = compare_expr("eq", load(record, DType::i64, Index(check_field)), integer_expr(DType::i64, -1));
+      const Expr none =
+          compare_expr("eq", load(record, DType::i64, Index(check_field)), integer_expr(DType::i64, -1));
       l.when(l.let(none), [&] {
         const Expr value = l.let(convert_expr(l.operand(node, 1, {row}), DType::f64));
         l.add(store(record, Index(check_field), integer_expr(DType::i64, l.check_index())));
@@ -26,6 +28,8 @@ void check_kernel(Lowering& l) {
 
 }  // namespace
 
-void register_check_lowering(LoweringTable& table) { entry(table, Op::check).root = check_kernel; }
+void register_check_lowering(LoweringTable& table) {
+  entry(table, Op::check).root = check_kernel;
+}
 
 }  // namespace kiln::codegen

@@ -30,7 +30,8 @@ struct Conv {
   Indices x_index(const Index& image, std::span<const Index> pixel, std::span<const Index> tap,
                   const Index& channel) const {
     Indices index{image};
-    for (std::size_t i = 0; i < window.size(); i++) index.push_back(pixel[i] * strides[i] + tap[i] * dilation[i]);
+    for (std::size_t i = 0; i < window.size(); i++)
+      index.push_back(pixel[i] * strides[i] + tap[i] * dilation[i]);
     index.push_back(channel);
     return index;
   }
@@ -49,7 +50,8 @@ struct Conv {
 
   /// Each tap one pixel, in place: a product of the pixels' matrix by the kernel.
   bool pointwise() const {
-    return groups == 1 && product(window) == 1 && std::all_of(strides.begin(), strides.end(), [](auto s) { return s == 1; });
+    return groups == 1 && product(window) == 1 &&
+           std::all_of(strides.begin(), strides.end(), [](auto s) { return s == 1; });
   }
   /// So few filters a group that vectors have to run across the groups.
   bool depthwise() const { return groups > 1 && filters == 1; }
@@ -66,8 +68,8 @@ std::vector<std::int64_t> concat(std::vector<std::int64_t> a, const std::vector<
   return a;
 }
 
-/// The last tap axis and the channels as one loop: with one group and no dilation they are neighbours in x and in
-/// the kernel.
+/// The last tap axis and the channels as one loop: with one group and no dilation they are neighbours in x
+/// and in the kernel.
 std::vector<std::int64_t> tap_loops(const Conv& c) {
   std::vector<std::int64_t> loops = c.window;
   loops.back() *= c.channels;
@@ -80,7 +82,8 @@ Indices tap_index(const Conv& c, const Indices& loops, Index& channel) {
   return tap;
 }
 
-// ---- conv ---------------------------------------------------------------------------------------------------
+// ---- conv
+// ---------------------------------------------------------------------------------------------------
 
 void pointwise_kernel(Lowering& l, const Conv& c) {
   Product p;
@@ -89,6 +92,7 @@ void pointwise_kernel(Lowering& l, const Conv& c) {
   p.rows = product(pixels);
   p.columns = c.filters;
   p.contraction = {c.channels};
+  p.one_rhs = true;
   const auto pixel_index = [pixels](const Index& row, const Index& last) {
     Indices index = unflatten(row, pixels);
     index.push_back(last);
@@ -112,6 +116,7 @@ void general_kernel(Lowering& l, const Conv& c) {
   p.rows = c.out.back();
   p.columns = c.filters;
   p.contraction = tap_loops(c);
+  p.one_rhs = c.groups == 1;
   const auto pixel = [](const Indices& outer, const Index& row) {
     Indices index(outer.begin() + 2, outer.end());
     index.push_back(row);
@@ -120,7 +125,8 @@ void general_kernel(Lowering& l, const Conv& c) {
   p.lhs = [&](Lowering& low, const Indices& outer, const Index& row, const Indices& k) {
     Index channel;
     const Indices tap = tap_index(c, k, channel);
-    return low.operand(*c.node, 0, c.x_index(outer[0], pixel(outer, row), tap, outer[1] * c.channels + channel));
+    return low.operand(*c.node, 0,
+                       c.x_index(outer[0], pixel(outer, row), tap, outer[1] * c.channels + channel));
   };
   p.rhs = [&](Lowering& low, const Indices& outer, const Indices& k, const Index& column) {
     Index channel;
@@ -140,7 +146,9 @@ Reduction sum_of_products(const Node& node) {
   r.join = [](Lowering&, const std::vector<Expr>& a, const std::vector<Expr>& b) {
     return std::vector<Expr>{apply(Op::add, {a[0], b[0]})};
   };
-  r.bind = [&node](Lowering& low, const std::vector<Expr>& state) { low.bind(node.value(), low.let(state[0])); };
+  r.bind = [&node](Lowering& low, const std::vector<Expr>& state) {
+    low.bind(node.value(), low.let(state[0]));
+  };
   return r;
 }
 
@@ -167,7 +175,8 @@ void conv_kernel(Lowering& l) {
   general_kernel(l, c);
 }
 
-// ---- conv_kernel_grad ---------------------------------------------------------------------------------------
+// ---- conv_kernel_grad
+// ---------------------------------------------------------------------------------------
 
 /// Rows are (last tap axis, channel): neighbours in x. The sum runs over images and pixels, image by image.
 void kernel_grad_product(Lowering& l, const Conv& c) {

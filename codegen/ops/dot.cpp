@@ -57,7 +57,9 @@ void column_kernel(Lowering& l, const Dot& dot) {
     return std::vector<Expr>{low.let(fold_lanes(Op::add, lanes[0], {Index(0)}))};
   };
   r.partial_sums = true;
-  r.bind = [&node](Lowering& low, const std::vector<Expr>& state) { low.bind(node.value(), low.let(state[0])); };
+  r.bind = [&node](Lowering& low, const std::vector<Expr>& state) {
+    low.bind(node.value(), low.let(state[0]));
+  };
   lower_reduction(l, std::move(r));
 }
 
@@ -70,18 +72,23 @@ void dot_kernel(Lowering& l) {
   p.rows = dot.rows;
   p.columns = dot.columns;
   p.contraction = {dot.length};
+  p.one_rhs = !dot.batched;
   p.lhs = [&](Lowering& low, const Indices& outer, const Index& row, const Indices& k) {
     return dot.lhs(low, outer, row, k[0]);
   };
   p.rhs = [&](Lowering& low, const Indices& outer, const Indices& k, const Index& column) {
     return dot.rhs(low, outer, k[0], column);
   };
-  p.result = [&](const Indices& outer, const Index& row, const Index& column) { return dot.index(outer, row, column); };
+  p.result = [&](const Indices& outer, const Index& row, const Index& column) {
+    return dot.index(outer, row, column);
+  };
   lower_product(l, p);
 }
 
 }  // namespace
 
-void register_dot_lowering(LoweringTable& table) { entry(table, Op::dot).root = dot_kernel; }
+void register_dot_lowering(LoweringTable& table) {
+  entry(table, Op::dot).root = dot_kernel;
+}
 
 }  // namespace kiln::codegen

@@ -1,6 +1,6 @@
-// Reading at computed places is an element rule: the index is clamped and becomes part of an address. Adding at
-// computed places is a kernel without atomics: a thread owns whole columns of the result and goes through the
-// updates in order.
+// Reading at computed places is an element rule: the index is clamped and becomes part of an address. Adding
+// at computed places is a kernel without atomics: a thread owns whole columns of the result and goes through
+// the updates in order.
 #include <algorithm>
 
 #include "codegen/ops/register.h"
@@ -8,7 +8,9 @@
 namespace kiln::codegen {
 namespace {
 
-std::size_t axis_of(const Node& node) { return static_cast<std::size_t>(node.attributes.integer("axis")); }
+std::size_t axis_of(const Node& node) {
+  return static_cast<std::size_t>(node.attributes.integer("axis"));
+}
 
 /// An index array's element as an index in [0, size).
 Index clamped(Lowering& l, Expr place, std::int64_t size) {
@@ -38,7 +40,8 @@ Expr take_along_element(Lowering& l, const Node& node, const Indices& index, con
 }
 
 /// Where a slice of `sizes` starts, so that it fits.
-Index start_of(Lowering& l, const Node& node, int operand, std::size_t axis, std::int64_t whole, std::int64_t part) {
+Index start_of(Lowering& l, const Node& node, int operand, std::size_t axis, std::int64_t whole,
+               std::int64_t part) {
   return clamped(l, l.operand(node, operand, {Index(static_cast<std::int64_t>(axis))}), whole - part + 1);
 }
 
@@ -50,7 +53,8 @@ Expr dynamic_slice_element(Lowering& l, const Node& node, const Indices& index, 
   return l.operand(node, 0, source, predicate);
 }
 
-Expr dynamic_update_slice_element(Lowering& l, const Node& node, const Indices& index, const Expr& predicate) {
+Expr dynamic_update_slice_element(Lowering& l, const Node& node, const Indices& index,
+                                  const Expr& predicate) {
   const Shape& part = node.operand(1).shape();
   Indices source;
   Expr inside;
@@ -63,7 +67,8 @@ Expr dynamic_update_slice_element(Lowering& l, const Node& node, const Indices& 
   return select_expr(std::move(inside), std::move(update), l.operand(node, 0, index, predicate));
 }
 
-// ---- adding at indices --------------------------------------------------------------------------------------
+// ---- adding at indices
+// --------------------------------------------------------------------------------------
 
 /// An array seen as outer x size x inner around an axis.
 struct Columns {
@@ -75,15 +80,16 @@ struct Columns {
   std::int64_t outer, size, inner;
 };
 
-/// Builds the kernel of an op that stands alone: for every vector of columns, `start` gives row r of the initial
-/// result (null: it is there already), then `update` handles update number i.
+/// Builds the kernel of an op that stands alone: for every vector of columns, `start` gives row r of the
+/// initial result (null: it is there already), then `update` handles update number i.
 void add_at_indices(Lowering& l, const Columns& result, std::int64_t updates,
                     const std::function<Expr(const Index& o, const Index& r, const Index& n)>& start,
-                    const std::function<void(const Index& o, const Index& i, const Index& first, std::int64_t count)>&
-                        update) {
+                    const std::function<void(const Index& o, const Index& i, const Index& first,
+                                             std::int64_t count)>& update) {
   l.narrow_lanes(result.inner);
   const std::int64_t width = std::min<std::int64_t>(l.lanes(), result.inner);
-  const std::vector<std::int64_t> points{result.outer, (result.inner + width - 1) / std::max<std::int64_t>(width, 1)};
+  const std::vector<std::int64_t> points{result.outer,
+                                         (result.inner + width - 1) / std::max<std::int64_t>(width, 1)};
   const double work = static_cast<double>((result.size + updates) * width);
   const int buffer = l.output_buffer(0);
   l.tiles(points, work, [&](const Indices& point) {
@@ -109,21 +115,24 @@ void scatter_add_kernel(Lowering& l) {
   std::function<Expr(const Index&, const Index&, const Index&)> start;
   // In place, the base is where the result goes.
   if (l.load_array(base, Index(0))->buffer != buffer)
-    start = [&](const Index& o, const Index& r, const Index& n) { return l.load_array(base, result.at(o, r, n)); };
-  add_at_indices(l, result, count, start,
-                 [&](const Index& o, const Index& k, const Index& first, std::int64_t width) {
-    const Expr place = l.let(convert_expr(l.load_array(indices, k), DType::i64));
-    const Index row = Index::from_value(place, 0, result.size);
-    Expr inside = apply(Op::bit_and, {compare_expr("ge", place, integer_expr(DType::i64, 0)),
-                                      compare_expr("lt", place, integer_expr(DType::i64, result.size))});
-    l.when(std::move(inside), [&] {
-      l.vector("n", width, [&](const Index& n) {
-        const Index at = result.at(o, row, first + n);
-        Expr update = l.load_array(updates, (o * count + k) * result.inner + first + n);
-        l.add(store(buffer, at, apply(Op::add, {load(buffer, node.type().dtype, at), std::move(update)})));
+    start = [&](const Index& o, const Index& r, const Index& n) {
+      return l.load_array(base, result.at(o, r, n));
+    };
+  add_at_indices(
+      l, result, count, start, [&](const Index& o, const Index& k, const Index& first, std::int64_t width) {
+        const Expr place = l.let(convert_expr(l.load_array(indices, k), DType::i64));
+        const Index row = Index::from_value(place, 0, result.size);
+        Expr inside = apply(Op::bit_and, {compare_expr("ge", place, integer_expr(DType::i64, 0)),
+                                          compare_expr("lt", place, integer_expr(DType::i64, result.size))});
+        l.when(std::move(inside), [&] {
+          l.vector("n", width, [&](const Index& n) {
+            const Index at = result.at(o, row, first + n);
+            Expr update = l.load_array(updates, (o * count + k) * result.inner + first + n);
+            l.add(
+                store(buffer, at, apply(Op::add, {load(buffer, node.type().dtype, at), std::move(update)})));
+          });
+        });
       });
-    });
-  });
 }
 
 /// Every column has places of its own. Indices are clamped.
@@ -134,15 +143,16 @@ void put_along_kernel(Lowering& l) {
   const Columns result(node.type().shape, axis_of(node)), source(updates.shape(), axis_of(node));
   const int buffer = l.output_buffer(0);
   const auto zero = [&](const Index&, const Index&, const Index&) { return constant_expr(dtype, 0); };
-  add_at_indices(l, result, source.size, zero,
-                 [&](const Index& o, const Index& k, const Index& first, std::int64_t width) {
-    l.vector("n", width, [&](const Index& n) {
-      const Index from = source.at(o, k, first + n);
-      const Index row = clamped(l, l.load_array(indices, from), result.size);
-      const Index at = result.at(o, row, first + n);
-      l.add(store(buffer, at, apply(Op::add, {load(buffer, dtype, at), l.load_array(updates, from)})));
-    });
-  });
+  add_at_indices(
+      l, result, source.size, zero,
+      [&](const Index& o, const Index& k, const Index& first, std::int64_t width) {
+        l.vector("n", width, [&](const Index& n) {
+          const Index from = source.at(o, k, first + n);
+          const Index row = clamped(l, l.load_array(indices, from), result.size);
+          const Index at = result.at(o, row, first + n);
+          l.add(store(buffer, at, apply(Op::add, {load(buffer, dtype, at), l.load_array(updates, from)})));
+        });
+      });
 }
 
 }  // namespace

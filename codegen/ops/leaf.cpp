@@ -1,5 +1,5 @@
-// iota. Inputs, states and constants are arrays, which a group loads; constants of one element are part of the code
-// (Lowering::at).
+// iota. Inputs, states and constants are arrays, which a group loads; constants of one element are part of
+// the code (Lowering::at).
 #include "codegen/ops/register.h"
 
 namespace kiln::codegen {
@@ -12,6 +12,8 @@ Expr iota_element(Lowering&, const Node& node, const Indices& index, const Expr&
 
 }  // namespace
 
-void register_leaf_lowering(LoweringTable& table) { entry(table, Op::iota).element = iota_element; }
+void register_leaf_lowering(LoweringTable& table) {
+  entry(table, Op::iota).element = iota_element;
+}
 
 }  // namespace kiln::codegen

@@ -13,8 +13,8 @@ Expr broadcast_element(Lowering& l, const Node& node, const Indices& index, cons
   return l.operand(node, 0, source, predicate);
 }
 
-/// Both shapes fall into pieces of equal size; an axis that is a piece on both sides keeps its index, and only the
-/// others are numbered through and divided up again.
+/// Both shapes fall into pieces of equal size; an axis that is a piece on both sides keeps its index, and
+/// only the others are numbered through and divided up again.
 Expr reshape_element(Lowering& l, const Node& node, const Indices& index, const Expr& predicate) {
   const std::vector<std::int64_t>& to = node.type().shape.sizes();
   const std::vector<std::int64_t>& from = node.operand(0).shape().sizes();
@@ -43,7 +43,8 @@ Expr reshape_element(Lowering& l, const Node& node, const Indices& index, const 
 Expr transpose_element(Lowering& l, const Node& node, const Indices& index, const Expr& predicate) {
   const Ints& permutation = node.attributes.ints("permutation");
   Indices source(index.size(), Index(0));
-  for (std::size_t i = 0; i < permutation.size(); i++) source[static_cast<std::size_t>(permutation[i])] = index[i];
+  for (std::size_t i = 0; i < permutation.size(); i++)
+    source[static_cast<std::size_t>(permutation[i])] = index[i];
   return l.operand(node, 0, source, predicate);
 }
 

@@ -13,7 +13,8 @@ void cumsum_kernel(Lowering& l) {
   const std::vector<std::int64_t>& shape = node.type().shape.sizes();
   const auto axis = static_cast<std::size_t>(node.attributes.integer("axis"));
   const bool exclusive = node.attributes.flag("exclusive"), reverse = node.attributes.flag("reverse");
-  const std::span<const std::int64_t> before = std::span(shape).first(axis), after = std::span(shape).subspan(axis + 1);
+  const std::span<const std::int64_t> before = std::span(shape).first(axis),
+                                      after = std::span(shape).subspan(axis + 1);
   const std::int64_t size = shape[axis], columns = product(after);
   if (product(shape) == 0) return;
 
@@ -29,7 +30,9 @@ void cumsum_kernel(Lowering& l) {
         if (columns == 1) return body({}, Index(0));
         l.vector("v", count, [&](const Index& v) { body({v}, start + v); }, true);
       };
-      each([&](const std::vector<Index>& at, const Index&) { l.add(write(sum, at, constant_expr(dtype, 0))); });
+      each([&](const std::vector<Index>& at, const Index&) {
+        l.add(write(sum, at, constant_expr(dtype, 0)));
+      });
       l.serial("k", size, [&](const Index& k) {
         each([&](const std::vector<Index>& at, const Index& column) {
           Indices index(point.begin(), point.end() - 1);
@@ -46,12 +49,18 @@ void cumsum_kernel(Lowering& l) {
   });
 }
 
-Expr is_nan(const Expr& x) { return compare_expr("ne", x, x); }
-Expr conjunction(Expr a, Expr b) { return apply(Op::bit_and, {std::move(a), std::move(b)}); }
-Expr disjunction(Expr a, Expr b) { return apply(Op::bit_or, {std::move(a), std::move(b)}); }
+Expr is_nan(const Expr& x) {
+  return compare_expr("ne", x, x);
+}
+Expr conjunction(Expr a, Expr b) {
+  return apply(Op::bit_and, {std::move(a), std::move(b)});
+}
+Expr disjunction(Expr a, Expr b) {
+  return apply(Op::bit_or, {std::move(a), std::move(b)});
+}
 
-/// Places every element by counting those that come before it, along `axis`: no exchange of elements, and ties keep
-/// their order. An element whose rank is `limit` or more is dropped.
+/// Places every element by counting those that come before it, along `axis`: no exchange of elements, and
+/// ties keep their order. An element whose rank is `limit` or more is dropped.
 void order_kernel(Lowering& l, std::size_t axis, std::int64_t limit, bool descending, bool nan_first) {
   const Node& node = l.root();
   const std::vector<std::int64_t>& shape = node.operand(0).shape().sizes();
@@ -75,34 +84,46 @@ void order_kernel(Lowering& l, std::size_t axis, std::int64_t limit, bool descen
     };
     l.part(point.back(), size, width, [&](const Index& start, std::int64_t count) {
       const Reg rank = l.make_register("rank", DType::i32, RegisterKind::tile, {}, count);
-      l.vector("v", count, [&](const Index& v) { l.add(write(rank, {v}, integer_expr(DType::i32, 0))); }, true);
+      l.vector(
+          "v", count, [&](const Index& v) { l.add(write(rank, {v}, integer_expr(DType::i32, 0))); }, true);
       l.serial("k", size, [&](const Index& k) {
         const Expr other = l.let(l.operand(node, 0, at(k)));
-        l.vector("v", count, [&](const Index& v) {
-          const Expr mine = l.let(l.operand(node, 0, at(start + v)));
-          Expr before = compare_expr(descending ? "gt" : "lt", other, mine);
-          Expr not_behind = compare_expr(descending ? "ge" : "le", other, mine);
-          if (is_float(dtype)) {
-            // With NaNs all comparisons are false; of two, neither is before the other.
-            const Expr &first = nan_first ? other : mine, &second = nan_first ? mine : other;
-            before = disjunction(std::move(before), conjunction(is_nan(first), compare_expr("eq", second, second)));
-            not_behind = disjunction(std::move(not_behind), is_nan(first));
-          }
-          const Expr earlier = compare_expr("lt", index_expr(k, DType::i32), index_expr(start + v, DType::i32));
-          before = disjunction(std::move(before), conjunction(earlier, std::move(not_behind)));
-          l.add(write(rank, {v}, apply(Op::add, {read(rank, {v}), convert_expr(std::move(before), DType::i32)})));
-        }, true);
+        l.vector(
+            "v", count,
+            [&](const Index& v) {
+              const Expr mine = l.let(l.operand(node, 0, at(start + v)));
+              Expr before = compare_expr(descending ? "gt" : "lt", other, mine);
+              Expr not_behind = compare_expr(descending ? "ge" : "le", other, mine);
+              if (is_float(dtype)) {
+                // With NaNs all comparisons are false; of two, neither is before the other.
+                const Expr &first = nan_first ? other : mine, &second = nan_first ? mine : other;
+                before = disjunction(std::move(before),
+                                     conjunction(is_nan(first), compare_expr("eq", second, second)));
+                not_behind = disjunction(std::move(not_behind), is_nan(first));
+              }
+              const Expr earlier =
+                  compare_expr("lt", index_expr(k, DType::i32), index_expr(start + v, DType::i32));
+              before = disjunction(std::move(before), conjunction(earlier, std::move(not_behind)));
+              l.add(write(rank, {v},
+                          apply(Op::add, {read(rank, {v}), convert_expr(std::move(before), DType::i32)})));
+            },
+            true);
       });
-      l.vector("v", count, [&](const Index& v) {
-        const Index place = Index::from_value(l.let(convert_expr(read(rank, {v}), DType::i64)), 0, size);
-        const Expr kept = limit < size ? less(place, Index(limit)) : nullptr;
-        for (std::size_t i = 0; i < l.group().outputs.size(); i++) {
-          const Value output = l.group().outputs[i];
-          const Index to = row_major(at(place), output.shape().sizes());
-          l.add(store(l.output_buffer(static_cast<int>(i)), to,
-                      output.result == 0 ? l.operand(node, 0, at(start + v)) : index_expr(start + v, DType::i32), kept));
-        }
-      }, true);
+      l.vector(
+          "v", count,
+          [&](const Index& v) {
+            const Index place = Index::from_value(l.let(convert_expr(read(rank, {v}), DType::i64)), 0, size);
+            const Expr kept = limit < size ? less(place, Index(limit)) : nullptr;
+            for (std::size_t i = 0; i < l.group().outputs.size(); i++) {
+              const Value output = l.group().outputs[i];
+              const Index to = row_major(at(place), output.shape().sizes());
+              l.add(store(
+                  l.output_buffer(static_cast<int>(i)), to,
+                  output.result == 0 ? l.operand(node, 0, at(start + v)) : index_expr(start + v, DType::i32),
+                  kept));
+            }
+          },
+          true);
     });
   });
 }
@@ -113,7 +134,8 @@ void sort_kernel(Lowering& l) {
 }
 
 void top_k_kernel(Lowering& l) {
-  order_kernel(l, static_cast<std::size_t>(l.root().operand(0).rank()) - 1, l.root().attributes.integer("k"), true, true);
+  order_kernel(l, static_cast<std::size_t>(l.root().operand(0).rank()) - 1, l.root().attributes.integer("k"),
+               true, true);
 }
 
 }  // namespace

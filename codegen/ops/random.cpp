@@ -1,4 +1,5 @@
-// Random words: Philox 4x32-10, as runtime/include/kiln/runtime/philox.h writes it, on 32-bit words held in i64.
+// Random words: Philox 4x32-10, as runtime/include/kiln/runtime/philox.h writes it, on 32-bit words held in
+// i64.
 #include <array>
 
 #include "codegen/ops/register.h"
@@ -8,10 +9,18 @@ namespace {
 
 using Words = std::array<Expr, 4>;
 
-Expr word(std::int64_t value) { return integer_expr(DType::i64, value); }
-Expr low_half(Expr x) { return apply(Op::bit_and, {std::move(x), word(0xFFFFFFFF)}); }
-Expr high_half(Expr x) { return apply(Op::shift_right, {std::move(x), word(32)}); }
-Expr exclusive_or(Expr a, Expr b) { return apply(Op::bit_xor, {std::move(a), std::move(b)}); }
+Expr word(std::int64_t value) {
+  return integer_expr(DType::i64, value);
+}
+Expr low_half(Expr x) {
+  return apply(Op::bit_and, {std::move(x), word(0xFFFFFFFF)});
+}
+Expr high_half(Expr x) {
+  return apply(Op::shift_right, {std::move(x), word(32)});
+}
+Expr exclusive_or(Expr a, Expr b) {
+  return apply(Op::bit_xor, {std::move(a), std::move(b)});
+}
 
 Words philox(Lowering& l, Words c, std::array<Expr, 2> key) {
   for (int round = 0; round < 10; round++) {
@@ -32,9 +41,10 @@ Expr random_bits_element(Lowering& l, const Node& node, const Indices& index, co
   const Expr seed = l.let(l.operand(node, 0, {Index(0)}, predicate));
   const Expr step = l.let(l.operand(node, 0, {Index(1)}, predicate));
   const std::int64_t stream = node.attributes.integer("stream") & 0xFFFFFFFF;
-  const Words words = philox(
-      l, {low_half(index_expr(floor_div(number, 4))), word(stream), l.let(low_half(step)), l.let(high_half(step))},
-      {l.let(low_half(seed)), l.let(high_half(seed))});
+  const Words words = philox(l,
+                             {low_half(index_expr(floor_div(number, 4))), word(stream), l.let(low_half(step)),
+                              l.let(high_half(step))},
+                             {l.let(low_half(seed)), l.let(high_half(seed))});
   Expr result = words[3];
   const Index which = mod(number, 4);
   for (std::int64_t i = 2; i >= 0; i--)
@@ -44,6 +54,8 @@ Expr random_bits_element(Lowering& l, const Node& node, const Indices& index, co
 
 }  // namespace
 
-void register_random_lowering(LoweringTable& table) { entry(table, Op::random_bits).element = random_bits_element; }
+void register_random_lowering(LoweringTable& table) {
+  entry(table, Op::random_bits).element = random_bits_element;
+}
 
 }  // namespace kiln::codegen

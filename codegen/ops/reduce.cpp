@@ -10,10 +10,14 @@ namespace {
 
 Op combining(Op op) {
   switch (op) {
-    case Op::reduce_max: return Op::maximum;
-    case Op::reduce_min: return Op::minimum;
-    case Op::reduce_prod: return Op::mul;
-    default: return Op::add;
+    case Op::reduce_max:
+      return Op::maximum;
+    case Op::reduce_min:
+      return Op::minimum;
+    case Op::reduce_prod:
+      return Op::mul;
+    default:
+      return Op::add;
   }
 }
 
@@ -31,16 +35,21 @@ Expr extreme(DType dtype, bool lowest) {
 
 Expr neutral(Op combine, DType dtype) {
   switch (combine) {
-    case Op::maximum: return extreme(dtype, true);
-    case Op::minimum: return extreme(dtype, false);
-    case Op::mul: return constant_expr(dtype, 1);
-    default: return constant_expr(dtype, 0);
+    case Op::maximum:
+      return extreme(dtype, true);
+    case Op::minimum:
+      return extreme(dtype, false);
+    case Op::mul:
+      return constant_expr(dtype, 1);
+    default:
+      return constant_expr(dtype, 0);
   }
 }
 
 /// Which axes of the operand go, and how its index is put together from the loops'.
 struct Axes {
-  explicit Axes(const Shape& shape, const Ints& gone) : reduced(static_cast<std::size_t>(shape.rank()), false) {
+  explicit Axes(const Shape& shape, const Ints& gone)
+      : reduced(static_cast<std::size_t>(shape.rank()), false) {
     for (std::int64_t axis : gone) reduced[static_cast<std::size_t>(axis)] = true;
     for (std::size_t i = 0; i < reduced.size(); i++)
       (reduced[i] ? reduced_extents : kept_extents).push_back(shape[i]);
@@ -51,8 +60,8 @@ struct Axes {
     for (bool gone : reduced) index.push_back(gone ? reduced_index[r++] : kept_index[k++]);
     return index;
   }
-  /// Whether neighbours in memory are summed, enough of them to fill a good part of a vector. A question of the
-  /// reduced extents only: a row's sum must not depend on how many rows there are.
+  /// Whether neighbours in memory are summed, enough of them to fill a good part of a vector. A question of
+  /// the reduced extents only: a row's sum must not depend on how many rows there are.
   bool along_reduced(const Shape& shape, int lanes) const {
     std::int64_t neighbours = 1;
     for (std::size_t i = reduced.size(); i-- > 0 && (reduced[i] || shape[i] == 1);) neighbours *= shape[i];
@@ -77,8 +86,11 @@ void reduce_kernel(Lowering& l) {
     r.state.push_back(node->type().dtype);
     r.partial_sums = r.partial_sums || (node->op == Op::reduce_sum && is_float(node->type().dtype));
   }
-  r.initial = [nodes](std::size_t i, const Index&) { return neutral(combining(nodes[i]->op), nodes[i]->type().dtype); };
-  r.step = [nodes, axes](Lowering& low, const std::vector<Expr>& state, const Indices& kept, const Indices& reduced) {
+  r.initial = [nodes](std::size_t i, const Index&) {
+    return neutral(combining(nodes[i]->op), nodes[i]->type().dtype);
+  };
+  r.step = [nodes, axes](Lowering& low, const std::vector<Expr>& state, const Indices& kept,
+                         const Indices& reduced) {
     std::vector<Expr> next;
     const Indices index = axes.operand_index(kept, reduced);
     for (std::size_t i = 0; i < nodes.size(); i++)
@@ -87,7 +99,8 @@ void reduce_kernel(Lowering& l) {
   };
   r.join = [nodes](Lowering&, const std::vector<Expr>& a, const std::vector<Expr>& b) {
     std::vector<Expr> both;
-    for (std::size_t i = 0; i < nodes.size(); i++) both.push_back(apply(combining(nodes[i]->op), {a[i], b[i]}));
+    for (std::size_t i = 0; i < nodes.size(); i++)
+      both.push_back(apply(combining(nodes[i]->op), {a[i], b[i]}));
     return both;
   };
   r.fold = [nodes](Lowering& low, const std::vector<Reg>& lanes) {
@@ -114,12 +127,13 @@ void argmax_kernel(Lowering& l) {
   r.reduced = axes.reduced_extents;
   r.vector_reduced = axes.along_reduced(shape, l.lanes());
   r.state = {dtype, DType::i32};
-  // Before the first step a lane names the place that it will look at first: right if all its elements are the
-  // lowest there is.
+  // Before the first step a lane names the place that it will look at first: right if all its elements are
+  // the lowest there is.
   r.initial = [dtype](std::size_t part, const Index& first) {
     return part == 0 ? extreme(dtype, true) : index_expr(first, DType::i32);
   };
-  r.step = [&node, axes](Lowering& low, const std::vector<Expr>& state, const Indices& kept, const Indices& reduced) {
+  r.step = [&node, axes](Lowering& low, const std::vector<Expr>& state, const Indices& kept,
+                         const Indices& reduced) {
     const Expr x = low.let(low.operand(node, 0, axes.operand_index(kept, reduced)));
     // Larger, or the first NaN.
     Expr better = compare_expr("gt", x, state[0]);
@@ -138,11 +152,14 @@ void argmax_kernel(Lowering& l) {
       const Expr mine = read(lanes[0], at);
       Expr holds = compare_expr("eq", mine, best);
       if (is_float(dtype)) holds = apply(Op::bit_or, {std::move(holds), compare_expr("ne", mine, mine)});
-      low.add(write(lanes[1], at, select_expr(std::move(holds), read(lanes[1], at), extreme(DType::i32, false))));
+      low.add(
+          write(lanes[1], at, select_expr(std::move(holds), read(lanes[1], at), extreme(DType::i32, false))));
     });
     return std::vector<Expr>{best, low.let(fold_lanes(Op::minimum, lanes[1], at))};
   };
-  r.bind = [&node](Lowering& low, const std::vector<Expr>& state) { low.bind(node.value(), low.let(state[1])); };
+  r.bind = [&node](Lowering& low, const std::vector<Expr>& state) {
+    low.bind(node.value(), low.let(state[1]));
+  };
   lower_reduction(l, std::move(r));
 }
 

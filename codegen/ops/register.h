@@ -3,11 +3,14 @@
 
 #include "codegen/lowering.h"
 
-/// Each file of codegen/ops/ lowers the ops of the file of the same name in graph/ops/; lower.cpp calls them all.
+/// Each file of codegen/ops/ lowers the ops of the file of the same name in graph/ops/; lower.cpp calls them
+/// all.
 namespace kiln::codegen {
 
 using LoweringTable = std::array<OpLowering, graph::op_count>;
-inline OpLowering& entry(LoweringTable& table, Op op) { return table[static_cast<std::size_t>(op)]; }
+inline OpLowering& entry(LoweringTable& table, Op op) {
+  return table[static_cast<std::size_t>(op)];
+}
 
 void register_leaf_lowering(LoweringTable& table);
 void register_unary_lowering(LoweringTable& table);

@@ -6,7 +6,8 @@ namespace {
 
 Expr compare_element(Lowering& l, const Node& node, const Indices& index, const Expr& predicate) {
   Expr a = l.operand(node, 0, index, predicate);
-  return compare_expr(node.attributes.string("direction"), std::move(a), l.operand(node, 1, index, predicate));
+  return compare_expr(node.attributes.string("direction"), std::move(a),
+                      l.operand(node, 1, index, predicate));
 }
 
 Expr select_element(Lowering& l, const Node& node, const Indices& index, const Expr& predicate) {

@@ -16,8 +16,8 @@ Expr convert_element(Lowering& l, const Node& node, const Indices& index, const 
 
 void register_unary_lowering(LoweringTable& table) {
   using enum Op;
-  for (Op op : {neg, abs, sign, exp, expm1, log, log1p, sqrt, rsqrt, tanh, sigmoid, erf, sin, cos, floor, ceil, round,
-                is_finite, logical_not})
+  for (Op op : {neg, abs, sign, exp, expm1, log, log1p, sqrt, rsqrt, tanh, sigmoid, erf, sin, cos, floor,
+                ceil, round, is_finite, logical_not})
     entry(table, op).element = unary_element;
   entry(table, convert).element = convert_element;
 }

@@ -34,8 +34,8 @@ struct Windows {
     for (std::size_t i = 0; i < rank(); i++) counts.push_back((window[i] + strides[i] - 1) / strides[i]);
     return counts;
   }
-  /// Window number `nth` (by row-major order, of those that can hold it) around an element: where it is, which of
-  /// its taps the element is, and whether there is such a window.
+  /// Window number `nth` (by row-major order, of those that can hold it) around an element: where it is,
+  /// which of its taps the element is, and whether there is such a window.
   Indices holder(const Indices& element, const Indices& nth, Indices& tap, Expr& exists) const {
     Indices o;
     const std::vector<std::int64_t> counts = sharing();
@@ -67,7 +67,9 @@ Expr lowest(DType dtype) {
   });
 }
 
-Expr either(Expr a, Expr b) { return apply(Op::bit_or, {std::move(a), std::move(b)}); }
+Expr either(Expr a, Expr b) {
+  return apply(Op::bit_or, {std::move(a), std::move(b)});
+}
 
 /// Whether x, met later than `best`, takes its place: larger, or the first NaN.
 Expr beats(const Expr& x, const Expr& best) {
@@ -76,18 +78,23 @@ Expr beats(const Expr& x, const Expr& best) {
   return apply(Op::bit_and, {std::move(not_smaller), compare_expr("eq", best, best)});
 }
 
-// ---- sums and maxima ----------------------------------------------------------------------------------------
+// ---- sums and maxima
+// ----------------------------------------------------------------------------------------
 
 Reduction one_value(const Node& node, Op combine) {
   const DType dtype = node.type().dtype;
   Reduction r;
   r.state = {dtype};
-  r.initial = [=](std::size_t, const Index&) { return combine == Op::add ? constant_expr(dtype, 0) : lowest(dtype); };
+  r.initial = [=](std::size_t, const Index&) {
+    return combine == Op::add ? constant_expr(dtype, 0) : lowest(dtype);
+  };
   r.join = [=](Lowering&, const std::vector<Expr>& a, const std::vector<Expr>& b) {
     return std::vector<Expr>{apply(combine, {a[0], b[0]})};
   };
   r.partial_sums = combine == Op::add && is_float(dtype);
-  r.bind = [&node](Lowering& low, const std::vector<Expr>& state) { low.bind(node.value(), low.let(state[0])); };
+  r.bind = [&node](Lowering& low, const std::vector<Expr>& state) {
+    low.bind(node.value(), low.let(state[0]));
+  };
   return r;
 }
 
@@ -114,7 +121,8 @@ void window_sum_grad_kernel(Lowering& l) {
   Reduction r = one_value(node, Op::add);
   r.kept = w.input;
   r.reduced = w.sharing();
-  r.step = [=, &node](Lowering& low, const std::vector<Expr>& state, const Indices& element, const Indices& nth) {
+  r.step = [=, &node](Lowering& low, const std::vector<Expr>& state, const Indices& element,
+                      const Indices& nth) {
     Expr exists;
     Indices tap;
     const Indices o = w.holder(element, nth, tap, exists);
@@ -146,21 +154,26 @@ void window_max_pick_kernel(Lowering& l) {
     if (exists) takes = apply(Op::bit_and, {std::move(takes), exists});
     takes = low.let(std::move(takes));
     return std::vector<Expr>{select_expr(takes, x, state[0]),
-                             select_expr(takes, low.operand(node, 1, index, exists), state[1]), either(state[2], takes)};
+                             select_expr(takes, low.operand(node, 1, index, exists), state[1]),
+                             either(state[2], takes)};
   };
-  r.bind = [&node](Lowering& low, const std::vector<Expr>& state) { low.bind(node.value(), low.let(state[1])); };
+  r.bind = [&node](Lowering& low, const std::vector<Expr>& state) {
+    low.bind(node.value(), low.let(state[1]));
+  };
   lower_reduction(l, std::move(r));
 }
 
-// ---- the gradient of the maximum ----------------------------------------------------------------------------
+// ---- the gradient of the maximum
+// ----------------------------------------------------------------------------
 
 /// So many taps are written out.
 constexpr std::int64_t most_unrolled = 16;
 
-/// A loop over all points of `extents`: `body(outer, start, count)` handles `count` neighbours along the last axis
-/// that is longer than 1 (`axis`), in vector loops.
-void for_each_vector(Lowering& l, const std::vector<std::int64_t>& extents, double work,
-                     const std::function<void(const Indices& outer, const Index& start, std::int64_t count)>& body) {
+/// A loop over all points of `extents`: `body(outer, start, count)` handles `count` neighbours along the last
+/// axis that is longer than 1 (`axis`), in vector loops.
+void for_each_vector(
+    Lowering& l, const std::vector<std::int64_t>& extents, double work,
+    const std::function<void(const Indices& outer, const Index& start, std::int64_t count)>& body) {
   std::vector<std::int64_t> points = extents;
   const std::int64_t extent = points.back();
   l.narrow_lanes(extent);
@@ -190,64 +203,73 @@ void max_grad_apart(Lowering& l, const Windows& w) {
   const DType dtype = node.type().dtype;
   // Blocks of `strides` elements cover the input, also where there is no window.
   std::vector<std::int64_t> blocks;
-  for (std::size_t i = 0; i < w.rank(); i++) blocks.push_back((w.input[i] + w.low[i] + w.strides[i] - 1) / w.strides[i]);
+  for (std::size_t i = 0; i < w.rank(); i++)
+    blocks.push_back((w.input[i] + w.low[i] + w.strides[i] - 1) / w.strides[i]);
   const std::int64_t volume = product(w.window);
   const bool unroll = product(w.strides) <= most_unrolled;
   // With padding, or windows beyond the input's end, the first tap may not exist.
   bool padded = false;
   for (std::size_t i = 0; i < w.rank(); i++)
     padded = padded || w.low[i] > 0 || (blocks[i] - 1) * w.strides[i] + w.window[i] > w.input[i];
-  for_each_vector(l, without_trailing_ones(blocks), static_cast<double>(4 * volume),
-                  [&](const Indices& outer, const Index& start, std::int64_t count) {
-    const Reg best = l.make_register("best", dtype, RegisterKind::tile, {}, count);
-    const Reg place = l.make_register("place", DType::i32, RegisterKind::tile, {}, count);
-    const auto each = [&](const std::function<void(const Index&, const Indices&)>& body) {
-      l.vector("v", count, [&](const Index& v) { body(v, full_index(outer, start + v, w.rank())); }, true);
-    };
-    each([&](const Index& v, const Indices&) {
-      l.add(write(best, {v}, lowest(dtype)));
-      l.add(write(place, {v}, integer_expr(DType::i32, padded ? -1 : 0)));
-    });
-    l.nest("k", w.window, unroll, [&](const Indices& tap) {
-      each([&](const Index& v, const Indices& o) {
-        Expr exists;
-        const Indices index = w.element(o, tap, exists);
-        const Expr x = l.let(l.operand(node, 0, index, exists));
-        Expr takes = beats(x, read(best, {v}));
-        if (padded) takes = either(std::move(takes), compare_expr("lt", read(place, {v}), integer_expr(DType::i32, 0)));
-        if (exists) takes = apply(Op::bit_and, {std::move(takes), exists});
-        takes = l.let(std::move(takes));
-        l.add(write(best, {v}, select_expr(takes, x, read(best, {v}))));
-        l.add(write(place, {v}, select_expr(takes, index_expr(row_major(tap, w.window), DType::i32), read(place, {v}))));
+  for_each_vector(
+      l, without_trailing_ones(blocks), static_cast<double>(4 * volume),
+      [&](const Indices& outer, const Index& start, std::int64_t count) {
+        const Reg best = l.make_register("best", dtype, RegisterKind::tile, {}, count);
+        const Reg place = l.make_register("place", DType::i32, RegisterKind::tile, {}, count);
+        const auto each = [&](const std::function<void(const Index&, const Indices&)>& body) {
+          l.vector(
+              "v", count, [&](const Index& v) { body(v, full_index(outer, start + v, w.rank())); }, true);
+        };
+        each([&](const Index& v, const Indices&) {
+          l.add(write(best, {v}, lowest(dtype)));
+          l.add(write(place, {v}, integer_expr(DType::i32, padded ? -1 : 0)));
+        });
+        l.nest("k", w.window, unroll, [&](const Indices& tap) {
+          each([&](const Index& v, const Indices& o) {
+            Expr exists;
+            const Indices index = w.element(o, tap, exists);
+            const Expr x = l.let(l.operand(node, 0, index, exists));
+            Expr takes = beats(x, read(best, {v}));
+            if (padded)
+              takes =
+                  either(std::move(takes), compare_expr("lt", read(place, {v}), integer_expr(DType::i32, 0)));
+            if (exists) takes = apply(Op::bit_and, {std::move(takes), exists});
+            takes = l.let(std::move(takes));
+            l.add(write(best, {v}, select_expr(takes, x, read(best, {v}))));
+            l.add(write(
+                place, {v},
+                select_expr(takes, index_expr(row_major(tap, w.window), DType::i32), read(place, {v}))));
+          });
+        });
+        l.nest("k", w.strides, unroll, [&](const Indices& tap) {
+          each([&](const Index& v, const Indices& o) {
+            Expr holds, exists;
+            for (std::size_t i = 0; i < w.rank(); i++) {
+              holds = both(std::move(holds), in_range(o[i], 0, w.output[i]));
+              holds = both(std::move(holds), in_range(tap[i], 0, w.window[i]));
+            }
+            const Indices index = w.element(o, tap, exists);
+            Expr dy = l.operand(node, 1, o, holds);
+            Expr wins =
+                compare_expr("eq", read(place, {v}), index_expr(row_major(tap, w.window), DType::i32));
+            wins = both(std::move(wins), holds);
+            l.bind(node.value(), l.let(select_expr(std::move(wins), std::move(dy), constant_expr(dtype, 0))));
+            l.store_outputs(index, exists);
+          });
+        });
       });
-    });
-    l.nest("k", w.strides, unroll, [&](const Indices& tap) {
-      each([&](const Index& v, const Indices& o) {
-        Expr holds, exists;
-        for (std::size_t i = 0; i < w.rank(); i++) {
-          holds = both(std::move(holds), in_range(o[i], 0, w.output[i]));
-          holds = both(std::move(holds), in_range(tap[i], 0, w.window[i]));
-        }
-        const Indices index = w.element(o, tap, exists);
-        Expr dy = l.operand(node, 1, o, holds);
-        Expr wins = compare_expr("eq", read(place, {v}), index_expr(row_major(tap, w.window), DType::i32));
-        wins = both(std::move(wins), holds);
-        l.bind(node.value(), l.let(select_expr(std::move(wins), std::move(dy), constant_expr(dtype, 0))));
-        l.store_outputs(index, exists);
-      });
-    });
-  });
 }
 
-/// Windows that share elements: a thread owns whole planes (all elements that can share a window), clears them and
-/// lets one window after the other add its dy, in row-major order. Stands alone in its group, so that the sums can
-/// grow in the output.
+/// Windows that share elements: a thread owns whole planes (all elements that can share a window), clears
+/// them and lets one window after the other add its dy, in row-major order. Stands alone in its group, so
+/// that the sums can grow in the output.
 void max_grad_shared(Lowering& l, const Windows& w) {
   const Node& node = l.root();
   const DType dtype = node.type().dtype;
   // Axes along which windows don't overlap are divided among threads, the last of them also among lanes.
   std::vector<std::size_t> apart, plane;
-  for (std::size_t i = 0; i < w.rank(); i++) (w.window[i] == 1 && w.strides[i] == 1 && w.low[i] == 0 ? apart : plane).push_back(i);
+  for (std::size_t i = 0; i < w.rank(); i++)
+    (w.window[i] == 1 && w.strides[i] == 1 && w.low[i] == 0 ? apart : plane).push_back(i);
   const bool lanes_apart = !apart.empty() && apart.back() == w.rank() - 1;
   std::vector<std::int64_t> extents;
   for (std::size_t i : apart) extents.push_back(w.input[i]);
@@ -266,13 +288,18 @@ void max_grad_shared(Lowering& l, const Windows& w) {
     /// The full index from the loops' for the two kinds of axes.
     const auto full = [&](const Index& v, const Indices& in_plane) {
       Indices index(w.rank(), Index(0));
-      for (std::size_t i = 0; i < apart.size(); i++) index[apart[i]] = i < outer.size() ? outer[i] : start + v;
+      for (std::size_t i = 0; i < apart.size(); i++)
+        index[apart[i]] = i < outer.size() ? outer[i] : start + v;
       for (std::size_t i = 0; i < plane.size(); i++) index[plane[i]] = in_plane[i];
       return index;
     };
-    const auto each = [&](const std::function<void(const Index&)>& body) { l.vector("v", count, body, true); };
+    const auto each = [&](const std::function<void(const Index&)>& body) {
+      l.vector("v", count, body, true);
+    };
     l.nest("i", elements, false, [&](const Indices& element) {
-      each([&](const Index& v) { l.add(store(buffer, row_major(full(v, element), w.input), constant_expr(dtype, 0))); });
+      each([&](const Index& v) {
+        l.add(store(buffer, row_major(full(v, element), w.input), constant_expr(dtype, 0)));
+      });
     });
     const Reg best = l.make_register("best", dtype, RegisterKind::tile, {}, count);
     const Reg place = l.make_register("place", DType::i32, RegisterKind::tile, {}, count);
@@ -291,11 +318,13 @@ void max_grad_shared(Lowering& l, const Windows& w) {
           Expr exists;
           const Indices index = w.element(full(v, o), tap_index(tap), exists);
           const Expr x = l.let(l.operand(node, 0, index, exists));
-          Expr takes = either(beats(x, read(best, {v})), compare_expr("lt", read(place, {v}), integer_expr(DType::i32, 0)));
+          Expr takes = either(beats(x, read(best, {v})),
+                              compare_expr("lt", read(place, {v}), integer_expr(DType::i32, 0)));
           if (exists) takes = apply(Op::bit_and, {std::move(takes), exists});
           takes = l.let(std::move(takes));
           l.add(write(best, {v}, select_expr(takes, x, read(best, {v}))));
-          l.add(write(place, {v}, select_expr(takes, index_expr(row_major(tap, taps), DType::i32), read(place, {v}))));
+          l.add(write(place, {v},
+                      select_expr(takes, index_expr(row_major(tap, taps), DType::i32), read(place, {v}))));
         });
       });
       l.nest("k", taps, unroll, [&](const Indices& tap) {
@@ -303,7 +332,8 @@ void max_grad_shared(Lowering& l, const Windows& w) {
           Expr exists;
           const Indices index = w.element(full(v, o), tap_index(tap), exists);
           const Index at = row_major(index, w.input);
-          const Expr wins = compare_expr("eq", read(place, {v}), index_expr(row_major(tap, taps), DType::i32));
+          const Expr wins =
+              compare_expr("eq", read(place, {v}), index_expr(row_major(tap, taps), DType::i32));
           Expr dy = select_expr(wins, l.operand(node, 1, full(v, o)), constant_expr(dtype, 0));
           l.add(store(buffer, at, apply(Op::add, {load(buffer, dtype, at, exists), std::move(dy)}), exists));
         });

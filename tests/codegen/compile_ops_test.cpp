@@ -66,7 +66,8 @@ TEST(CompiledOps, Reductions) {
     Graph g("reductions");
     for (std::int64_t n : {1, 3, 16, 17, 70}) {
       const Value x = g.input("x", {dtype, {3, n, 4}});
-      for (const Ints& axes : {Ints{0}, Ints{1}, Ints{2}, Ints{1, 2}, Ints{0, 2}, Ints{0, 1, 2}, Ints{0, 1}}) {
+      for (const Ints& axes :
+           {Ints{0}, Ints{1}, Ints{2}, Ints{1, 2}, Ints{0, 2}, Ints{0, 1, 2}, Ints{0, 1}}) {
         for (auto op : {reduce_sum, reduce_max, reduce_min}) g.output("reduce", op(x, axes, false));
       }
       g.output("prod", reduce_prod(x, {0}, false));
@@ -92,7 +93,8 @@ TEST(CompiledOps, LongReductions) {
     const Value z = g.input("z", {dtype, {4, 61, 53, 6}});
     g.output("channels", reduce_sum(z * z, {0, 1, 2}));
     g.output("pixels", reduce_sum(z, {1, 2}));
-    g.output("softmax", exp(x - reduce_max(x, {1}, true)) / reduce_sum(exp(x - reduce_max(x, {1}, true)), {1}, true));
+    g.output("softmax",
+             exp(x - reduce_max(x, {1}, true)) / reduce_sum(exp(x - reduce_max(x, {1}, true)), {1}, true));
     expect_compiled_equals_interpreted(g);
   }
 }
@@ -110,10 +112,23 @@ TEST(CompiledOps, Dot) {
         g.output("right transposed", dot(a, g.input("d", {dtype, {n, k}}), {}, {}, {1}, {1}));
       }
       g.output("batched", matmul(g.input("e", {dtype, {3, 4, 9}}), g.input("f", {dtype, {3, 9, n}})));
-      g.output("long", dot(g.input("h", {dtype, {3, 2500}}), g.input("i", {dtype, {2500, n}}), {}, {}, {1}, {0}));
+      g.output("long",
+               dot(g.input("h", {dtype, {3, 2500}}), g.input("i", {dtype, {2500, n}}), {}, {}, {1}, {0}));
       expect_compiled_equals_interpreted(g);
     }
   }
+}
+
+// Their right operands are gone through in parts.
+TEST(CompiledOps, ProductsLargerThanTheCache) {
+  Graph g("large");
+  const Value x = g.input("x", {DType::f32, {43, 6000}}), w = g.input("w", {DType::f32, {6000, 70}});
+  g.output("dot", tanh(dot(x, w, {}, {}, {1}, {0}) * 0.01 + g.input("b", {DType::f32, {70}})));
+  const Value image = g.input("image", {DType::f32, {3, 4, 9, 128}});
+  const Value kernel = g.input("kernel", {DType::f32, {3, 3, 128, 70}});
+  g.output("conv",
+           conv(image, kernel, {{1, 1}, {0, 0}, {0, 0}, {1, 1}, 1}) + g.input("c", {DType::f32, {70}}));
+  expect_compiled_equals_interpreted(g);
 }
 
 TEST(CompiledOps, Convolutions) {
@@ -193,7 +208,8 @@ TEST(CompiledOps, Indexing) {
     g.output("put_along columns", put_along(convert(places, DType::f32), places, 1, 13));
     const Value starts = g.input("starts", {DType::i64, {2}});
     g.output("dynamic_slice", dynamic_slice(table, starts, {7, (n + 1) / 2}));
-    g.output("dynamic_update_slice", dynamic_update_slice(table, g.input("w", {DType::f32, {4, (n + 1) / 2}}), starts));
+    g.output("dynamic_update_slice",
+             dynamic_update_slice(table, g.input("w", {DType::f32, {4, (n + 1) / 2}}), starts));
     expect_compiled_equals_interpreted(g);
   }
 }
@@ -261,7 +277,8 @@ TEST(CompiledOps, EmptyArrays) {
   g.output("sum", reduce_sum(x, {0}));
   g.output("max", reduce_max(x, {0}));
   g.output("dot", dot(g.input("a", {DType::f32, {3, 0}}), x, {}, {}, {1}, {0}));
-  g.output("column", dot(g.input("b", {DType::f32, {3, 0}}), g.input("c", {DType::f32, {0, 1}}), {}, {}, {1}, {0}));
+  g.output("column",
+           dot(g.input("b", {DType::f32, {3, 0}}), g.input("c", {DType::f32, {0, 1}}), {}, {}, {1}, {0}));
   const Value parts[] = {x, g.input("y", {DType::f32, {2, 5}}), x};
   g.output("concatenate", concatenate(parts, 0));
   expect_compiled_equals_interpreted(g);
@@ -305,7 +322,9 @@ TEST(CompiledOps, ARowDoesNotDependOnItsBatch) {
     std::memcpy(some.raw(), images.raw(), static_cast<std::size_t>(some.size()) * sizeof(float));
     const std::vector<Tensor> outputs = predict(some);
     for (std::size_t i = 0; i < outputs.size(); i++)
-      EXPECT_EQ(std::memcmp(outputs[i].raw(), all[i].raw(), static_cast<std::size_t>(outputs[i].size()) * sizeof(float)), 0)
+      EXPECT_EQ(std::memcmp(outputs[i].raw(), all[i].raw(),
+                            static_cast<std::size_t>(outputs[i].size()) * sizeof(float)),
+                0)
           << "output " << i << " of a batch of " << batch;
   }
 }

@@ -49,7 +49,8 @@ void expect_close(const Tensor& expected, const Tensor& got, double tolerance, c
   if (got.dtype() == DType::f64) bound *= 1e-8;
   int reported = 0;
   for (std::size_t i = 0; i < a.size() && reported < 3; i++) {
-    const bool close = (std::isnan(a[i]) && std::isnan(b[i])) || a[i] == b[i] || std::abs(a[i] - b[i]) <= bound;
+    const bool close =
+        (std::isnan(a[i]) && std::isnan(b[i])) || a[i] == b[i] || std::abs(a[i] - b[i]) <= bound;
     if (close) continue;
     ADD_FAILURE() << what << fmt::format("[{}]: expected {}, got {} (bound {})", i, a[i], b[i], bound);
     reported++;
@@ -91,11 +92,13 @@ void expect_compiled_equals_interpreted(const graph::Graph& graph, double tolera
       const auto run = [&](int threads) {
         Results r;
         r.states = copies(arguments.states);
-        for (const graph::Output& o : graph.outputs()) r.outputs.emplace_back(o.value.shape(), o.value.dtype());
+        for (const graph::Output& o : graph.outputs())
+          r.outputs.emplace_back(o.value.shape(), o.value.dtype());
         if (threads == 0)
           executable.run(arguments.inputs, r.states, r.outputs);
         else
-          executable.run_shuffled(arguments.inputs, r.states, r.outputs, threads, static_cast<std::uint64_t>(threads));
+          executable.run_shuffled(arguments.inputs, r.states, r.outputs, threads,
+                                  static_cast<std::uint64_t>(threads));
         return r;
       };
       const Results once = run(0);
@@ -108,7 +111,8 @@ void expect_compiled_equals_interpreted(const graph::Graph& graph, double tolera
         const Results again = run(threads);
         for (std::size_t i = 0; i < once.outputs.size(); i++)
           EXPECT_TRUE(same_bits(once.outputs[i], again.outputs[i]))
-              << what << ": other bits in output " << graph.outputs()[i].name << " with " << threads << " threads";
+              << what << ": other bits in output " << graph.outputs()[i].name << " with " << threads
+              << " threads";
         for (std::size_t i = 0; i < once.states.size(); i++)
           EXPECT_TRUE(same_bits(once.states[i], again.states[i])) << what << ": other bits in state " << i;
       }

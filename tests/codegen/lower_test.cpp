@@ -94,6 +94,62 @@ TEST(Lower, ProductsAreRegisterTiles) {
 )");
 }
 
+TEST(Lower, ConvolutionsWalkTheKernelOverRowsOfPixels) {
+  EXPECT_EQ(lower_text(R"(graph g {
+    %0 = input "x" : f32[1,6,4,3]
+    %1 = input "kernel" : f32[3,2,3,6]
+    %2 = conv(%0, %1) {dilation=[1, 1], groups=1, high=[0, 0], low=[0, 0], strides=[1, 1]} : f32[1,4,3,6]
+    output "z" = %2
+  })"),
+            R"(kernel conv(b0: f32[72], b1: f32[108], b2: f32[72] written) {
+  for i in 0..4 {
+    unrolled r in 0..3 {
+      vector(8) unrolled c in 0..6 {
+        acc<tile f32 3 x 6 by 8>[r, c] = 0
+      }
+    }
+    for k in 0..3 {
+      for k_1 in 0..6 {
+        unrolled r_1 in 0..3 {
+          let t0 = b0[i*12 + k*12 + r_1*3 + k_1]
+          vector(8) unrolled c_1 in 0..6 {
+            acc[r_1, c_1] = fma(t0, b1[k*36 + k_1*6 + c_1], acc[r_1, c_1])
+          }
+        }
+      }
+    }
+    unrolled r_2 in 0..3 {
+      vector(8) unrolled c_2 in 0..6 {
+        let t1 = acc[r_2, c_2]
+        store b2[i*18 + r_2*6 + c_2] = t1
+      }
+    }
+  }
+}
+)");
+}
+
+TEST(Lower, OutputsAreComputedBeforeAnyIsStored) {
+  EXPECT_EQ(lower_text(R"(graph g {
+    %0 = state "w" : f32[20]
+    %1 = state "m" : f32[20]
+    %2 = add(%0, %1) : f32[20]
+    %3 = sub(%0, %2) : f32[20]
+    update %0 = %3
+    update %1 = %2
+  })"),
+            R"(kernel add+sub(b0: f32[20] written, b1: f32[20] written) {
+  vector(16) v in 0..20 {
+    let t0 = b0[v]
+    let t1 = add(t0, b1[v])
+    let t2 = sub(t0, t1)
+    store b1[v] = t1
+    store b0[v] = t2
+  }
+}
+)");
+}
+
 // Verified at every width; what the kernels compute is compared with the interpreter in compile tests.
 TEST(Lower, EveryOpHasAKernel) {
   for (int bits : {128, 256, 512}) EXPECT_FALSE(lower_all(graph::optimize(graph::every_op()), bits).empty());
