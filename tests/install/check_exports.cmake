@@ -1,5 +1,6 @@
 # Every name that the shared libraries under PREFIX export belongs to namespace kiln: no instantiation of fmt's or
 # std's templates, which would clash with those of another library in the same program.
+cmake_minimum_required(VERSION 3.25)
 file(GLOB libraries ${PREFIX}/lib*/libkiln*.so ${PREFIX}/lib*/*/libkiln*.so)
 list(LENGTH libraries count)
 if(NOT count EQUAL 2)

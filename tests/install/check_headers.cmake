@@ -1,5 +1,6 @@
 # A user's program needs no LLVM header and compiles in at most 3 s. Processor time is measured, so that other work
 # on the machine doesn't count.
+cmake_minimum_required(VERSION 3.25)
 set(flags -std=c++20 -I${PREFIX}/include)
 execute_process(COMMAND ${COMPILER} ${flags} -M ${SOURCE} OUTPUT_VARIABLE headers COMMAND_ERROR_IS_FATAL ANY)
 if(NOT headers MATCHES "kiln/kiln\\.h")

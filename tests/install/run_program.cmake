@@ -1,5 +1,6 @@
 # Runs PROGRAM, which must exit with 0 and must not load a library whose name begins with one of FORBIDDEN. Of
 # OpenMP runtimes it must load exactly libomp.
+cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ldd ${PROGRAM} OUTPUT_VARIABLE libraries COMMAND_ERROR_IS_FATAL ANY)
 foreach(name ${FORBIDDEN})
   if(libraries MATCHES "${name}")
