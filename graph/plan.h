@@ -76,6 +76,7 @@ struct PlanOptions {
 
 /// Groups of an optimised graph, not yet in order (fuse.cpp).
 std::vector<Group> fuse(const Graph& graph, const PlanOptions& options = {});
+std::vector<Group> fuse(Graph&&, const PlanOptions& = {}) = delete;  // groups point into the graph
 /// Order of the groups: dependencies, checks before state writes, readers of a state's old value before its
 /// writer where possible; then short live ranges (schedule.cpp).
 std::vector<Group> schedule(const Graph& graph, std::vector<Group> groups);

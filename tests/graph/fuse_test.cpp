@@ -102,7 +102,8 @@ TEST_F(Fusion, OneHotRowsAreCountedWhereTheyAreNeeded) {
   const Value hot = compare(iota(g, {DType::i32, {8, 16}}, 1), expand_dims(labels, 1), "eq");
   g.output("picked", reduce_sum(select(hot, x, zeros_like(x)), {1}));
   g.output("count", reduce_sum(select(hot, y, zeros_like(y)), {0}));
-  for (const Group& group : fuse(simplify(g))) {
+  const Graph simplified = simplify(g);
+  for (const Group& group : fuse(simplified)) {
     EXPECT_NE(group.root, nullptr) << group.name;
     for (Value v : group.outputs) EXPECT_NE(v.dtype(), DType::bool_);
   }
