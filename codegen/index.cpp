@@ -123,10 +123,15 @@ Index make(IndexNode node) {
 Index compose(Linear sum) {
   join_quotients(sum);
   if (sum.terms.empty()) return Index(sum.constant);
-  // Largest strides first: `t*10 + j`, and one order for equal sums.
-  std::stable_sort(sum.terms.begin(), sum.terms.end(), [](const Linear::Term& a, const Linear::Term& b) {
-    return std::abs(a.factor) > std::abs(b.factor);
-  });
+  // Largest strides first: `t*10 + j`, and one order for equal sums. Terms of equal strides keep theirs.
+  std::vector<Linear::Term> ordered;
+  for (const Linear::Term& t : sum.terms) {
+    const auto larger = [](const Linear::Term& x, const Linear::Term& y) {
+      return std::abs(x.factor) > std::abs(y.factor);
+    };
+    ordered.insert(std::upper_bound(ordered.begin(), ordered.end(), t, larger), t);
+  }
+  sum.terms = std::move(ordered);
   std::vector<Index> parts;
   for (const Linear::Term& t : sum.terms) {
     if (t.factor == 1) {
