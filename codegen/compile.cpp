@@ -93,20 +93,25 @@ void describe(const graph::Graph& graph, runtime::Program& program) {
       }));
 }
 
-/// Where values lie in the arena at one time or another.
-std::vector<runtime::ArenaRange> arena_values(const graph::Plan& plan) {
-  std::vector<runtime::ArenaRange> ranges;
-  for (const graph::ScheduledGroup& scheduled : plan.schedule) {
+/// The values in the arena and when they live.
+std::vector<runtime::ArenaValue> arena_values(const graph::Plan& plan) {
+  std::vector<runtime::ArenaValue> values;
+  std::unordered_map<std::int64_t, std::size_t> newest;  // by offset
+  for (std::size_t step = 0; step < plan.schedule.size(); ++step) {
+    const graph::ScheduledGroup& scheduled = plan.schedule[step];
+    for (const Location& location : scheduled.input_locations) {
+      if (location.space == Location::Space::arena) values[newest.at(location.offset)].last = step;
+    }
     for (std::size_t i = 0; i < scheduled.group.outputs.size(); ++i) {
       const Location& location = scheduled.output_locations[i];
+      if (location.space != Location::Space::arena) continue;
       const graph::Type& type = scheduled.group.outputs[i].type();
-      if (location.space == Location::Space::arena) {
-        ranges.push_back(
-            {location.offset, type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype))});
-      }
+      newest[location.offset] = values.size();
+      values.push_back({location.offset, type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype)),
+                        step, step});
     }
   }
-  return ranges;
+  return values;
 }
 
 struct Lowered {
@@ -184,7 +189,7 @@ std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const
     program->arena_bytes = plan.arena_bytes;
     program->intermediate_bytes = plan.intermediate_bytes;
     program->red_zones = plan_options.red_zone > 0;
-    if (program->red_zones) program->arena_values = arena_values(plan);
+    program->arena_values = arena_values(plan);
     generate(lower_all(plan, target, *program), target, *program);
   } catch (const InternalError& e) {
     throw InternalError(fmt::format("{}\nwhile compiling\n{}", e.what(), graph::print(graph)));

@@ -79,13 +79,38 @@ __attribute__((no_sanitize_address)) void fill_with_nan(std::byte* p, std::int64
 
 /// Tells ASan that what lies between the arena's values belongs to nobody.
 void poison_gaps(const Program& program, std::byte* arena) {
-  std::vector<ArenaRange> values = program.arena_values;
+  std::vector<ArenaValue> values = program.arena_values;
   std::sort(values.begin(), values.end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });
-  values.push_back({program.arena_bytes, 0});
+  values.push_back({program.arena_bytes, 0, 0, 0});
   std::int64_t end = 0;  // of the values so far
-  for (const ArenaRange& v : values) {
+  for (const ArenaValue& v : values) {
     if (v.offset > end) ASAN_POISON_MEMORY_REGION(arena + end, static_cast<std::size_t>(v.offset - end));
     end = std::max(end, v.offset + v.bytes);
+  }
+}
+
+/// Fills what no step after `end` reads any more, of what was last read in steps [begin, end), with NaN.
+void fill_dead_with_nan(const Program& program, std::byte* arena, std::size_t begin, std::size_t end) {
+  for (const ArenaValue& dead : program.arena_values) {
+    if (dead.last < begin || dead.last >= end) continue;
+    // A value written over it in place, or beside it since, lives on: spare its bytes.
+    std::int64_t at = dead.offset;
+    const std::int64_t stop = dead.offset + dead.bytes;
+    while (at < stop) {
+      std::int64_t next = stop;
+      bool live = false;
+      for (const ArenaValue& v : program.arena_values) {
+        if (v.first >= end || v.last < end) continue;
+        if (v.offset <= at && at < v.offset + v.bytes) {
+          live = true;
+          next = std::min(stop, v.offset + v.bytes);
+          break;
+        }
+        if (v.offset > at) next = std::min(next, v.offset);
+      }
+      if (!live) fill_with_nan(arena + at, next - at);
+      at = next;
+    }
   }
 }
 
@@ -350,6 +375,7 @@ void Executable::run_shuffled(std::span<const Tensor> inputs, std::span<Tensor> 
       } while (far_ahead && r.next < end);
       if (r.next == end) runners.erase(runners.begin() + static_cast<std::ptrdiff_t>(i));
     }
+    fill_dead_with_nan(*program_, scratch->arena.get(), begin, end);
   }
   if (failed(scratch->error)) throw_check(*program_, scratch->error);
 }

@@ -307,12 +307,44 @@ TEST_F(ExecutableTest, ArenasAreAlignedAndUsedAgain) {
   }
 }
 
+/// Three steps with barriers between them: 1 into bytes [0, 8) of the arena, a step that writes over [4, 8) in
+/// place, and a step that adds both halves into the output. The description says when the value of step 0 ends.
+std::shared_ptr<Program> dying_program(std::size_t last) {
+  auto program = std::make_shared<Program>();
+  program->name = "dying";
+  program->outputs = {{"sum", DType::f32, {1}}};
+  program->arena_bytes = 8;
+  program->arena_values = {{0, 8, 0, last}, {4, 4, 1, 2}};
+  program->entry = [](void* const*, ErrorRecord*, std::int32_t) -> std::int32_t { return 0; };
+  const auto add = [&](const char* name, KernelFn fn) {
+    Step& s = program->steps.emplace_back();
+    s.name = name;
+    s.fn = fn;
+    s.serial = s.barrier_before = true;
+    s.buffers = {{BufferRef::Space::arena, 0, 0}, {BufferRef::Space::output, 0, 0}};
+  };
+  add("write", [](void* const* b, std::int64_t, std::int64_t) { static_cast<float*>(b[0])[0] = 1; });
+  add("write over", [](void* const* b, std::int64_t, std::int64_t) { static_cast<float*>(b[0])[1] = 2; });
+  add("read", [](void* const* b, std::int64_t, std::int64_t) {
+    *static_cast<float*>(b[1]) = static_cast<float*>(b[0])[0] + static_cast<float*>(b[0])[1];
+  });
+  return program;
+}
+
+TEST_F(ExecutableTest, ShuffledRunsSeeNoDeadValue) {
+  std::vector<Tensor> outputs{Tensor({1}, DType::f32)};
+  Executable(dying_program(2)).run_shuffled({}, {}, outputs, 2, 0);
+  EXPECT_EQ(outputs[0].item(), 3);
+  Executable(dying_program(1)).run_shuffled({}, {}, outputs, 2, 0);  // step 2 reads what died in step 1
+  EXPECT_TRUE(std::isnan(outputs[0].item()));
+}
+
 TEST_F(ExecutableTest, WithRedZonesTheArenaBeginsAsNaN) {
   for (std::int64_t bytes : {64, 100, 4096}) {
     auto program = arena_program(bytes);
     program->steps[0].buffers[0].offset = (bytes - 4) / 4 * 4;
     program->red_zones = true;
-    program->arena_values = {{0, bytes}};
+    program->arena_values = {{0, bytes, 0, 0}};
     Executable executable(program);
     std::vector<Tensor> outputs{Tensor({1}, DType::f32), Tensor({1}, DType::i64)};
     for (int i = 0; i < 2; i++) {
@@ -329,7 +361,7 @@ TEST_F(ExecutableTest, WithRedZonesTheGapsArePoisoned) {
   program->outputs = {{"poisoned", DType::u8, {320}}};
   program->arena_bytes = 320;
   program->red_zones = true;
-  program->arena_values = {{192, 64}, {0, 100}, {64, 8}};  // gaps: [100, 192) and [256, 320)
+  program->arena_values = {{192, 64, 0, 0}, {0, 100, 0, 0}, {64, 8, 0, 0}};  // gaps: [100, 192) and [256, 320)
   program->entry = [](void* const* table, ErrorRecord*, std::int32_t) -> std::int32_t {
     for (int i = 0; i < 320; i++)
       static_cast<std::uint8_t*>(table[1])[i] =

@@ -55,10 +55,11 @@ struct BufferDesc {
   Shape shape;
 };
 
-/// Bytes [offset, offset + bytes) of the arena.
-struct ArenaRange {
+/// A value in bytes [offset, offset + bytes) of the arena, from the step that writes it to the last that reads it.
+struct ArenaValue {
   std::int64_t offset = 0;
   std::int64_t bytes = 0;
+  std::size_t first = 0, last = 0;  ///< steps
 };
 
 /// What the compiler makes of a graph: descriptions, the plan, and the machine code. Immutable.
@@ -76,7 +77,7 @@ struct Program {
   double compile_seconds = 0;
   /// Asan builds: the arena begins each run as NaN, and what lies between arena_values is poisoned.
   bool red_zones = false;
-  std::vector<ArenaRange> arena_values;  ///< with red_zones: where values lie, in any order, also overlapping
+  std::vector<ArenaValue> arena_values;  ///< in the order of `first`; values of different times overlap
   std::shared_ptr<void> code;            ///< keeps the machine code alive
 };
 
@@ -115,8 +116,8 @@ class KILN_API Executable {
   std::vector<StepProfile> profile(std::span<const Tensor> inputs, std::span<Tensor> states,
                                    std::span<Tensor> outputs);
   /// Runs without OpenMP, for tests of the plan: between two barriers the shares of `threads` threads run
-  /// serially, interleaved in an order drawn from `seed`, in an arena filled with NaN. A missing barrier
-  /// shows as other bits.
+  /// serially, interleaved in an order drawn from `seed`. The arena begins as NaN, and what is dead becomes NaN
+  /// again at the next barrier: a missing barrier or a value read after its end shows as other bits.
   void run_shuffled(std::span<const Tensor> inputs, std::span<Tensor> states, std::span<Tensor> outputs,
                     int threads, std::uint64_t seed);
 
