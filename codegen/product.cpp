@@ -15,10 +15,12 @@ class ProductKernel {
     l_.set_lanes(p_.dtype);
     l_.narrow_lanes(p_.columns);
     ProductTile tile = product_tile(p_.rows, p_.columns, l_.lanes(), l_.target());
-    // Totals lie in registers too.
-    if (partial_sums() && tile.rows > 1)
-      tile.rows =
-          std::max(1, std::min<int>(tile.rows, accumulator_registers(l_.target()) / 2 / tile.vectors));
+    // Totals are touched once a part: when parts are long, they may as well be spilled.
+    constexpr std::int64_t long_part = 64;
+    if (partial_sums() && product(std::span(p_.contraction).subspan(1)) < long_part) {
+      const int fit = accumulator_registers(l_.target()) / 2 / tile.vectors;
+      tile.rows = std::max(1, std::min(tile.rows, fit));
+    }
     const std::int64_t width = std::int64_t{tile.vectors} * l_.lanes();
     const std::int64_t panels = (p_.columns + width - 1) / width,
                        row_tiles = (p_.rows + tile.rows - 1) / tile.rows;
