@@ -35,7 +35,7 @@ class State {
     for (std::size_t i = 0; i < parts_.size(); i++)
       l.add(write(parts_[i], subscripts(chain, v), std::move(values[i])));
   }
-  /// `stride`: steps between a lane's number and its first step (0: all lanes start with step 0).
+  /// `first`: the number of the first step that is made into this chain.
   void start(Lowering& l, const Index& chain, const Index& v, const Index& first) const {
     std::vector<Expr> values;
     for (std::size_t i = 0; i < parts_.size(); i++) values.push_back(reduction_.initial(i, first));
@@ -166,7 +166,6 @@ class ReductionKernel {
   }
 
   void along_reduced(const Indices& kept) {
-    // The elements one lane of one chain sums up.
     const std::int64_t lanes = l_.lanes(), chunks = inner_reduced() / lanes, rest = inner_reduced() % lanes;
     const auto each = [&](const std::function<void(const Index&, const Index&)>& body) {
       l_.unrolled("c", tile_.chains, [&](const Index& chain) {
