@@ -233,15 +233,20 @@ void bound_window_choice(const ErrorContext& c) {
   Node spread = c.node;
   Tensor more;
   if (gives) {
-    for (std::int64_t i = 0; i < data.size(); i++) data.data<double>()[i] *= doubtful.data<double>()[i];
+    for (std::int64_t i = 0; i < data.size(); i++)
+      if (doubtful.data<double>()[i] == 0) data.data<double>()[i] = 0;
     spread.op = Op::window_sum_grad;
     more = evaluated(spread, {data});
   } else {
     spread.op = Op::window_max;
     more = evaluated(spread, {data});
-    for (std::int64_t i = 0; i < more.size(); i++) more.data<double>()[i] *= 2 * doubtful.data<double>()[i];
+    for (std::int64_t i = 0; i < more.size(); i++)
+      more.data<double>()[i] = doubtful.data<double>()[i] == 0 ? 0 : 2 * more.data<double>()[i];
   }
-  for (std::int64_t i = 0; i < more.size(); i++) c.bounds[0].data<double>()[i] += more.data<double>()[i];
+  for (std::int64_t i = 0; i < more.size(); i++) {
+    const double sum = c.bounds[0].data<double>()[i] + more.data<double>()[i];
+    c.bounds[0].data<double>()[i] = std::isnan(sum) ? unknown : sum;
+  }
 }
 
 void bound(const ErrorContext& c) {
