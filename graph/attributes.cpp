@@ -91,14 +91,24 @@ const Attribute* Attributes::find(std::string_view name) const {
 std::int64_t Attributes::integer(std::string_view name) const {
   return get<std::int64_t>(*this, name, "integer");
 }
-double Attributes::number(std::string_view name) const { return get<double>(*this, name, "number"); }
-bool Attributes::flag(std::string_view name) const { return get<bool>(*this, name, "flag"); }
+double Attributes::number(std::string_view name) const {
+  return get<double>(*this, name, "number");
+}
+bool Attributes::flag(std::string_view name) const {
+  return get<bool>(*this, name, "flag");
+}
 const std::string& Attributes::string(std::string_view name) const {
   return get<std::string>(*this, name, "string");
 }
-const Ints& Attributes::ints(std::string_view name) const { return get<Ints>(*this, name, "ints"); }
-DType Attributes::dtype(std::string_view name) const { return get<DType>(*this, name, "dtype"); }
-const Tensor& Attributes::tensor(std::string_view name) const { return get<Tensor>(*this, name, "tensor"); }
+const Ints& Attributes::ints(std::string_view name) const {
+  return get<Ints>(*this, name, "ints");
+}
+DType Attributes::dtype(std::string_view name) const {
+  return get<DType>(*this, name, "dtype");
+}
+const Tensor& Attributes::tensor(std::string_view name) const {
+  return get<Tensor>(*this, name, "tensor");
+}
 
 bool operator==(const Attributes& a, const Attributes& b) {
   return std::equal(a.items_.begin(), a.items_.end(), b.items_.begin(), b.items_.end(),
@@ -110,7 +120,8 @@ bool operator==(const Attributes& a, const Attributes& b) {
 std::size_t Attributes::hash() const {
   std::size_t h = items_.size();
   for (const auto& [name, value] : items_)
-    h = combine(combine(h, std::hash<std::string>{}(name)), combine(value.index(), std::visit(HashBits{}, value)));
+    h = combine(combine(h, std::hash<std::string>{}(name)),
+                combine(value.index(), std::visit(HashBits{}, value)));
   return h;
 }
 

@@ -17,7 +17,8 @@ class ReverseMode {
       if (w.node->id <= last_) depends_[index(w)] = true;
     for (std::size_t i = 0; i < count(); i++)
       for (Value operand : node(i).operands)
-        if (!node(i).stops_gradient && depends_[index(operand)] && is_float(operand.dtype())) depends_[i] = true;
+        if (!node(i).stops_gradient && depends_[index(operand)] && is_float(operand.dtype()))
+          depends_[i] = true;
   }
 
   /// Adds to what is known of v's adjoint.
@@ -30,7 +31,8 @@ class ReverseMode {
     sum = sum ? add(sum, part) : part;
   }
 
-  /// From y down to the first node. Users of a value come after it, so its adjoint is whole when it is reached.
+  /// From y down to the first node. Users of a value come after it, so its adjoint is whole when it is
+  /// reached.
   void walk() {
     for (std::size_t i = count(); i-- > 0;)
       if (!adjoints_[i].empty() && depends_[i]) step(node(i));
@@ -58,9 +60,9 @@ class ReverseMode {
   static std::size_t index(Value v) { return static_cast<std::size_t>(v.node->id); }
 
   Graph& graph_;
-  const int last_;                             // y's node; what was emitted later can't matter
-  std::vector<std::vector<Value>> adjoints_;   // by node and result; empty: none yet
-  std::vector<bool> depends_;                  // by node: on one of wrt, through floats
+  const int last_;                            // y's node; what was emitted later can't matter
+  std::vector<std::vector<Value>> adjoints_;  // by node and result; empty: none yet
+  std::vector<bool> depends_;                 // by node: on one of wrt, through floats
 };
 
 void require_float(Value v, const char* what) {
@@ -81,9 +83,10 @@ std::vector<Value> gradient(Value y, std::span<const Value> wrt, Value dy) {
   for (Value w : wrt) require_float(w, "a value to differentiate with respect to");
   if (!dy) {
     if (y.rank() != 0)
-      throw ShapeError(fmt::format("gradient: the value to differentiate has the shape {}; reduce it to a scalar, or "
-                                   "give its adjoint",
-                                   y.shape().to_string()));
+      throw ShapeError(
+          fmt::format("gradient: the value to differentiate has the shape {}; reduce it to a scalar, or "
+                      "give its adjoint",
+                      y.shape().to_string()));
     dy = ones_like(y);
   }
   if (dy.type() != y.type())

@@ -48,12 +48,14 @@ Graph& Graph::operator=(Graph&& o) noexcept {
 }
 
 Value Graph::input(std::string name, Type type) {
-  return emit(Op::input, {}, {{"name", std::move(name)}, {"dtype", type.dtype}, {"shape", type.shape.sizes()}})
+  return emit(Op::input, {},
+              {{"name", std::move(name)}, {"dtype", type.dtype}, {"shape", type.shape.sizes()}})
       .value();
 }
 
 Value Graph::state(std::string name, Type type) {
-  return emit(Op::state, {}, {{"name", std::move(name)}, {"dtype", type.dtype}, {"shape", type.shape.sizes()}})
+  return emit(Op::state, {},
+              {{"name", std::move(name)}, {"dtype", type.dtype}, {"shape", type.shape.sizes()}})
       .value();
 }
 
@@ -61,10 +63,10 @@ void Graph::update(Value state, Value next) {
   for (StateSlot& slot : states_) {
     if (slot.current != state) continue;
     if (!next || &next.graph() != this)
-      throw InternalError(fmt::format("update of state \"{}\": the new value is not of this graph", slot.name));
-    const std::string message =
-        fmt::format("update of state \"{}\": the state is {} but its new value is {}", slot.name,
-                    state.type().to_string(), next.type().to_string());
+      throw InternalError(
+          fmt::format("update of state \"{}\": the new value is not of this graph", slot.name));
+    const std::string message = fmt::format("update of state \"{}\": the state is {} but its new value is {}",
+                                            slot.name, state.type().to_string(), next.type().to_string());
     if (next.dtype() != state.dtype()) throw TypeError(message);
     if (next.shape() != state.shape()) throw ShapeError(message);
     slot.next = next;
@@ -108,6 +110,8 @@ std::vector<const Node*> Graph::checks() const {
   return found;
 }
 
-const std::string& Graph::input_name(int i) const { return input_names_.at(static_cast<std::size_t>(i)); }
+const std::string& Graph::input_name(int i) const {
+  return input_names_.at(static_cast<std::size_t>(i));
+}
 
 }  // namespace kiln::graph

@@ -11,7 +11,9 @@ namespace {
 
 // ---- widening ---------------------------------------------------------------------------------------------
 
-DType widen(DType t) { return t == DType::f32 ? DType::f64 : t; }
+DType widen(DType t) {
+  return t == DType::f32 ? DType::f64 : t;
+}
 
 Attributes widen(const Attributes& attributes) {
   Attributes result;
@@ -29,7 +31,9 @@ Attributes widen(const Attributes& attributes) {
 // The same nodes with the same ids, over f64 where they were f32: the types follow by the shape rules.
 Graph widen(const Graph& graph) {
   Graph wide(graph.name);
-  const auto mapped = [&](Value v) { return wide.nodes()[static_cast<std::size_t>(v.node->id)].value(v.result); };
+  const auto mapped = [&](Value v) {
+    return wide.nodes()[static_cast<std::size_t>(v.node->id)].value(v.result);
+  };
   for (const Node& node : graph.nodes()) {
     std::vector<Value> operands;
     for (Value v : node.operands) operands.push_back(mapped(v));
@@ -88,13 +92,14 @@ class Interpreter {
 };
 
 void require_count(std::size_t got, std::size_t expected, const char* what) {
-  if (got != expected) throw ValueError(fmt::format("interpret: {} {} given; the graph has {}", got, what, expected));
+  if (got != expected)
+    throw ValueError(fmt::format("interpret: {} {} given; the graph has {}", got, what, expected));
 }
 
 }  // namespace
 
-InterpreterResult interpret(const Graph& graph, std::span<const Tensor> inputs, std::span<const Tensor> states,
-                            InterpreterOptions options) {
+InterpreterResult interpret(const Graph& graph, std::span<const Tensor> inputs,
+                            std::span<const Tensor> states, InterpreterOptions options) {
   if (options.widen) {
     bool has_f32 = false;
     for (const Node& node : graph.nodes())
@@ -105,9 +110,11 @@ InterpreterResult interpret(const Graph& graph, std::span<const Tensor> inputs, 
   require_count(states.size(), graph.states().size(), "states");
   Interpreter interpreter(graph, options);
   for (std::size_t i = 0; i < inputs.size(); i++)
-    interpreter.set(graph.inputs()[i], fmt::format("input \"{}\"", graph.input_name(static_cast<int>(i))), inputs[i]);
+    interpreter.set(graph.inputs()[i], fmt::format("input \"{}\"", graph.input_name(static_cast<int>(i))),
+                    inputs[i]);
   for (std::size_t i = 0; i < states.size(); i++)
-    interpreter.set(graph.states()[i].current, fmt::format("state \"{}\"", graph.states()[i].name), states[i]);
+    interpreter.set(graph.states()[i].current, fmt::format("state \"{}\"", graph.states()[i].name),
+                    states[i]);
   interpreter.run();
 
   InterpreterResult result;

@@ -144,10 +144,13 @@ class Scanner {
   char escaped() {
     const char ch = at_ < text_.size() ? text_[at_++] : '\0';
     switch (ch) {
-      case 'n': return '\n';
-      case 't': return '\t';
+      case 'n':
+        return '\n';
+      case 't':
+        return '\t';
       case '"':
-      case '\\': return ch;
+      case '\\':
+        return ch;
       case 'x': {
         const std::string digits(text_.substr(at_, 2));
         char* end = nullptr;
@@ -163,7 +166,8 @@ class Scanner {
   std::string number_token() {
     skip_space();
     const std::size_t first = at_;
-    while (at_ < text_.size() && (is_word_char(text_[at_]) || text_[at_] == '.' || text_[at_] == '+' || text_[at_] == '-'))
+    while (at_ < text_.size() &&
+           (is_word_char(text_[at_]) || text_[at_] == '.' || text_[at_] == '+' || text_[at_] == '-'))
       at_++;
     return std::string(text_.substr(first, at_ - first));
   }
@@ -298,17 +302,25 @@ class Parser {
   void attribute(Op op, Attributes& attributes) {
     const std::string name(scan_.word());
     const auto& specs = definition(op).attributes;
-    const auto spec = std::find_if(specs.begin(), specs.end(), [&](const AttrSpec& s) { return s.name == name; });
+    const auto spec =
+        std::find_if(specs.begin(), specs.end(), [&](const AttrSpec& s) { return s.name == name; });
     if (spec == specs.end()) scan_.fail(fmt::format("{} has no attribute \"{}\"", op_name(op), name));
     scan_.expect("=");
     switch (spec->kind) {
-      case AttrKind::integer: return attributes.set(name, scan_.integer());
-      case AttrKind::number: return attributes.set(name, scan_.number<double>());
-      case AttrKind::string: return attributes.set(name, scan_.quoted_string());
-      case AttrKind::ints: return attributes.set(name, ints());
-      case AttrKind::dtype: return attributes.set(name, dtype());
-      case AttrKind::tensor: return attributes.set(name, tensor());
-      case AttrKind::flag: break;
+      case AttrKind::integer:
+        return attributes.set(name, scan_.integer());
+      case AttrKind::number:
+        return attributes.set(name, scan_.number<double>());
+      case AttrKind::string:
+        return attributes.set(name, scan_.quoted_string());
+      case AttrKind::ints:
+        return attributes.set(name, ints());
+      case AttrKind::dtype:
+        return attributes.set(name, dtype());
+      case AttrKind::tensor:
+        return attributes.set(name, tensor());
+      case AttrKind::flag:
+        break;
     }
     const bool on = scan_.accept("true");
     if (!on) scan_.expect("false");
@@ -358,6 +370,8 @@ class Parser {
 
 }  // namespace
 
-Graph parse(std::string_view text) { return Parser(text).run(); }
+Graph parse(std::string_view text) {
+  return Parser(text).run();
+}
 
 }  // namespace kiln::graph

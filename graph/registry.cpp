@@ -38,13 +38,20 @@ const Registry& registry() {
 // The alternative of Attribute that holds an attribute of this kind.
 std::size_t alternative(AttrKind kind) {
   switch (kind) {
-    case AttrKind::integer: return 0;
-    case AttrKind::number: return 1;
-    case AttrKind::flag: return 2;
-    case AttrKind::string: return 3;
-    case AttrKind::ints: return 4;
-    case AttrKind::dtype: return 5;
-    case AttrKind::tensor: return 6;
+    case AttrKind::integer:
+      return 0;
+    case AttrKind::number:
+      return 1;
+    case AttrKind::flag:
+      return 2;
+    case AttrKind::string:
+      return 3;
+    case AttrKind::ints:
+      return 4;
+    case AttrKind::dtype:
+      return 5;
+    case AttrKind::tensor:
+      return 6;
   }
   return std::variant_npos;
 }
@@ -76,12 +83,15 @@ const OpDef& Registry::operator[](Op op) const {
   return *slot;
 }
 
-const OpDef& definition(Op op) { return registry()[op]; }
+const OpDef& definition(Op op) {
+  return registry()[op];
+}
 
 std::vector<Type> infer_types(const InferContext& c) {
   const OpDef& def = definition(c.op);
   if (def.operands >= 0 && c.operands.size() != static_cast<std::size_t>(def.operands))
-    throw InternalError(fmt::format("{}: it takes {} operands, not {}", prefix(c), def.operands, c.operands.size()));
+    throw InternalError(
+        fmt::format("{}: it takes {} operands, not {}", prefix(c), def.operands, c.operands.size()));
   check_attributes(def, c);
   return def.infer(c);
 }

@@ -39,7 +39,8 @@ bool is_word(std::string_view text) {
 // A label stands bare to the end of its line unless that would lose something.
 bool is_plain_label(std::string_view label) {
   return label.front() != ' ' && label.front() != '"' && label.back() != ' ' &&
-         std::none_of(label.begin(), label.end(), [](char ch) { return static_cast<unsigned char>(ch) < 0x20; });
+         std::none_of(label.begin(), label.end(),
+                      [](char ch) { return static_cast<unsigned char>(ch) < 0x20; });
 }
 
 // The shortest decimals that read back as the same number. A NaN that isn't the usual one shows its bits.
@@ -63,7 +64,8 @@ std::string elements_text(const Tensor& t) {
     if (t.rank() == 0) return number_text(*p);
     std::vector<std::string> items;
     for (std::int64_t i = 0; i < t.size(); i++) items.push_back(number_text(p[i]));
-    if (items.size() > 1 && std::all_of(items.begin(), items.end(), [&](const auto& s) { return s == items[0]; }))
+    if (items.size() > 1 &&
+        std::all_of(items.begin(), items.end(), [&](const auto& s) { return s == items[0]; }))
       return items[0];  // one number: all elements
     return fmt::format("[{}]", fmt::join(items, ", "));
   });

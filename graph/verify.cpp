@@ -73,6 +73,8 @@ class Verifier {
 
 }  // namespace
 
-void verify(const Graph& graph) { Verifier(graph).run(); }
+void verify(const Graph& graph) {
+  Verifier(graph).run();
+}
 
 }  // namespace kiln::graph

@@ -8,8 +8,9 @@ namespace {
 std::vector<Type> infer_named(const InferContext& c) {
   const Shape shape(c.attributes.ints("shape"));
   for (std::int64_t n : shape)
-    if (n < 0) shape_error(c, fmt::format("\"{}\" has the shape {}; op graphs have fixed sizes only",
-                                          c.attributes.string("name"), shape.to_string()));
+    if (n < 0)
+      shape_error(c, fmt::format("\"{}\" has the shape {}; op graphs have fixed sizes only",
+                                 c.attributes.string("name"), shape.to_string()));
   return {{c.attributes.dtype("dtype"), shape}};
 }
 
@@ -30,7 +31,9 @@ void evaluate_named(const EvalContext& c) {
   throw InternalError(fmt::format("\"{}\" has no value", c.node.attributes.string("name")));
 }
 
-void evaluate_constant(const EvalContext& c) { c.results[0] = c.node.attributes.tensor("value").contiguous(); }
+void evaluate_constant(const EvalContext& c) {
+  c.results[0] = c.node.attributes.tensor("value").contiguous();
+}
 
 void evaluate_iota(const EvalContext& c) {
   Tensor& y = c.results[0];
@@ -51,7 +54,8 @@ void register_leaf_ops(Registry& registry) {
   const std::vector<AttrSpec> named = {{"name", string}, {"dtype", dtype}, {"shape", ints}};
   registry.add({Op::input, OpClass::leaf, 0, named, infer_named, nullptr, evaluate_named});
   registry.add({Op::state, OpClass::leaf, 0, named, infer_named, nullptr, evaluate_named});
-  registry.add({Op::constant, OpClass::leaf, 0, {{"value", tensor}}, infer_constant, nullptr, evaluate_constant});
+  registry.add(
+      {Op::constant, OpClass::leaf, 0, {{"value", tensor}}, infer_constant, nullptr, evaluate_constant});
   registry.add({Op::iota,
                 OpClass::movement,
                 0,
@@ -70,21 +74,27 @@ Value full(Graph& g, const Type& type, double value) {
   return broadcast_to(constant(g, Tensor::scalar(value, type.dtype)), type.shape);
 }
 
-Value zeros_like(Value x) { return full(x.graph(), x.type(), 0); }
-Value ones_like(Value x) { return full(x.graph(), x.type(), 1); }
+Value zeros_like(Value x) {
+  return full(x.graph(), x.type(), 0);
+}
+Value ones_like(Value x) {
+  return full(x.graph(), x.type(), 1);
+}
 
 Value iota(Graph& g, const Type& type, int axis) {
   axis = normalize_axis(axis, type.shape.rank(), "iota");
-  return g.emit(Op::iota, {},
-                {{"axis", std::int64_t{axis}}, {"dtype", type.dtype}, {"shape", type.shape.sizes()}})
+  return g
+      .emit(Op::iota, {},
+            {{"axis", std::int64_t{axis}}, {"dtype", type.dtype}, {"shape", type.shape.sizes()}})
       .value();
 }
 
 Value scalar(Value like, double value) {
   const Tensor t = Tensor::scalar(value, like.dtype());
   if (!is_float(like.dtype()) && t.item() != value)
-    throw TypeError(fmt::format("{}: the number {} doesn't fit the type {} of the other operand; convert that first",
-                                like.graph().label, value, name(like.dtype())));
+    throw TypeError(
+        fmt::format("{}: the number {} doesn't fit the type {} of the other operand; convert that first",
+                    like.graph().label, value, name(like.dtype())));
   return like.graph().emit(Op::constant, {}, {{"value", t}}).value();
 }
 

@@ -10,7 +10,9 @@
 namespace kiln::graph {
 namespace {
 
-std::size_t at(std::int64_t axis) { return static_cast<std::size_t>(axis); }
+std::size_t at(std::int64_t axis) {
+  return static_cast<std::size_t>(axis);
+}
 
 /// y[i] = x[start + index . strides]: y is walked in order.
 void copy_from(const Tensor& x, Tensor& y, const Ints& strides, std::int64_t start) {
@@ -18,7 +20,8 @@ void copy_from(const Tensor& x, Tensor& y, const Ints& strides, std::int64_t sta
     using T = decltype(zero);
     const T* in = x.data<T>();
     T* out = y.data<T>();
-    for_each_element(y.shape(), strides, start, [&](std::int64_t i, std::int64_t offset) { out[i] = in[offset]; });
+    for_each_element(y.shape(), strides, start,
+                     [&](std::int64_t i, std::int64_t offset) { out[i] = in[offset]; });
   });
 }
 /// y[start + index . strides] = x[i]: x is walked in order.
@@ -27,7 +30,8 @@ void copy_to(const Tensor& x, Tensor& y, const Ints& strides, std::int64_t start
     using T = decltype(zero);
     const T* in = x.data<T>();
     T* out = y.data<T>();
-    for_each_element(x.shape(), strides, start, [&](std::int64_t i, std::int64_t offset) { out[offset] = in[i]; });
+    for_each_element(x.shape(), strides, start,
+                     [&](std::int64_t i, std::int64_t offset) { out[offset] = in[i]; });
   });
 }
 
@@ -39,8 +43,9 @@ std::vector<Type> infer_broadcast(const InferContext& c) {
   require_axes(c, dims, result.rank());
   for (std::size_t i = 0; i < dims.size(); i++)
     if (c.shape(0)[i] != 1 && c.shape(0)[i] != result[at(dims[i])])
-      shape_error(c, fmt::format("{} does not broadcast to {} with dims [{}]: {} against {}", c.shape(0).to_string(),
-                                 result.to_string(), fmt::join(dims, ", "), c.shape(0)[i], result[at(dims[i])]));
+      shape_error(
+          c, fmt::format("{} does not broadcast to {} with dims [{}]: {} against {}", c.shape(0).to_string(),
+                         result.to_string(), fmt::join(dims, ", "), c.shape(0)[i], result[at(dims[i])]));
   return {{c.type(0).dtype, result}};
 }
 
@@ -69,8 +74,8 @@ void evaluate_broadcast(const EvalContext& c) {
 std::vector<Type> infer_reshape(const InferContext& c) {
   const Shape result(c.attributes.ints("shape"));
   if (!result.is_static() || result.elements() != c.shape(0).elements())
-    shape_error(c, fmt::format("{} with {} elements can't become {}", c.shape(0).to_string(), c.shape(0).elements(),
-                               result.to_string()));
+    shape_error(c, fmt::format("{} with {} elements can't become {}", c.shape(0).to_string(),
+                               c.shape(0).elements(), result.to_string()));
   return {{c.type(0).dtype, result}};
 }
 
@@ -78,7 +83,9 @@ std::vector<Value> reshape_gradient(const GradientContext& c) {
   return {reshape(c.dy(), c.operand(0).shape())};
 }
 
-void evaluate_reshape(const EvalContext& c) { c.results[0] = c.operands[0].reshape(c.results[0].shape()); }
+void evaluate_reshape(const EvalContext& c) {
+  c.results[0] = c.operands[0].reshape(c.results[0].shape());
+}
 
 // ---- transpose --------------------------------------------------------------------------------------------
 
@@ -98,13 +105,15 @@ std::vector<Type> infer_transpose(const InferContext& c) {
 std::vector<Value> transpose_gradient(const GradientContext& c) {
   const Ints& permutation = c.node.attributes.ints("permutation");
   Ints inverse(permutation.size());
-  for (std::size_t i = 0; i < permutation.size(); i++) inverse[at(permutation[i])] = static_cast<std::int64_t>(i);
+  for (std::size_t i = 0; i < permutation.size(); i++)
+    inverse[at(permutation[i])] = static_cast<std::int64_t>(i);
   return {transpose(c.dy(), inverse)};
 }
 
 void evaluate_transpose(const EvalContext& c) {
   Ints strides;
-  for (std::int64_t axis : c.node.attributes.ints("permutation")) strides.push_back(c.operands[0].strides()[at(axis)]);
+  for (std::int64_t axis : c.node.attributes.ints("permutation"))
+    strides.push_back(c.operands[0].strides()[at(axis)]);
   copy_from(c.operands[0], c.results[0], strides, 0);
 }
 
@@ -118,8 +127,8 @@ std::vector<Type> infer_slice(const InferContext& c) {
   Shape result;
   for (std::size_t i = 0; i < start.size(); i++) {
     if (start[i] < 0 || start[i] > limit[i] || limit[i] > x[i] || stride[i] < 1)
-      shape_error(c, fmt::format("[{}, {}) by {} on axis {} is not a slice of {}", start[i], limit[i], stride[i], i,
-                                 x.to_string()));
+      shape_error(c, fmt::format("[{}, {}) by {} on axis {} is not a slice of {}", start[i], limit[i],
+                                 stride[i], i, x.to_string()));
     result.push_back((limit[i] - start[i] + stride[i] - 1) / stride[i]);
   }
   return {{c.type(0).dtype, result}};
@@ -155,12 +164,13 @@ std::vector<Type> infer_pad(const InferContext& c) {
   const Ints& interior = require_per_axis(c, "interior", x.rank());
   require_same_dtype(c, 0, 1);
   if (c.shape(1).rank() != 0)
-    shape_error(c, fmt::format("the padding value has the shape {}; it must be a scalar", c.shape(1).to_string()));
+    shape_error(
+        c, fmt::format("the padding value has the shape {}; it must be a scalar", c.shape(1).to_string()));
   Shape result;
   for (std::size_t i = 0; i < low.size(); i++) {
     if (low[i] < 0 || high[i] < 0 || interior[i] < 0)
-      shape_error(c, fmt::format("low {}, high {} and interior {} on axis {}: padding can't be negative", low[i],
-                                 high[i], interior[i], i));
+      shape_error(c, fmt::format("low {}, high {} and interior {} on axis {}: padding can't be negative",
+                                 low[i], high[i], interior[i], i));
     result.push_back(low[i] + high[i] + x[i] + std::max<std::int64_t>(x[i] - 1, 0) * interior[i]);
   }
   return {{c.type(0).dtype, result}};
@@ -264,13 +274,15 @@ void register_movement_ops(Registry& registry) {
     registry.add({op, OpClass::movement, operands, std::move(attributes), infer, gradient, evaluate});
   };
   using enum AttrKind;
-  add(Op::broadcast, 1, {{"dims", ints}, {"shape", ints}}, infer_broadcast, broadcast_gradient, evaluate_broadcast);
+  add(Op::broadcast, 1, {{"dims", ints}, {"shape", ints}}, infer_broadcast, broadcast_gradient,
+      evaluate_broadcast);
   add(Op::reshape, 1, {{"shape", ints}}, infer_reshape, reshape_gradient, evaluate_reshape);
   add(Op::transpose, 1, {{"permutation", ints}}, infer_transpose, transpose_gradient, evaluate_transpose);
   add(Op::slice, 1, {{"start", ints}, {"limit", ints}, {"stride", ints}}, infer_slice, slice_gradient,
       evaluate_slice);
   add(Op::pad, 2, {{"low", ints}, {"high", ints}, {"interior", ints}}, infer_pad, pad_gradient, evaluate_pad);
-  add(Op::concatenate, -1, {{"axis", integer}}, infer_concatenate, concatenate_gradient, evaluate_concatenate);
+  add(Op::concatenate, -1, {{"axis", integer}}, infer_concatenate, concatenate_gradient,
+      evaluate_concatenate);
   add(Op::reverse, 1, {{"axes", ints}}, infer_reverse, reverse_gradient, evaluate_reverse);
 }
 

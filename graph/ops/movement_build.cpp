@@ -5,7 +5,9 @@
 namespace kiln::graph {
 namespace {
 
-std::size_t at(std::int64_t axis) { return static_cast<std::size_t>(axis); }
+std::size_t at(std::int64_t axis) {
+  return static_cast<std::size_t>(axis);
+}
 
 }  // namespace
 
@@ -16,7 +18,8 @@ Value broadcast(Value x, Shape shape, Ints dims) {
 Value broadcast_to(Value x, const Shape& shape) {
   if (x.shape() == shape) return x;
   if (x.rank() > shape.rank())
-    build_error(Op::broadcast, x, fmt::format("{} has more axes than {}", x.shape().to_string(), shape.to_string()));
+    build_error(Op::broadcast, x,
+                fmt::format("{} has more axes than {}", x.shape().to_string(), shape.to_string()));
   Ints dims;
   for (int i = 0; i < x.rank(); i++) dims.push_back(shape.rank() - x.rank() + i);
   return broadcast(x, shape, std::move(dims));
@@ -35,8 +38,9 @@ Value reshape(Value x, Shape shape) {
   }
   if (unknown >= 0) {
     if (known <= 0 || x.shape().elements() % known != 0)
-      build_error(Op::reshape, x, fmt::format("{} with {} elements can't become {}", x.shape().to_string(),
-                                       x.shape().elements(), shape.to_string()));
+      build_error(Op::reshape, x,
+                  fmt::format("{} with {} elements can't become {}", x.shape().to_string(),
+                              x.shape().elements(), shape.to_string()));
     shape[at(unknown)] = x.shape().elements() / known;
   }
   return x.shape() == shape ? x : emit(Op::reshape, {x}, {{"shape", shape.sizes()}});
@@ -49,7 +53,8 @@ Value transpose(Value x, Ints permutation) {
 
 Value slice(Value x, Ints start, Ints limit, Ints stride) {
   if (stride.empty()) stride.assign(start.size(), 1);
-  return emit(Op::slice, {x}, {{"start", std::move(start)}, {"limit", std::move(limit)}, {"stride", std::move(stride)}});
+  return emit(Op::slice, {x},
+              {{"start", std::move(start)}, {"limit", std::move(limit)}, {"stride", std::move(stride)}});
 }
 
 Value pad(Value x, Value value, Ints low, Ints high, Ints interior) {
@@ -64,7 +69,9 @@ Value concatenate(std::span<const Value> parts, int axis) {
   return emit(Op::concatenate, {parts.begin(), parts.end()}, {{"axis", a}});
 }
 
-Value reverse(Value x, Ints axes) { return emit(Op::reverse, {x}, {{"axes", normalize_axes(Op::reverse, x, axes)}}); }
+Value reverse(Value x, Ints axes) {
+  return emit(Op::reverse, {x}, {{"axes", normalize_axes(Op::reverse, x, axes)}});
+}
 
 Value expand_dims(Value x, int axis) {
   axis = normalize_axis(axis, x.rank() + 1, "expand_dims");
@@ -84,8 +91,9 @@ Value squeeze(Value x, Ints axes) {
     if (!contains(axes, i))
       shape.push_back(x.shape()[at(i)]);
     else if (x.shape()[at(i)] != 1)
-      build_error(Op::reshape, x, fmt::format("axis {} of {} can't be squeezed away: its size is not 1", i,
-                                       x.shape().to_string()));
+      build_error(
+          Op::reshape, x,
+          fmt::format("axis {} of {} can't be squeezed away: its size is not 1", i, x.shape().to_string()));
   }
   return reshape(x, shape);
 }

@@ -5,7 +5,9 @@
 namespace kiln::graph {
 namespace {
 
-std::size_t at(std::int64_t axis) { return static_cast<std::size_t>(axis); }
+std::size_t at(std::int64_t axis) {
+  return static_cast<std::size_t>(axis);
+}
 
 Shape without(const Shape& shape, const Ints& axes) {
   Shape rest;
@@ -50,10 +52,9 @@ void reduce(const EvalContext& c, Start start, Combine combine) {
     using Sum = std::conditional_t<std::is_floating_point_v<T>, double, T>;
     std::vector<Sum> sums(at(y.size()), start(Sum{}));
     const T* in = x.data<T>();
-    for_each_element(x.shape(), result_strides(x.shape(), c.node.attributes.ints("axes"), y), 0,
-                     [&](std::int64_t i, std::int64_t j) {
-                       sums[at(j)] = combine(sums[at(j)], static_cast<Sum>(in[i]));
-                     });
+    for_each_element(
+        x.shape(), result_strides(x.shape(), c.node.attributes.ints("axes"), y), 0,
+        [&](std::int64_t i, std::int64_t j) { sums[at(j)] = combine(sums[at(j)], static_cast<Sum>(in[i])); });
     T* out = y.data<T>();
     for (std::size_t j = 0; j < sums.size(); j++) out[j] = static_cast<T>(sums[j]);
   });
@@ -76,12 +77,14 @@ T wrapping(T a, T b, auto f) {
 }
 
 void evaluate_sum(const EvalContext& c) {
-  reduce(c, [](auto zero) { return zero; },
-         [](auto a, auto b) { return wrapping(a, b, [](auto x, auto y) { return x + y; }); });
+  reduce(
+      c, [](auto zero) { return zero; },
+      [](auto a, auto b) { return wrapping(a, b, [](auto x, auto y) { return x + y; }); });
 }
 void evaluate_prod(const EvalContext& c) {
-  reduce(c, [](auto zero) { return static_cast<decltype(zero)>(1); },
-         [](auto a, auto b) { return wrapping(a, b, [](auto x, auto y) { return x * y; }); });
+  reduce(
+      c, [](auto zero) { return static_cast<decltype(zero)>(1); },
+      [](auto a, auto b) { return wrapping(a, b, [](auto x, auto y) { return x * y; }); });
 }
 // NaN wins: once there it stays (no comparison holds), and it comes in by b != b.
 void evaluate_max(const EvalContext& c) {
@@ -121,7 +124,9 @@ Value spread(const GradientContext& c, Value v) {
   return broadcast(v, shape, other_axes(c.node.attributes.ints("axes"), shape.rank()));
 }
 
-std::vector<Value> sum_gradient(const GradientContext& c) { return {spread(c, c.dy())}; }
+std::vector<Value> sum_gradient(const GradientContext& c) {
+  return {spread(c, c.dy())};
+}
 
 // Equal shares for all elements that equal the extremum.
 std::vector<Value> extremum_gradient(const GradientContext& c) {
@@ -190,13 +195,22 @@ void register_reduce_ops(Registry& registry) {
   add(Op::reduce_max, extremum_gradient, evaluate_max);
   add(Op::reduce_min, extremum_gradient, evaluate_min);
   add(Op::reduce_prod, prod_gradient, evaluate_prod);
-  registry.add({Op::argmax, OpClass::heavy, 1, {{"axis", AttrKind::integer}}, infer_argmax, nullptr, evaluate_argmax});
+  registry.add(
+      {Op::argmax, OpClass::heavy, 1, {{"axis", AttrKind::integer}}, infer_argmax, nullptr, evaluate_argmax});
 }
 
-Value reduce_sum(Value x, Ints axes, bool keepdims) { return reduce(Op::reduce_sum, x, std::move(axes), keepdims); }
-Value reduce_max(Value x, Ints axes, bool keepdims) { return reduce(Op::reduce_max, x, std::move(axes), keepdims); }
-Value reduce_min(Value x, Ints axes, bool keepdims) { return reduce(Op::reduce_min, x, std::move(axes), keepdims); }
-Value reduce_prod(Value x, Ints axes, bool keepdims) { return reduce(Op::reduce_prod, x, std::move(axes), keepdims); }
+Value reduce_sum(Value x, Ints axes, bool keepdims) {
+  return reduce(Op::reduce_sum, x, std::move(axes), keepdims);
+}
+Value reduce_max(Value x, Ints axes, bool keepdims) {
+  return reduce(Op::reduce_max, x, std::move(axes), keepdims);
+}
+Value reduce_min(Value x, Ints axes, bool keepdims) {
+  return reduce(Op::reduce_min, x, std::move(axes), keepdims);
+}
+Value reduce_prod(Value x, Ints axes, bool keepdims) {
+  return reduce(Op::reduce_prod, x, std::move(axes), keepdims);
+}
 
 Value reduce_mean(Value x, Ints axes, bool keepdims) {
   const Value sum = reduce_sum(x, std::move(axes), keepdims);

@@ -12,8 +12,8 @@ constexpr std::array<std::string_view, 6> directions = {"eq", "ne", "lt", "le", 
 
 void require_same_shape(const InferContext& c, int i, int j) {
   if (c.shape(i) != c.shape(j))
-    shape_error(c, fmt::format("operands {} and {} have the shapes {} and {}; the primitive needs equal ones", i, j,
-                               c.shape(i).to_string(), c.shape(j).to_string()));
+    shape_error(c, fmt::format("operands {} and {} have the shapes {} and {}; the primitive needs equal ones",
+                               i, j, c.shape(i).to_string(), c.shape(j).to_string()));
 }
 
 std::vector<Type> infer_compare(const InferContext& c) {

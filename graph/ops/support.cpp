@@ -28,9 +28,11 @@ void broadcast_together(Op op, std::initializer_list<Value*> values) {
       if (n != 1 && size != 1 && n != size) {
         std::string shapes;
         for (const Value* w : values) shapes += (shapes.empty() ? "" : ", ") + w->shape().to_string();
-        build_error(op, **values.begin(),
-             fmt::format("the shapes {} don't broadcast: on one axis the sizes are {} and {}; they must be equal or 1",
-                         shapes, size, n));
+        build_error(
+            op, **values.begin(),
+            fmt::format(
+                "the shapes {} don't broadcast: on one axis the sizes are {} and {}; they must be equal or 1",
+                shapes, size, n));
       }
       if (n != 1) size = n;
     }

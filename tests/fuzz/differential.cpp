@@ -22,7 +22,8 @@ graph::RandomProgramOptions options_of(std::int64_t seed) {
   return {.ops = 12 + static_cast<int>(seed % 9), .gradient = seed % 3 == 0, .specials = seed % 8 == 7};
 }
 
-Results run(const std::shared_ptr<const runtime::Program>& program, const graph::RandomProgram& random, int threads) {
+Results run(const std::shared_ptr<const runtime::Program>& program, const graph::RandomProgram& random,
+            int threads) {
   Results r = prepare(*program, random);
   runtime::Executable executable(program);
   set_num_threads(threads);
@@ -31,15 +32,16 @@ Results run(const std::shared_ptr<const runtime::Program>& program, const graph:
   return r;
 }
 
-Results run_shuffled(const std::shared_ptr<const runtime::Program>& program, const graph::RandomProgram& random,
-                     int threads, std::uint64_t seed) {
+Results run_shuffled(const std::shared_ptr<const runtime::Program>& program,
+                     const graph::RandomProgram& random, int threads, std::uint64_t seed) {
   Results r = prepare(*program, random);
   runtime::Executable(program).run_shuffled(random.inputs, r.states, r.outputs, threads, seed);
   return r;
 }
 
 std::string difference(const Results& a, const Results& b) {
-  const auto compare = [](const std::vector<Tensor>& x, const std::vector<Tensor>& y, const char* what) -> std::string {
+  const auto compare = [](const std::vector<Tensor>& x, const std::vector<Tensor>& y,
+                          const char* what) -> std::string {
     for (std::size_t i = 0; i < x.size(); i++)
       if (x[i].nbytes() > 0 && std::memcmp(x[i].raw(), y[i].raw(), x[i].nbytes()) != 0)
         return fmt::format("{} {} has other bits", what, i);

@@ -1,5 +1,5 @@
-// Random graphs: compiled code against the f64 interpreter, within error bounds computed for every element, and
-// to the bit between team sizes.
+// Random graphs: compiled code against the f64 interpreter, within error bounds computed for every element,
+// and to the bit between team sizes.
 //
 // To look into a failure: KILN_FUZZ_SEED=n runs one graph and prints it.
 #include "tests/fuzz/differential.h"
@@ -63,8 +63,10 @@ TEST(RandomGraph, OneBySeed) {
 TEST(RandomGraph, OtherWaysToCompileAgreeToo) {
   for (std::int64_t seed = 0; seed < 60; seed++) {
     const graph::RandomProgram random = graph::random_program(seed, options_of(seed));
-    const codegen::CompileOptions ways[] = {{.vector_bits = 128}, {.vector_bits = 256},
-                                            {.fuse = false, .reuse_memory = true}, {.fuse = true, .reuse_memory = false}};
+    const codegen::CompileOptions ways[] = {{.vector_bits = 128},
+                                            {.vector_bits = 256},
+                                            {.fuse = false, .reuse_memory = true},
+                                            {.fuse = true, .reuse_memory = false}};
     EXPECT_EQ(complaint(random, ways[seed % 4]), "") << "seed " << seed;
   }
 }

@@ -1,5 +1,6 @@
-// The comparison must notice wrong code: faults planted in the compiler (codegen/faults.h), and graphs that differ
-// in one attribute from the one that is compared with. Faults in plans are planted in graph/plan_faults_test.cpp.
+// The comparison must notice wrong code: faults planted in the compiler (codegen/faults.h), and graphs that
+// differ in one attribute from the one that is compared with. Faults in plans are planted in
+// graph/plan_faults_test.cpp.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -123,13 +124,17 @@ bool swap_padding(Op, Attributes& attributes, const Node& node, Op wanted) {
 
 TEST(GraphFault, PaddingOnTheOtherSide) {
   for (Op op : {Op::conv, Op::window_sum, Op::pad})
-    EXPECT_GE(caught_of_ten([=](Op& o, Attributes& a, const Node& n) { return swap_padding(o, a, n, op); }), 8)
+    EXPECT_GE(caught_of_ten([=](Op& o, Attributes& a, const Node& n) { return swap_padding(o, a, n, op); }),
+              8)
         << graph::op_name(op);
 }
 
 TEST(GraphFault, AnotherOp) {
-  const std::pair<Op, Op> pairs[] = {{Op::add, Op::sub}, {Op::maximum, Op::minimum}, {Op::exp, Op::expm1},
-                                     {Op::reduce_max, Op::reduce_min}, {Op::floor, Op::ceil}};
+  const std::pair<Op, Op> pairs[] = {{Op::add, Op::sub},
+                                     {Op::maximum, Op::minimum},
+                                     {Op::exp, Op::expm1},
+                                     {Op::reduce_max, Op::reduce_min},
+                                     {Op::floor, Op::ceil}};
   for (auto [from, to] : pairs)
     EXPECT_GE(caught_of_ten([from = from, to = to](Op& op, Attributes&, const Node&) {
                 if (op != from) return false;

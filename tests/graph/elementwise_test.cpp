@@ -1,5 +1,5 @@
-// Corner cases of the ops of unary.cpp, binary.cpp and select.cpp. Ordinary values are covered by the gradient
-// checks and by the comparison with compiled code.
+// Corner cases of the ops of unary.cpp, binary.cpp and select.cpp. Ordinary values are covered by the
+// gradient checks and by the comparison with compiled code.
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -35,8 +35,10 @@ TEST(Unary, SpecialNumbers) {
   expect_values(apply(sign, {0.0, -0.0, -infinity, nan, tiny}), {0.0, -0.0, -1, nan, 1});
   expect_values(apply(exp, {0, -infinity, infinity, nan, 1000}), {1, 0.0, infinity, nan, infinity});
   expect_values(apply(expm1, {-0.0, -infinity, infinity, nan, 1e-20}), {-0.0, -1, infinity, nan, 1e-20});
-  expect_values(apply(log, {0.0, -0.0, infinity, -1, nan, 1}), {-infinity, -infinity, infinity, nan, nan, 0.0});
-  expect_values(apply(log1p, {-0.0, -1, infinity, -2, nan, 1e-20}), {-0.0, -infinity, infinity, nan, nan, 1e-20});
+  expect_values(apply(log, {0.0, -0.0, infinity, -1, nan, 1}),
+                {-infinity, -infinity, infinity, nan, nan, 0.0});
+  expect_values(apply(log1p, {-0.0, -1, infinity, -2, nan, 1e-20}),
+                {-0.0, -infinity, infinity, nan, nan, 1e-20});
   expect_values(apply(sqrt, {-0.0, infinity, -1, nan, 4}), {-0.0, infinity, nan, nan, 2});
   expect_values(apply(rsqrt, {0.0, -0.0, infinity, -1, nan, 4}), {infinity, -infinity, 0.0, nan, nan, 0.5});
   expect_values(apply(tanh, {-0.0, infinity, -infinity, nan}), {-0.0, 1, -1, nan});
@@ -88,8 +90,9 @@ TEST(Convert, FloatToIntegerTruncatesAndSaturates) {
   expect_values(converted(x.astype(DType::f32), DType::i32), {1, -1, 0, max, min, max, min, 300});
   expect_values(converted(x, DType::u8), {1, 0, 0, 255, 0, 255, 0, 255});
   const Tensor big = converted(tensor({2}, {1e19, -1e19}), DType::i64);
-  EXPECT_EQ(big.to_vector<std::int64_t>(), (std::vector<std::int64_t>{std::numeric_limits<std::int64_t>::max(),
-                                                                      std::numeric_limits<std::int64_t>::min()}));
+  EXPECT_EQ(big.to_vector<std::int64_t>(),
+            (std::vector<std::int64_t>{std::numeric_limits<std::int64_t>::max(),
+                                       std::numeric_limits<std::int64_t>::min()}));
   // The largest f32 below 2^31 still fits.
   EXPECT_EQ(converted(Tensor({2147483520.f}), DType::i32)(0), 2147483520.0);
 }
@@ -132,7 +135,8 @@ TEST(Binary, FloatDivision) {
 }
 
 TEST(Binary, IntegersWrap) {
-  const double least = std::numeric_limits<std::int32_t>::min(), most = std::numeric_limits<std::int32_t>::max();
+  const double least = std::numeric_limits<std::int32_t>::min(),
+               most = std::numeric_limits<std::int32_t>::max();
   expect_values(apply(add, {most, least}, {1, -1}, DType::i32), {least, most});
   expect_values(apply(mul, {65536, most}, {65536, most}, DType::i32), {0, 1});
   expect_values(apply(sub, {3, 250}, {5, 249}, DType::u8), {254, 1});
@@ -174,7 +178,8 @@ TEST(Binary, BroadcastsAsNumpyDoes) {
 TEST(Binary, ErrorsNameLayerShapesAndTypes) {
   Expression e;
   const Value a = e.input(tensor({2, 3}, std::vector<double>(6))), b = e.input(tensor({2}, {1, 2}));
-  const Value i = e.input(tensor({2}, {1, 2}, DType::i32)), flags = e.input(tensor({2}, {1, 0}, DType::bool_));
+  const Value i = e.input(tensor({2}, {1, 2}, DType::i32)),
+              flags = e.input(tensor({2}, {1, 0}, DType::bool_));
   LabelScope label(e.graph, "add_1");
   expect_error<ShapeError>([&] { a + b; }, {"add_1 (add)", "(2, 3)", "(2,)", "3 and 2"});
   expect_error<TypeError>([&] { b* i; }, {"add_1 (mul)", "float64", "int32", "convert"});

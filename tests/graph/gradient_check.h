@@ -32,7 +32,8 @@ inline std::vector<Value> make_inputs(Graph& g, const std::vector<Tensor>& value
   return inputs;
 }
 
-// Any value becomes a number by a fixed random weight for each element, so that no two derivatives hide in a sum.
+// Any value becomes a number by a fixed random weight for each element, so that no two derivatives hide in a
+// sum.
 inline Value weighted_sum(Value y) {
   RandomNumbers random(12345);
   return reduce_sum(y * constant(y.graph(), random.tensor(y.shape(), 0.5, 2)));
@@ -49,7 +50,8 @@ inline std::vector<Value> differentiable(std::span<const Value> inputs) {
 
 /// Compares the symbolic gradient of f at the inputs with central differences, for every element of every f64
 /// input; inputs of integer types are passed on as they are.
-inline void check_gradient(const std::vector<Tensor>& inputs, const GraphFunction& f, GradientCheckOptions options = {}) {
+inline void check_gradient(const std::vector<Tensor>& inputs, const GraphFunction& f,
+                           GradientCheckOptions options = {}) {
   namespace detail = gradient_check_detail;
   Graph forward("forward");
   forward.output("y", detail::weighted_sum(f(detail::make_inputs(forward, inputs))));
@@ -83,8 +85,8 @@ inline void check_gradient(const std::vector<Tensor>& inputs, const GraphFunctio
   }
 }
 
-/// Compares the gradient of f's gradient (weighted and summed) with central differences: the second derivatives,
-/// mixed ones included.
+/// Compares the gradient of f's gradient (weighted and summed) with central differences: the second
+/// derivatives, mixed ones included.
 inline void check_second_derivatives(const std::vector<Tensor>& inputs, const GraphFunction& f,
                                      GradientCheckOptions options = {}) {
   namespace detail = gradient_check_detail;

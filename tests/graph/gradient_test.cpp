@@ -44,7 +44,10 @@ std::vector<Case> unary_cases() {
       {"sin", Op::sin, {any}, one(sin)},
       {"cos", Op::cos, {any}, one(cos)},
       // Through f32, whose rounding hides small steps.
-      {"convert", Op::convert, {any}, [](Args x) { return convert(convert(x[0], DType::f32), DType::f64) * x[0]; },
+      {"convert",
+       Op::convert,
+       {any},
+       [](Args x) { return convert(convert(x[0], DType::f32), DType::f64) * x[0]; },
        {.step = 1e-2, .tolerance = 1e-4}},
   };
 }
@@ -64,7 +67,10 @@ std::vector<Case> binary_cases() {
       {"pow_of_negative", Op::pow, {any}, [](Args x) { return pow(x[0], scalar(x[0], 3)); }},
       {"maximum", Op::maximum, {any, other}, two(maximum)},
       {"minimum", Op::minimum, {any, other}, two(minimum)},
-      {"select", Op::select, {any, other}, [](Args x) { return select(compare(x[0], x[1], "lt"), x[0] * x[1], x[1]); }},
+      {"select",
+       Op::select,
+       {any, other},
+       [](Args x) { return select(compare(x[0], x[1], "lt"), x[0] * x[1], x[1]); }},
   };
 }
 
@@ -72,16 +78,33 @@ std::vector<Case> movement_cases() {
   const Tensor a = numbers({3, 4}), b = numbers({3, 2});
   const auto cubed = [](Value v) { return v * v * v; };
   return {
-      {"broadcast", Op::broadcast, {numbers({3, 1})}, [=](Args x) { return cubed(broadcast(x[0], {2, 3, 5}, {1, 2})); }},
+      {"broadcast",
+       Op::broadcast,
+       {numbers({3, 1})},
+       [=](Args x) { return cubed(broadcast(x[0], {2, 3, 5}, {1, 2})); }},
       {"broadcast_none", Op::broadcast, {a}, [=](Args x) { return cubed(broadcast(x[0], {3, 4}, {0, 1})); }},
       {"reshape", Op::reshape, {a}, [=](Args x) { return cubed(reshape(x[0], {2, None})); }},
-      {"transpose", Op::transpose, {numbers({2, 3, 4})}, [=](Args x) { return cubed(transpose(x[0], {2, 0, 1})); }},
-      {"slice", Op::slice, {numbers({5, 7})}, [=](Args x) { return cubed(slice(x[0], {1, 0}, {4, 7}, {1, 3})); }},
+      {"transpose",
+       Op::transpose,
+       {numbers({2, 3, 4})},
+       [=](Args x) { return cubed(transpose(x[0], {2, 0, 1})); }},
+      {"slice",
+       Op::slice,
+       {numbers({5, 7})},
+       [=](Args x) { return cubed(slice(x[0], {1, 0}, {4, 7}, {1, 3})); }},
       {"slice_of_nothing", Op::slice, {a}, [=](Args x) { return cubed(slice(x[0], {1, 2}, {1, 4})); }},
-      {"pad", Op::pad, {a, numbers({})}, [=](Args x) { return cubed(pad(x[0], x[1], {1, 0}, {0, 2}, {2, 1})); }},
-      {"pad_of_nothing", Op::pad, {numbers({0, 2}), numbers({})},
+      {"pad",
+       Op::pad,
+       {a, numbers({})},
+       [=](Args x) { return cubed(pad(x[0], x[1], {1, 0}, {0, 2}, {2, 1})); }},
+      {"pad_of_nothing",
+       Op::pad,
+       {numbers({0, 2}), numbers({})},
        [=](Args x) { return cubed(pad(x[0], x[1], {1, 1}, {2, 0}, {2, 1})); }},
-      {"concatenate", Op::concatenate, {a, b}, [=](Args x) {
+      {"concatenate",
+       Op::concatenate,
+       {a, b},
+       [=](Args x) {
          const Value parts[] = {x[0], x[1], x[0]};
          return cubed(concatenate(parts, 1));
        }},
@@ -99,9 +122,15 @@ std::vector<Case> reduction_cases() {
       {"reduce_max", Op::reduce_max, {a}, [](Args x) { return exp(reduce_max(x[0], {1})); }},
       {"reduce_min", Op::reduce_min, {a}, [](Args x) { return exp(reduce_min(x[0], {0, 2}, true)); }},
       {"reduce_prod", Op::reduce_prod, {a}, [](Args x) { return reduce_prod(x[0], {1}); }},
-      {"reduce_prod_of_two_axes", Op::reduce_prod, {a}, [](Args x) { return reduce_prod(x[0], {0, 2}, true); }},
+      {"reduce_prod_of_two_axes",
+       Op::reduce_prod,
+       {a},
+       [](Args x) { return reduce_prod(x[0], {0, 2}, true); }},
       {"reduce_prod_of_zeros", Op::reduce_prod, {zeros}, [](Args x) { return reduce_prod(x[0], {1}); }},
-      {"reduce_prod_of_one", Op::reduce_prod, {numbers({3, 1})}, [](Args x) { return reduce_prod(x[0], {1}); }},
+      {"reduce_prod_of_one",
+       Op::reduce_prod,
+       {numbers({3, 1})},
+       [](Args x) { return reduce_prod(x[0], {1}); }},
       {"cumsum", Op::cumsum, {a}, [](Args x) { return exp(cumsum(x[0], 1, true, true)); }},
       {"sort", Op::sort, {a}, [](Args x) { return exp(sort(x[0], 1, true)[0]); }},
       {"top_k", Op::top_k, {a}, [](Args x) { return exp(top_k(reshape(x[0], {3, 8}), 3)[0]); }},
@@ -113,45 +142,69 @@ std::vector<Case> product_cases() {
   const Tensor image = numbers({2, 5, 4, 4}), kernel = numbers({3, 2, 2, 6});
   const Shape dy = {2, 2, 4, 6};
   return {
-      {"dot", Op::dot, {numbers({2, 3, 4}), numbers({4, 2, 5})},
+      {"dot",
+       Op::dot,
+       {numbers({2, 3, 4}), numbers({4, 2, 5})},
        [](Args x) { return dot(x[0], x[1], {0}, {1}, {2}, {0}); }},
       {"matmul", Op::dot, {numbers({2, 3, 4}), numbers({4, 5})}, [](Args x) { return matmul(x[0], x[1]); }},
       {"conv", Op::conv, {image, kernel}, [=](Args x) { return conv(x[0], x[1], attrs); }},
-      {"conv_input_grad", Op::conv_input_grad, {numbers(dy), kernel},
+      {"conv_input_grad",
+       Op::conv_input_grad,
+       {numbers(dy), kernel},
        [=](Args x) { return conv_input_grad(x[0], x[1], image.shape(), attrs); }},
-      {"conv_kernel_grad", Op::conv_kernel_grad, {image, numbers(dy)},
+      {"conv_kernel_grad",
+       Op::conv_kernel_grad,
+       {image, numbers(dy)},
        [=](Args x) { return conv_kernel_grad(x[0], x[1], kernel.shape(), attrs); }},
   };
 }
 
 std::vector<Case> window_cases() {
-  const WindowAttrs attrs{.window = {1, 2, 3, 1}, .strides = {1, 2, 1, 1}, .low = {0, 1, 0, 0}, .high = {0, 1, 1, 0}};
+  const WindowAttrs attrs{
+      .window = {1, 2, 3, 1}, .strides = {1, 2, 1, 1}, .low = {0, 1, 0, 0}, .high = {0, 1, 1, 0}};
   const Tensor image = numbers({2, 4, 5, 2});
   const Shape pooled = {2, 3, 4, 2};
   return {
       {"window_sum", Op::window_sum, {image}, [=](Args x) { return exp(window_sum(x[0], attrs)); }},
-      {"window_sum_grad", Op::window_sum_grad, {numbers(pooled)},
+      {"window_sum_grad",
+       Op::window_sum_grad,
+       {numbers(pooled)},
        [=](Args x) { return exp(window_sum_grad(x[0], image.shape(), attrs)); }},
       {"window_max", Op::window_max, {image}, [=](Args x) { return exp(window_max(x[0], attrs)); }},
-      {"window_max_grad", Op::window_max_grad, {image, numbers(pooled)},
+      {"window_max_grad",
+       Op::window_max_grad,
+       {image, numbers(pooled)},
        [=](Args x) { return exp(window_max_grad(x[0], x[1], attrs)); }},
-      {"window_max_pick", Op::window_max_pick, {image, numbers({2, 4, 5, 2}, -1, 1)},
+      {"window_max_pick",
+       Op::window_max_pick,
+       {image, numbers({2, 4, 5, 2}, -1, 1)},
        [=](Args x) { return exp(window_max_pick(x[0], x[1], attrs)); }},
   };
 }
 
 std::vector<Case> indexing_cases() {
   const Tensor x = numbers({3, 4, 2});
-  const Tensor rows = whole({2, 0, 2, 9}, {4}), along = whole({1, 3, 1, 0, 2, 2, 3, -5, 1, 0, 0, 0}, {3, 2, 2});
+  const Tensor rows = whole({2, 0, 2, 9}, {4}),
+               along = whole({1, 3, 1, 0, 2, 2, 3, -5, 1, 0, 0, 0}, {3, 2, 2});
   const Tensor starts = whole({1, 7, 0}, {3});  // 7 is moved back so that the slice fits
   return {
       {"gather", Op::gather, {x, rows}, [](Args v) { return exp(gather(v[0], v[1], 0)); }},
-      {"scatter_add", Op::scatter_add, {x, rows, numbers({4, 4, 2})},
+      {"scatter_add",
+       Op::scatter_add,
+       {x, rows, numbers({4, 4, 2})},
        [](Args v) { return exp(scatter_add(v[0], v[1], v[2], 0)); }},
       {"take_along", Op::take_along, {x, along}, [](Args v) { return exp(take_along(v[0], v[1], 1)); }},
-      {"put_along", Op::put_along, {numbers({3, 2, 2}), along}, [](Args v) { return exp(put_along(v[0], v[1], 1, 4)); }},
-      {"dynamic_slice", Op::dynamic_slice, {x, starts}, [](Args v) { return exp(dynamic_slice(v[0], v[1], {2, 2, 1})); }},
-      {"dynamic_update_slice", Op::dynamic_update_slice, {x, numbers({2, 2, 1}), starts},
+      {"put_along",
+       Op::put_along,
+       {numbers({3, 2, 2}), along},
+       [](Args v) { return exp(put_along(v[0], v[1], 1, 4)); }},
+      {"dynamic_slice",
+       Op::dynamic_slice,
+       {x, starts},
+       [](Args v) { return exp(dynamic_slice(v[0], v[1], {2, 2, 1})); }},
+      {"dynamic_update_slice",
+       Op::dynamic_update_slice,
+       {x, numbers({2, 2, 1}), starts},
        [](Args v) { return exp(dynamic_update_slice(v[0], v[1], v[2])); }},
   };
 }
@@ -302,7 +355,8 @@ TEST(Gradient, OfPowHasNoNaNWhereItsValueIsReal) {
   EXPECT_EQ(gradient_at({Tensor({-3.0, 0.0, 3.0})}, power(1)), (std::vector<double>{1, 1, 1}));
   EXPECT_EQ(gradient_at({Tensor({-3.0, 0.0, 3.0})}, power(0)), (std::vector<double>{0, 0, 0}));
   // Both gradients, the exponent's too: log of a negative base must not spoil it.
-  EXPECT_EQ(gradient_at({Tensor({-3.0, 0.0, 1.0}), Tensor({2.0, 2.0, 5.0})}, [](Args x) { return pow(x[0], x[1]); }),
+  EXPECT_EQ(gradient_at({Tensor({-3.0, 0.0, 1.0}), Tensor({2.0, 2.0, 5.0})},
+                        [](Args x) { return pow(x[0], x[1]); }),
             (std::vector<double>{-6, 0, 5, 0, 0, 0}));
 }
 

@@ -63,7 +63,8 @@ TEST(Graph, RefusesWrongOperandCountsAndAttributes) {
   expect_error<InternalError>([&] { g.emit(Op::add, {x}); }, {"add", "2 operands", "not 1"});
   expect_error<InternalError>([&] { g.emit(Op::reverse, {x}); }, {"reverse", "\"axes\" is missing"});
   expect_error<InternalError>([&] { g.emit(Op::reverse, {x}, {{"axes", 0}}); }, {"\"axes\"", "wrong kind"});
-  expect_error<InternalError>([&] { g.emit(Op::exp, {x}, {{"axes", Ints{}}}); }, {"exp", "no attribute \"axes\""});
+  expect_error<InternalError>([&] { g.emit(Op::exp, {x}, {{"axes", Ints{}}}); },
+                              {"exp", "no attribute \"axes\""});
 }
 
 TEST(Graph, UpdateNeedsAStateAndItsType) {

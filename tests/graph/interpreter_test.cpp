@@ -54,7 +54,8 @@ TEST(Interpreter, EveryOpRunsInBothWidthsWithTheTypesOfTheGraph) {
   std::vector<Tensor> inputs, states;
   RandomNumbers random(3);
   for (Value v : g.inputs()) inputs.push_back(random.tensor(v.shape(), 0, 3, v.dtype()));
-  for (const StateSlot& s : g.states()) states.push_back(random.tensor(s.current.shape(), 0, 3, s.current.dtype()));
+  for (const StateSlot& s : g.states())
+    states.push_back(random.tensor(s.current.shape(), 0, 3, s.current.dtype()));
   inputs[0](0, 1) = 5;  // within the label check's bounds
   inputs[0](1, 0) = 5;
   for (bool widen : {false, true}) {
@@ -81,7 +82,9 @@ TEST(Interpreter, ErrorsNameTheInput) {
   g.input("pixels", {DType::f32, {2}});
   g.state("bias", {DType::f32, {2}});
   const Tensor two({1.f, 2.f}), three({1.f, 2.f, 3.f}), ints({1, 2});
-  const auto run = [&](std::vector<Tensor> inputs, std::vector<Tensor> states) { interpret(g, inputs, states); };
+  const auto run = [&](std::vector<Tensor> inputs, std::vector<Tensor> states) {
+    interpret(g, inputs, states);
+  };
   expect_error<ShapeError>([&] { run({three}, {two}); }, {"pixels", "(3,)", "(2,)"});
   expect_error<TypeError>([&] { run({ints}, {two}); }, {"pixels", "int32", "float32"});
   expect_error<ShapeError>([&] { run({two}, {three}); }, {"bias"});

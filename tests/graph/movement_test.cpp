@@ -56,7 +56,8 @@ TEST(Movement, Pad) {
   Expression e;
   const Value x = e.input(tensor({2}, {1, 2})), nine = e.input(tensor({}, {9}));
   expect_tensor(e.evaluate(pad(x, nine, {1}, {2}, {3})), {8}, {9, 1, 9, 9, 9, 2, 9, 9});
-  expect_tensor(e.evaluate(pad(e.input(grid), nine, {0, 1}, {1, 0})), {3, 4}, {9, 1, 2, 3, 9, 4, 5, 6, 9, 9, 9, 9});
+  expect_tensor(e.evaluate(pad(e.input(grid), nine, {0, 1}, {1, 0})), {3, 4},
+                {9, 1, 2, 3, 9, 4, 5, 6, 9, 9, 9, 9});
   expect_tensor(e.evaluate(pad(e.input(Tensor(Shape{0}, DType::f64)), nine, {1}, {1}, {5})), {2}, {9, 9});
   expect_error<ShapeError>([&] { pad(x, nine, {-1}, {0}); }, {"pad", "-1", "negative"});
   expect_error<ShapeError>([&] { pad(x, x, {0}, {0}); }, {"scalar"});
@@ -65,7 +66,8 @@ TEST(Movement, Pad) {
 
 TEST(Movement, Concatenate) {
   Expression e;
-  const Value x = e.input(grid), column = e.input(tensor({2, 1}, {7, 8})), none = e.input(Tensor(Shape{2, 0}, DType::f64));
+  const Value x = e.input(grid), column = e.input(tensor({2, 1}, {7, 8})),
+              none = e.input(Tensor(Shape{2, 0}, DType::f64));
   const Value parts[] = {x, none, column};
   expect_tensor(e.evaluate(concatenate(parts, -1)), {2, 4}, {1, 2, 3, 7, 4, 5, 6, 8});
   const Value rows[] = {x, x};
@@ -87,7 +89,8 @@ TEST(Movement, KeepsBitsOfEveryType) {
   for (DType t : {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8, DType::bool_}) {
     Expression e;
     const Value x = e.input(tensor({2, 2}, {0, 1, 1, 0}, t));
-    const Value parts[] = {reverse(x, {1}), transpose(x, {1, 0}), pad(slice(x, {0, 1}, {2, 2}), scalar(x, 1), {0, 0}, {0, 1})};
+    const Value parts[] = {reverse(x, {1}), transpose(x, {1, 0}),
+                           pad(slice(x, {0, 1}, {2, 2}), scalar(x, 1), {0, 0}, {0, 1})};
     const Tensor y = e.evaluate(concatenate(parts, 0));
     EXPECT_EQ(y.dtype(), t);
     expect_tensor(y, {6, 2}, {1, 0, 0, 1, 0, 1, 1, 0, 1, 1, 0, 1});

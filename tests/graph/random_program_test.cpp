@@ -55,7 +55,9 @@ TEST(RandomProgram, CoverageNoticesWhatIsMissing) {
   EXPECT_EQ(coverage["cumsum.exclusive=true"], 1);
   EXPECT_EQ(coverage["size=17"], 1);
   const auto missing = coverage.missing();
-  const auto lacks = [&](const char* f) { return std::find(missing.begin(), missing.end(), f) != missing.end(); };
+  const auto lacks = [&](const char* f) {
+    return std::find(missing.begin(), missing.end(), f) != missing.end();
+  };
   EXPECT_TRUE(lacks("cumsum.reverse=true"));
   EXPECT_TRUE(lacks("conv"));
   EXPECT_FALSE(lacks("cumsum.exclusive=true"));
@@ -138,7 +140,8 @@ TEST(ErrorBound, OfWindowChoices) {
 
 TEST(ErrorBound, NearASingularityIsUnknown) {
   Bounded b(Tensor({0.3f, 2.f}));
-  const Value zero = select(compare(b.x, scalar(b.x, 1), "lt"), b.x / 3.0 * 3.0 - b.x, b.x);  // 0 or almost, 2
+  const Value zero =
+      select(compare(b.x, scalar(b.x, 1), "lt"), b.x / 3.0 * 3.0 - b.x, b.x);  // 0 or almost, 2
   EXPECT_TRUE(std::isinf(b.error(log(zero), 0)));
   EXPECT_TRUE(std::isinf(b.error(1.0 / zero, 0)));
   EXPECT_LT(b.error(log(zero), 1), 1e-5);
@@ -147,9 +150,9 @@ TEST(ErrorBound, NearASingularityIsUnknown) {
 TEST(ErrorBound, SpecialNumbersOfKnownOperandsAreExpected) {
   const float inf = std::numeric_limits<float>::infinity();
   Bounded b(Tensor({inf, 0.f, -1.f, 3e38f}));
-  EXPECT_EQ(b.error(log(b.x), 2), 0);           // NaN
-  EXPECT_EQ(b.error(b.x - b.x, 0), 0);          // NaN
-  EXPECT_EQ(b.error(1.0 / b.x, 1), 0);          // infinity
+  EXPECT_EQ(b.error(log(b.x), 2), 0);              // NaN
+  EXPECT_EQ(b.error(b.x - b.x, 0), 0);             // NaN
+  EXPECT_EQ(b.error(1.0 / b.x, 1), 0);             // infinity
   EXPECT_TRUE(std::isinf(b.error(b.x * 1.2, 3)));  // over the edge of f32
 }
 

@@ -50,7 +50,8 @@ TEST(Reduce, OfNothingIsTheNeutralElement) {
   expect_tensor(reduced(reduce_prod, DType::f64), {2}, {1, 1});
   expect_tensor(reduced(reduce_max, DType::f32), {2}, {-infinity, -infinity});
   expect_tensor(reduced(reduce_min, DType::f32), {2}, {infinity, infinity});
-  const double least = std::numeric_limits<std::int32_t>::min(), most = std::numeric_limits<std::int32_t>::max();
+  const double least = std::numeric_limits<std::int32_t>::min(),
+               most = std::numeric_limits<std::int32_t>::max();
   expect_tensor(reduced(reduce_max, DType::i32), {2}, {least, least});
   expect_tensor(reduced(reduce_min, DType::i32), {2}, {most, most});
   expect_tensor(reduced(reduce_max, DType::u8), {2}, {0, 0});

@@ -9,7 +9,9 @@ namespace kiln::graph::testing {
 namespace {
 
 // The graph gives its nodes out as const; these tests break one on purpose.
-Node& breakable(const Value& v) { return const_cast<Node&>(*v.node); }
+Node& breakable(const Value& v) {
+  return const_cast<Node&>(*v.node);
+}
 
 struct Sample {
   Graph g{"sample"};

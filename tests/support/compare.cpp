@@ -8,13 +8,15 @@
 namespace kiln::graph {
 namespace {
 
-void compare_value(const RandomProgram& program, const std::string& name, Value v, const Tensor& got, Agreement& all) {
+void compare_value(const RandomProgram& program, const std::string& name, Value v, const Tensor& got,
+                   Agreement& all) {
   if (got.dtype() != v.dtype() || got.shape() != v.shape()) {
-    all.failure = fmt::format("{} is {} {} instead of {}", name, short_name(got.dtype()), got.shape().to_string(),
-                              v.type().to_string());
+    all.failure = fmt::format("{} is {} {} instead of {}", name, short_name(got.dtype()),
+                              got.shape().to_string(), v.type().to_string());
     return;
   }
-  const std::vector<double> values = got.to_vector<double>(), expected = program.bound->value(v).to_vector<double>();
+  const std::vector<double> values = got.to_vector<double>(),
+                            expected = program.bound->value(v).to_vector<double>();
   const double* bound = program.bound->error(v).data<double>();
   for (std::size_t i = 0; i < values.size(); i++) {
     if (std::isinf(bound[i])) {
@@ -26,14 +28,16 @@ void compare_value(const RandomProgram& program, const std::string& name, Value 
     const double error = same ? 0 : std::abs(values[i] - expected[i]);
     if (bound[i] > 0) all.worst = std::max(all.worst, error / bound[i]);
     if (!(error <= bound[i]) && all.failure.empty())
-      all.failure = fmt::format("{} [{}] of {}: {:.9g}, expected {:.9g}; the error {:.3g} exceeds the bound {:.3g}; {}",
-                                name, i, v.type().to_string(), values[i], expected[i], error, bound[i], print(*v.node));
+      all.failure =
+          fmt::format("{} [{}] of {}: {:.9g}, expected {:.9g}; the error {:.3g} exceeds the bound {:.3g}; {}",
+                      name, i, v.type().to_string(), values[i], expected[i], error, bound[i], print(*v.node));
   }
 }
 
 }  // namespace
 
-Agreement compare(const RandomProgram& program, const std::vector<Tensor>& outputs, const std::vector<Tensor>& states) {
+Agreement compare(const RandomProgram& program, const std::vector<Tensor>& outputs,
+                  const std::vector<Tensor>& states) {
   Agreement all;
   const Graph& g = *program.graph;
   for (std::size_t i = 0; i < g.outputs().size(); i++)

@@ -16,6 +16,7 @@ struct Agreement {
 };
 
 /// Compares outputs and new states (in the graph's types) with the f64 values of the program.
-Agreement compare(const RandomProgram& program, const std::vector<Tensor>& outputs, const std::vector<Tensor>& states);
+Agreement compare(const RandomProgram& program, const std::vector<Tensor>& outputs,
+                  const std::vector<Tensor>& states);
 
 }  // namespace kiln::graph

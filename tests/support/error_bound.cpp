@@ -11,7 +11,9 @@ namespace {
 
 constexpr double unknown = std::numeric_limits<double>::infinity();
 
-DType widened(DType t) { return t == DType::f32 ? DType::f64 : t; }
+DType widened(DType t) {
+  return t == DType::f32 ? DType::f64 : t;
+}
 
 Node widened(const Node& node) {
   Node wide = node;
@@ -50,7 +52,9 @@ bool is_convolution(Op op) {
   return op == Op::conv || op == Op::conv_input_grad || op == Op::conv_kernel_grad;
 }
 
-void fill(Tensor& bounds, double v) { std::fill_n(bounds.data<double>(), bounds.size(), v); }
+void fill(Tensor& bounds, double v) {
+  std::fill_n(bounds.data<double>(), bounds.size(), v);
+}
 
 // |x| + by * e
 Tensor magnitude(const Tensor& x, const Tensor& e, double by) {
@@ -68,18 +72,22 @@ int place_operand(Op op) {
     case Op::take_along:
     case Op::dynamic_slice:
     case Op::scatter_add:
-    case Op::put_along: return 1;
-    case Op::dynamic_update_slice: return 2;
+    case Op::put_along:
+      return 1;
+    case Op::dynamic_update_slice:
+      return 2;
     case Op::window_max_grad:
-    case Op::window_max_pick: return 0;
-    default: return -1;
+    case Op::window_max_pick:
+      return 0;
+    default:
+      return -1;
   }
 }
 
 // ---- sums of products -------------------------------------------------------------------------------------
 
-// For an op that is linear in each of its data operands, with coefficients 0 or 1: applied to |x| + e and to |x|
-// it bounds what the operands' errors do, and applied to ones it counts the terms of each sum.
+// For an op that is linear in each of its data operands, with coefficients 0 or 1: applied to |x| + e and to
+// |x| it bounds what the operands' errors do, and applied to ones it counts the terms of each sum.
 void bound_linear(const ErrorContext& c) {
   std::vector<Tensor> large, small, ones;
   for (std::size_t i = 0; i < c.values.size(); i++) {
@@ -98,7 +106,8 @@ void bound_linear(const ErrorContext& c) {
   // Padding multiplies by zero or is left out: with NaN or infinity around, both are right.
   if (is_convolution(c.node.op) && !std::all_of(c.values.begin(), c.values.end(), is_finite_everywhere))
     return fill(c.bounds[0], unknown);
-  const Tensor most = evaluated(c.node, large), least = evaluated(c.node, small), terms = evaluated(c.node, ones);
+  const Tensor most = evaluated(c.node, large), least = evaluated(c.node, small),
+               terms = evaluated(c.node, ones);
   const double* y = c.results[0].data<double>();
   double* out = c.bounds[0].data<double>();
   const std::int64_t count = c.bounds[0].size();
@@ -144,15 +153,16 @@ void bound_extremum(const ErrorContext& c) {
 /// A line along an axis: element k lies at first + k * step.
 struct Line {
   std::int64_t first, step;
-  Line(const Tensor& t, std::int64_t axis, std::int64_t number) : step(t.strides()[static_cast<std::size_t>(axis)]) {
+  Line(const Tensor& t, std::int64_t axis, std::int64_t number)
+      : step(t.strides()[static_cast<std::size_t>(axis)]) {
     first = number / step * step * t.shape()[static_cast<std::size_t>(axis)] + number % step;
   }
   std::size_t at(std::int64_t k) const { return static_cast<std::size_t>(first + k * step); }
 };
 
-// sort, top_k and argmax. Values move by no more than the line's largest error. Positions are sure where there
-// are no errors, or where numbers that are neighbours in order (for argmax: the first and any other) are farther
-// apart than their errors.
+// sort, top_k and argmax. Values move by no more than the line's largest error. Positions are sure where
+// there are no errors, or where numbers that are neighbours in order (for argmax: the first and any other)
+// are farther apart than their errors.
 void bound_order(const ErrorContext& c) {
   const Tensor x = c.values[0].astype(DType::f64);
   const bool only_first = c.node.op == Op::argmax;
@@ -254,7 +264,8 @@ void bound(const ErrorContext& c) {
     case Op::constant:
     case Op::iota:
     case Op::random_bits:
-    case Op::check: return;  // exact
+    case Op::check:
+      return;  // exact
     case Op::reduce_sum:
     case Op::reduce_prod:
     case Op::dot:
@@ -265,16 +276,21 @@ void bound(const ErrorContext& c) {
     case Op::window_sum_grad:
     case Op::scatter_add:
     case Op::put_along:
-    case Op::cumsum: return bound_linear(c);
+    case Op::cumsum:
+      return bound_linear(c);
     case Op::reduce_max:
     case Op::reduce_min:
-    case Op::window_max: return bound_extremum(c);
+    case Op::window_max:
+      return bound_extremum(c);
     case Op::argmax:
     case Op::sort:
-    case Op::top_k: return bound_order(c);
+    case Op::top_k:
+      return bound_order(c);
     case Op::window_max_grad:
-    case Op::window_max_pick: return bound_window_choice(c);
-    default: break;
+    case Op::window_max_pick:
+      return bound_window_choice(c);
+    default:
+      break;
   }
   if (definition(c.node.op).op_class == OpClass::elementwise) return bound_elementwise(c);
   bound_movement(c);
@@ -311,10 +327,13 @@ void ErrorBound::extend() {
   }
 }
 
-double unit_roundoff(DType t) { return t == DType::f32 ? 0x1p-24 : t == DType::f64 ? 0x1p-53 : 0; }
+double unit_roundoff(DType t) {
+  return t == DType::f32 ? 0x1p-24 : t == DType::f64 ? 0x1p-53 : 0;
+}
 double smallest_step(DType t) {
-  return t == DType::f32 ? std::numeric_limits<float>::denorm_min()
-                         : t == DType::f64 ? std::numeric_limits<double>::denorm_min() : 0;
+  return t == DType::f32   ? std::numeric_limits<float>::denorm_min()
+         : t == DType::f64 ? std::numeric_limits<double>::denorm_min()
+                           : 0;
 }
 
 }  // namespace kiln::graph

@@ -6,10 +6,10 @@
 
 namespace kiln::graph {
 
-/// Evaluates a graph in f64 and follows, element by element, how far an evaluation in the graph's own types may
-/// be off: by rounding of each operation, sums in any order, fused or reassociated products, and functions that
-/// are accurate to a few ulp (running error analysis: Higham, "Accuracy and Stability of Numerical Algorithms",
-/// section 3.3).
+/// Evaluates a graph in f64 and follows, element by element, how far an evaluation in the graph's own types
+/// may be off: by rounding of each operation, sums in any order, fused or reassociated products, and
+/// functions that are accurate to a few ulp (running error analysis: Higham, "Accuracy and Stability of
+/// Numerical Algorithms", section 3.3).
 ///
 /// A bound of infinity means "can't be known": the operand of a comparison, floor or sort is so near its jump
 /// that rounding decides. A bound of 0 means "exactly this" (integers, moved data, NaN and infinity that must

@@ -14,7 +14,8 @@ struct Element {
   double x[3], e[3], y, u;
   double magnitude(int i) const { return std::abs(x[i]) + e[i]; }
 };
-using Rule = double (*)(const Element&);  // the result's error by those of the operands, without its own rounding
+using Rule =
+    double (*)(const Element&);  // the result's error by those of the operands, without its own rounding
 
 // Rising or falling functions: the ends of the interval decide.
 template <auto f>
@@ -33,12 +34,22 @@ template <auto f>
 double jumps(const Element& v) {
   return v.e[0] == 0 ? 0 : f(v.x[0] + v.e[0]) - f(v.x[0] - v.e[0]);
 }
-double keep(const Element& v) { return v.e[0]; }
-double at_most_two(const Element& v) { return std::min(v.e[0], 2.0); }
-double any_unknown(const Element& v) { return v.e[0] + v.e[1] > 0 ? unknown : 0; }
-double any_flip(const Element& v) { return v.e[0] + v.e[1] > 0 ? 1 : 0; }
+double keep(const Element& v) {
+  return v.e[0];
+}
+double at_most_two(const Element& v) {
+  return std::min(v.e[0], 2.0);
+}
+double any_unknown(const Element& v) {
+  return v.e[0] + v.e[1] > 0 ? unknown : 0;
+}
+double any_flip(const Element& v) {
+  return v.e[0] + v.e[1] > 0 ? 1 : 0;
+}
 
-double add_error(const Element& v) { return v.e[0] + v.e[1]; }
+double add_error(const Element& v) {
+  return v.e[0] + v.e[1];
+}
 double mul_error(const Element& v) {
   return v.e[0] * v.magnitude(1) + v.e[1] * std::abs(v.x[0]);
 }
@@ -67,7 +78,9 @@ double pow_error(const Element& v) {
     return b * std::pow(v.magnitude(0), b - 1) * v.e[0];
   return unknown;
 }
-double extremum_error(const Element& v) { return std::max(v.e[0], v.e[1]); }
+double extremum_error(const Element& v) {
+  return std::max(v.e[0], v.e[1]);
+}
 double compare_error(const Element& v) {
   const double near = v.e[0] + v.e[1];
   return near > 0 && !(std::abs(v.x[0] - v.x[1]) > near) ? 1 : 0;
@@ -76,11 +89,19 @@ double select_error(const Element& v) {
   if (v.e[0] == 0) return v.x[0] != 0 ? v.e[1] : v.e[2];
   return std::abs(v.x[1] - v.x[2]) + std::max(v.e[1], v.e[2]);
 }
-double sign_error(const Element& v) { return v.e[0] > 0 && std::abs(v.x[0]) <= v.e[0] ? 2 : 0; }
-double is_finite_error(const Element& v) { return std::isinf(v.e[0]) ? 1 : 0; }
+double sign_error(const Element& v) {
+  return v.e[0] > 0 && std::abs(v.x[0]) <= v.e[0] ? 2 : 0;
+}
+double is_finite_error(const Element& v) {
+  return std::isinf(v.e[0]) ? 1 : 0;
+}
 
-double logistic(double x) { return 1 / (1 + std::exp(-x)); }
-double inverse_root(double x) { return 1 / std::sqrt(x); }
+double logistic(double x) {
+  return 1 / (1 + std::exp(-x));
+}
+double inverse_root(double x) {
+  return 1 / std::sqrt(x);
+}
 
 struct ElementwiseBound {
   Op op;
@@ -165,7 +186,8 @@ void bound_elementwise(const ErrorContext& c) {
   double* out = c.bounds[0].data<double>();
   const ElementwiseBound* bound = c.node.op == Op::convert ? nullptr : &bound_of(c.node.op);
   const bool arithmetic_in_integers = is_integer(c.type) && bound != nullptr && bound->rule != keep &&
-                                      c.node.op != Op::select && c.node.op != Op::maximum && c.node.op != Op::minimum;
+                                      c.node.op != Op::select && c.node.op != Op::maximum &&
+                                      c.node.op != Op::minimum;
   for (std::int64_t i = 0; i < y.size(); i++) {
     Element v{{0, 0, 0}, {0, 0, 0}, y.data<double>()[i], u};
     for (int k = 0; k < operands; k++) {
@@ -180,7 +202,8 @@ void bound_elementwise(const ErrorContext& c) {
     else
       error = bound->rule(v);
     const double units = bound == nullptr ? 1 : bound->roundings;
-    const double rounding = is_float(c.type) ? units * (u * (std::abs(v.y) + (std::isfinite(error) ? error : 0)) + step) : 0;
+    const double rounding =
+        is_float(c.type) ? units * (u * (std::abs(v.y) + (std::isfinite(error) ? error : 0)) + step) : 0;
     out[i] = settled(error, v, operands, rounding, c.type);
   }
 }

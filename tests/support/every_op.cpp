@@ -12,12 +12,14 @@ Graph every_op() {
   const Value w = g.state("w", {DType::f32, {6, 3}});
   const Value key = g.state("key", {DType::i64, {2}});
 
-  for (auto op : {neg, abs, sign, exp, expm1, log, log1p, sqrt, rsqrt, tanh, sigmoid, erf, sin, cos, floor, ceil, round})
+  for (auto op : {neg, abs, sign, exp, expm1, log, log1p, sqrt, rsqrt, tanh, sigmoid, erf, sin, cos, floor,
+                  ceil, round})
     g.output("unary", op(x));
   const Value finite = is_finite(x), counts = convert(x, DType::i32);
   const Value y = x * 0.5;
   for (auto op : {add, sub, mul, div, rem, pow, maximum, minimum}) g.output("binary", op(x, y));
-  for (auto op : {bit_and, bit_or, bit_xor, shift_left, shift_right}) g.output("bits", op(counts, counts + 1.0));
+  for (auto op : {bit_and, bit_or, bit_xor, shift_left, shift_right})
+    g.output("bits", op(counts, counts + 1.0));
   g.output("select", select(logical_not(finite), x, y));
   for (auto direction : {"eq", "ne", "lt", "le", "gt", "ge"}) g.output("compare", compare(x, y, direction));
 
@@ -34,14 +36,16 @@ Graph every_op() {
   g.output("argmax", argmax(x, 1));
 
   g.update(w, w - dot(x, dot(x, w, {}, {}, {1}, {0}), {}, {}, {0}, {0}));
-  const ConvAttrs conv_attrs{.strides = {2, 1}, .low = {1, 0}, .high = {1, 2}, .dilation = {1, 2}, .groups = 2};
+  const ConvAttrs conv_attrs{
+      .strides = {2, 1}, .low = {1, 0}, .high = {1, 2}, .dilation = {1, 2}, .groups = 2};
   const Value kernel = broadcast(slice(x, {0, 0}, {1, 2}), {3, 2, 2, 6}, {0, 1});
   const Value convolved = conv(image, kernel, conv_attrs);
   g.output("conv", convolved);
   g.output("conv_input_grad", conv_input_grad(convolved, kernel, image.shape(), conv_attrs));
   g.output("conv_kernel_grad", conv_kernel_grad(image, convolved, kernel.shape(), conv_attrs));
 
-  const WindowAttrs window{.window = {1, 2, 3, 1}, .strides = {1, 2, 1, 1}, .low = {0, 1, 0, 0}, .high = {0, 1, 1, 0}};
+  const WindowAttrs window{
+      .window = {1, 2, 3, 1}, .strides = {1, 2, 1, 1}, .low = {0, 1, 0, 0}, .high = {0, 1, 1, 0}};
   const Value pooled = window_max(image, window);
   g.output("window_max", pooled);
   g.output("window_max_grad", window_max_grad(image, pooled, window));

@@ -11,7 +11,8 @@ namespace kiln::testing {
 class Golden {
  public:
   explicit Golden(const std::string& name)
-      : path_(std::string(KILN_GOLDEN_DIR) + "/" + name + ".safetensors"), file_(files::load_safetensors(path_)) {}
+      : path_(std::string(KILN_GOLDEN_DIR) + "/" + name + ".safetensors"),
+        file_(files::load_safetensors(path_)) {}
 
   /// Throws ValueError if there is no such tensor: golden values that nobody compares are no oracle.
   const Tensor& operator[](const std::string& name) const {

@@ -51,8 +51,10 @@ inline Tensor hash_uniform(std::string_view tag, const Shape& shape, DType dtype
   return hash_tensor(tag, shape, dtype, [](double u) { return static_cast<float>(u); });
 }
 /// float32(scale * (2u - 1))
-inline Tensor hash_signed(std::string_view tag, const Shape& shape, double scale = 1, DType dtype = DType::f32) {
-  return hash_tensor(tag, shape, dtype, [scale](double u) { return static_cast<float>(scale * (2 * u - 1)); });
+inline Tensor hash_signed(std::string_view tag, const Shape& shape, double scale = 1,
+                          DType dtype = DType::f32) {
+  return hash_tensor(tag, shape, dtype,
+                     [scale](double u) { return static_cast<float>(scale * (2 * u - 1)); });
 }
 /// floor(classes * u)
 inline Tensor hash_labels(std::string_view tag, const Shape& shape, int classes, DType dtype = DType::i32) {

@@ -15,18 +15,22 @@ namespace kiln::graph {
 // ---- the pool ---------------------------------------------------------------------------------------------
 
 RandomGraphBuilder::RandomGraphBuilder(std::int64_t seed, const RandomProgramOptions& options)
-    : random(seed), options_(options), graph_(std::make_unique<Graph>(fmt::format("random_{}", seed))),
+    : random(seed),
+      options_(options),
+      graph_(std::make_unique<Graph>(fmt::format("random_{}", seed))),
       bound_(std::make_unique<ErrorBound>(*graph_)) {}
 
 Shape RandomGraphBuilder::shape(int min_rank, int max_rank, std::int64_t max_elements) {
   // Sizes around vector widths, primes, 1, and more than a tile.
-  static constexpr std::int64_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 13, 15, 16, 17, 31, 33, 64, 67, 130, 257, 1031};
+  static constexpr std::int64_t sizes[] = {1,  2,  3,  4,  5,  7,  8,   13,  15,
+                                           16, 17, 31, 33, 64, 67, 130, 257, 1031};
   const int rank = min_rank + static_cast<int>(random.below(max_rank - min_rank + 1));
   Shape s;
   std::int64_t left = random.chance(0.1) ? max_elements * 8 : max_elements;
   for (int i = 0; i < rank; i++) {
     std::int64_t n = random.pick(sizes);
-    while (n > left) n = sizes[random.below(static_cast<std::int64_t>(std::size(sizes)) / 2)], left = std::max(left, n);
+    while (n > left)
+      n = sizes[random.below(static_cast<std::int64_t>(std::size(sizes)) / 2)], left = std::max(left, n);
     s.push_back(n);
     left = std::max<std::int64_t>(left / n, 1);
   }
@@ -34,26 +38,35 @@ Shape RandomGraphBuilder::shape(int min_rank, int max_rank, std::int64_t max_ele
 }
 
 DType RandomGraphBuilder::number_type() {
-  static constexpr DType types[] = {DType::f32, DType::f32, DType::f32, DType::f64, DType::i32, DType::i64, DType::u8};
+  static constexpr DType types[] = {DType::f32, DType::f32, DType::f32, DType::f64,
+                                    DType::i32, DType::i64, DType::u8};
   return random.pick(types);
 }
-DType RandomGraphBuilder::float_type() { return random.chance(0.85) ? DType::f32 : DType::f64; }
+DType RandomGraphBuilder::float_type() {
+  return random.chance(0.85) ? DType::f32 : DType::f64;
+}
 
 Tensor RandomGraphBuilder::data(const Type& type) {
   if (type.dtype == DType::bool_) return random.tensor(type.shape, 0, 2, type.dtype);
   if (type.dtype == DType::u8) return random.tensor(type.shape, 0, 12, type.dtype);
-  Tensor t = random.tensor(type.shape, is_float(type.dtype) ? -2 : -5, is_float(type.dtype) ? 2 : 10, type.dtype);
+  Tensor t =
+      random.tensor(type.shape, is_float(type.dtype) ? -2 : -5, is_float(type.dtype) ? 2 : 10, type.dtype);
   if (options_.specials && is_float(type.dtype) && t.size() > 0) {
-    static constexpr double specials[] = {0.0, -0.0, std::numeric_limits<double>::infinity(),
+    static constexpr double specials[] = {0.0,
+                                          -0.0,
+                                          std::numeric_limits<double>::infinity(),
                                           -std::numeric_limits<double>::infinity(),
-                                          std::numeric_limits<double>::quiet_NaN(), 1e-40};
+                                          std::numeric_limits<double>::quiet_NaN(),
+                                          1e-40};
     Tensor flat = t.reshape({None});
     for (std::int64_t k = 0; k < 1 + t.size() / 20; k++) flat(random.below(t.size())) = random.pick(specials);
   }
   return t;
 }
 
-Value RandomGraphBuilder::fresh(const Type& type) { return leaf(data(type)); }
+Value RandomGraphBuilder::fresh(const Type& type) {
+  return leaf(data(type));
+}
 
 Value RandomGraphBuilder::leaf(Tensor value) {
   const Type type{value.dtype(), value.shape()};
@@ -78,7 +91,8 @@ Value RandomGraphBuilder::pick(const std::function<bool(Value)>& fits) {
   std::vector<Value> found;
   for (std::size_t i = 0; i < pool_.size(); i++)
     if (fits(pool_[i]))
-      for (std::size_t copies = i + 6 > pool_.size() ? 3 : 1; copies > 0; copies--)  // recent ones: long chains
+      for (std::size_t copies = i + 6 > pool_.size() ? 3 : 1; copies > 0;
+           copies--)  // recent ones: long chains
         found.push_back(pool_[i]);
   return found.empty() ? Value{} : random.pick(found);
 }
@@ -93,8 +107,9 @@ Value RandomGraphBuilder::any_float(int min_rank, int max_rank) {
               {float_type(), shape(min_rank, max_rank)});
 }
 Value RandomGraphBuilder::any_number(int min_rank, int max_rank) {
-  return pick([=](Value v) { return v.dtype() != DType::bool_ && v.rank() >= min_rank && v.rank() <= max_rank; },
-              {number_type(), shape(min_rank, max_rank)});
+  return pick(
+      [=](Value v) { return v.dtype() != DType::bool_ && v.rank() >= min_rank && v.rank() <= max_rank; },
+      {number_type(), shape(min_rank, max_rank)});
 }
 Value RandomGraphBuilder::any(int min_rank, int max_rank) {
   return pick([=](Value v) { return v.rank() >= min_rank && v.rank() <= max_rank; },
@@ -176,8 +191,9 @@ void RandomGraphBuilder::add_outputs() {
   for (const Node& n : graph_->nodes())
     for (Value v : n.operands) used.insert(v.node);
   for (Value v : pool_)
-    if (used.count(v.node) == 0 ? is_work(v.node->op) || v.node->op == Op::broadcast || v.node->op == Op::reshape
-                                : random.chance(0.1))
+    if (used.count(v.node) == 0
+            ? is_work(v.node->op) || v.node->op == Op::broadcast || v.node->op == Op::reshape
+            : random.chance(0.1))
       graph_->output(fmt::format("y{}", graph_->outputs().size()), v);
 }
 

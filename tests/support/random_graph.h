@@ -10,8 +10,8 @@
 
 namespace kiln::graph {
 
-/// A random valid graph with values for its inputs and states, and for every element of every value a bound of
-/// what evaluation in the graph's own types may differ by. The same for the same seed, everywhere.
+/// A random valid graph with values for its inputs and states, and for every element of every value a bound
+/// of what evaluation in the graph's own types may differ by. The same for the same seed, everywhere.
 struct RandomProgram {
   std::unique_ptr<Graph> graph;
   std::vector<Tensor> inputs, states;
@@ -20,15 +20,15 @@ struct RandomProgram {
 };
 
 struct RandomProgramOptions {
-  int ops = 12;           ///< at least so many that are not leaves or broadcasts, all of which matter to a result
+  int ops = 12;  ///< at least so many that are not leaves or broadcasts, all of which matter to a result
   bool gradient = false;  ///< appends the gradient of a sum over float results by inputs and states
   bool specials = false;  ///< some inputs hold NaN, infinities and -0
 };
 
 RandomProgram random_program(std::int64_t seed, const RandomProgramOptions& options = {});
 
-/// What was generated, counted: ops ("add", "add:i32"), attributes ("slice.stride>1", "dot.batch=2", "pad.low>0",
-/// "compare.direction=lt", "cumsum.reverse"), sizes ("size=17"), updates of states ("swap").
+/// What was generated, counted: ops ("add", "add:i32"), attributes ("slice.stride>1", "dot.batch=2",
+/// "pad.low>0", "compare.direction=lt", "cumsum.reverse"), sizes ("size=17"), updates of states ("swap").
 class Coverage {
  public:
   void count(const Graph& graph);

@@ -52,7 +52,8 @@ std::set<std::string> features(const Graph& graph) {
     for (const auto& [name, value] : node.attributes)
       std::visit(AttributeFeatures{node, op + "." + name, found}, value);
     if (node.op == Op::convert)
-      found.insert(fmt::format("convert:{}->{}", short_name(node.operand(0).dtype()), short_name(node.type().dtype)));
+      found.insert(
+          fmt::format("convert:{}->{}", short_name(node.operand(0).dtype()), short_name(node.type().dtype)));
     if (node.op == Op::conv || node.op == Op::conv_input_grad || node.op == Op::conv_kernel_grad)
       found.insert(fmt::format("{}.axes={}", op, node.operand(0).rank() - 2));
     for (const Type& t : node.results) {
@@ -79,12 +80,50 @@ std::vector<std::string> required() {
     for (const char* op : ops)
       for (const char* tail : tails) all.push_back(fmt::format("{}.{}", op, tail));
   };
-  typed({"exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sigmoid", "erf", "sin", "cos", "floor", "ceil",
-         "round", "is_finite", "pow", "dot", "conv", "conv_input_grad", "conv_kernel_grad"},
+  typed({"exp",
+         "expm1",
+         "log",
+         "log1p",
+         "sqrt",
+         "rsqrt",
+         "tanh",
+         "sigmoid",
+         "erf",
+         "sin",
+         "cos",
+         "floor",
+         "ceil",
+         "round",
+         "is_finite",
+         "pow",
+         "dot",
+         "conv",
+         "conv_input_grad",
+         "conv_kernel_grad"},
         {"f32", "f64"});
-  typed({"neg", "abs", "sign", "add", "sub", "mul", "div", "rem", "maximum", "minimum", "reduce_sum", "reduce_max",
-         "reduce_min", "reduce_prod", "argmax", "cumsum", "window_sum", "window_max", "window_max_grad", "gather",
-         "scatter_add", "take_along", "put_along"},
+  typed({"neg",
+         "abs",
+         "sign",
+         "add",
+         "sub",
+         "mul",
+         "div",
+         "rem",
+         "maximum",
+         "minimum",
+         "reduce_sum",
+         "reduce_max",
+         "reduce_min",
+         "reduce_prod",
+         "argmax",
+         "cumsum",
+         "window_sum",
+         "window_max",
+         "window_max_grad",
+         "gather",
+         "scatter_add",
+         "take_along",
+         "put_along"},
         {"f32", "f64", "i32", "i64", "u8"});
   typed({"broadcast", "reshape", "transpose", "slice", "pad", "concatenate", "reverse", "dynamic_slice",
          "dynamic_update_slice", "compare", "sort", "top_k"},
@@ -94,7 +133,8 @@ std::vector<std::string> required() {
   for (const char* from : {"f32", "f64", "i32", "i64", "u8", "bool"})
     for (const char* to : {"f32", "f64", "i32", "i64", "u8", "bool"})
       if (std::string(from) != to) all.push_back(fmt::format("convert:{}->{}", from, to));
-  with({"compare"}, {"direction=eq", "direction=ne", "direction=lt", "direction=le", "direction=gt", "direction=ge"});
+  with({"compare"},
+       {"direction=eq", "direction=ne", "direction=lt", "direction=le", "direction=gt", "direction=ge"});
   with({"slice"}, {"start>0", "stride>1"});
   with({"pad"}, {"low>0", "high>0", "interior>0"});
   with({"concatenate", "cumsum", "sort", "gather", "scatter_add", "take_along", "put_along", "argmax"},
@@ -110,9 +150,11 @@ std::vector<std::string> required() {
        {"strides>1", "dilation>1", "low>0", "high>0", "groups=1", "groups>1", "axes=1", "axes=2", "axes=3"});
   with({"window_sum", "window_sum_grad", "window_max", "window_max_grad", "window_max_pick"},
        {"window>1", "strides>1", "low>0", "high>0"});
-  for (int n : {1, 2, 3, 5, 7, 13, 15, 16, 17, 31, 33, 67, 130, 257}) all.push_back(fmt::format("size={}", n));
+  for (int n : {1, 2, 3, 5, 7, 13, 15, 16, 17, 31, 33, 67, 130, 257})
+    all.push_back(fmt::format("size={}", n));
   for (int n : {0, 1, 2, 3, 4, 5}) all.push_back(fmt::format("rank={}", n));
-  for (const char* f : {"size>1000", "state updated", "state kept", "state takes another's value"}) all.emplace_back(f);
+  for (const char* f : {"size>1000", "state updated", "state kept", "state takes another's value"})
+    all.emplace_back(f);
   return all;
 }
 

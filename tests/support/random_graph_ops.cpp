@@ -11,9 +11,13 @@ namespace {
 using B = RandomGraphBuilder;
 using Values = std::vector<Value>;
 
-std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+std::size_t at(std::int64_t i) {
+  return static_cast<std::size_t>(i);
+}
 
-int some_axis(B& b, Value x) { return static_cast<int>(b.random.below(x.rank())); }
+int some_axis(B& b, Value x) {
+  return static_cast<int>(b.random.below(x.rank()));
+}
 
 Ints some_axes(B& b, int rank, double chance = 0.5) {
   Ints axes;
@@ -25,12 +29,14 @@ Ints some_axes(B& b, int rank, double chance = 0.5) {
 Ints permutation(B& b, int rank) {
   Ints p(at(rank));
   std::iota(p.begin(), p.end(), 0);
-  for (std::size_t i = p.size(); i > 1; i--) std::swap(p[i - 1], p[at(b.random.below(static_cast<std::int64_t>(i)))]);
+  for (std::size_t i = p.size(); i > 1; i--)
+    std::swap(p[i - 1], p[at(b.random.below(static_cast<std::int64_t>(i)))]);
   return p;
 }
 
 Value indices(B& b, const Shape& shape, std::int64_t size) {  // some out of range
-  return b.leaf(b.random.tensor(shape, -1, static_cast<double>(size) + 1, b.random.chance(0.5) ? DType::i32 : DType::i64));
+  return b.leaf(b.random.tensor(shape, -1, static_cast<double>(size) + 1,
+                                b.random.chance(0.5) ? DType::i32 : DType::i64));
 }
 
 // ---- elementwise ------------------------------------------------------------------------------------------
@@ -48,11 +54,14 @@ Values of_numbers(B& b) {
   static constexpr Value (*ops[])(Value) = {neg, abs, sign};
   return {b.random.pick(ops)(b.any_number())};
 }
-Values to_bool(B& b) { return {b.random.chance(0.5) ? is_finite(b.any_float()) : logical_not(convert(b.any(), DType::bool_))}; }
+Values to_bool(B& b) {
+  return {b.random.chance(0.5) ? is_finite(b.any_float()) : logical_not(convert(b.any(), DType::bool_))};
+}
 Values convert_any(B& b) {
   static constexpr DType types[] = {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8, DType::bool_};
   const DType type = b.random.pick(types);
-  return {convert(b.pick([=](Value v) { return v.dtype() != type; }, {b.number_type(), b.shape(0, 3)}), type)};
+  return {
+      convert(b.pick([=](Value v) { return v.dtype() != type; }, {b.number_type(), b.shape(0, 3)}), type)};
 }
 Values arithmetic(B& b) {
   static constexpr Value (*ops[])(Value, Value) = {add, sub, mul, maximum, minimum};
@@ -63,10 +72,14 @@ Values with_scalar(B& b) {
   const Value x = b.any_float();
   const double v = b.random.uniform(-2, 2);
   switch (b.random.below(4)) {
-    case 0: return {x + v};
-    case 1: return {x * v};
-    case 2: return {v - x};
-    default: return {maximum(x, scalar(x, 0))};
+    case 0:
+      return {x + v};
+    case 1:
+      return {x * v};
+    case 2:
+      return {v - x};
+    default:
+      return {maximum(x, scalar(x, 0))};
   }
 }
 Values division(B& b) {
@@ -99,9 +112,10 @@ Values comparison(B& b) {
 Values choice(B& b) {
   const Value x = b.any(), y = b.broadcastable(x);
   const Shape shape = x.shape();
-  const Value pred = b.random.chance(0.5) ? compare(x, y, "lt")
-                                          : b.pick([&](Value v) { return v.type() == Type{DType::bool_, shape}; },
-                                                   {DType::bool_, shape});
+  const Value pred =
+      b.random.chance(0.5)
+          ? compare(x, y, "lt")
+          : b.pick([&](Value v) { return v.type() == Type{DType::bool_, shape}; }, {DType::bool_, shape});
   return {select(pred, x, y)};
 }
 
@@ -140,7 +154,8 @@ Values reshaping(B& b) {
     if (factor > 1) sizes.push_back(factor);
     sizes.push_back(n / factor);
   }
-  if (static_cast<int>(sizes.size()) == shape.rank()) sizes.insert(sizes.begin() + b.random.below(shape.rank() + 1), 1);
+  if (static_cast<int>(sizes.size()) == shape.rank())
+    sizes.insert(sizes.begin() + b.random.below(shape.rank() + 1), 1);
   return {reshape(x, Shape(sizes))};
 }
 Values transposition(B& b) {
@@ -159,7 +174,8 @@ Values slicing(B& b) {
 }
 Values padding(B& b) {
   const Value x = b.any(1, 4);
-  const Value value = b.pick([&](Value v) { return v.rank() == 0 && v.dtype() == x.dtype(); }, {x.dtype(), {}});
+  const Value value =
+      b.pick([&](Value v) { return v.rank() == 0 && v.dtype() == x.dtype(); }, {x.dtype(), {}});
   Ints low, high, interior;
   for (int i = 0; i < x.rank(); i++) {
     low.push_back(b.random.below(3));
@@ -249,8 +265,8 @@ Values any_dot(B& b) {
   const Ints rhs_batch(place.begin(), split),
       rhs_contract(split, split + static_cast<std::ptrdiff_t>(lhs_contract.size()));
   if (x.shape().elements() * shuffled.elements() > 4000000 || shuffled.elements() > 40000) return {};
-  const Value y = b.pick([&](Value v) { return v.dtype() == x.dtype() && v.shape() == shuffled; },
-                         {x.dtype(), shuffled});
+  const Value y =
+      b.pick([&](Value v) { return v.dtype() == x.dtype() && v.shape() == shuffled; }, {x.dtype(), shuffled});
   if (b.random.chance(0.3)) return {dot(y, x, rhs_batch, lhs_batch, rhs_contract, lhs_contract)};
   return {dot(x, y, lhs_batch, rhs_batch, lhs_contract, rhs_contract)};
 }
@@ -258,7 +274,8 @@ Values matrix_product(B& b) {
   const Value x = b.any_float(2, 3);
   const Shape shape = {x.shape().back(), b.shape(1, 1, 140)[0]};
   if (x.shape().elements() * shape[1] > 4000000) return {};
-  return {matmul(x, b.pick([&](Value v) { return v.dtype() == x.dtype() && v.shape() == shape; }, {x.dtype(), shape}))};
+  return {matmul(
+      x, b.pick([&](Value v) { return v.dtype() == x.dtype() && v.shape() == shape; }, {x.dtype(), shape}))};
 }
 
 struct Convolution {
@@ -292,7 +309,8 @@ Convolution any_convolution(B& b) {
   static constexpr std::int64_t filters[] = {1, 2, 3, 7, 16, 17, 33};
   kernel.push_back(image.back() / c.attrs.groups);
   kernel.push_back(c.attrs.groups * b.random.pick(filters));
-  c.kernel = b.pick([&](Value v) { return v.dtype() == c.x.dtype() && v.shape() == kernel; }, {c.x.dtype(), kernel});
+  c.kernel =
+      b.pick([&](Value v) { return v.dtype() == c.x.dtype() && v.shape() == kernel; }, {c.x.dtype(), kernel});
   c.valid = image.elements() * kernel.elements() < 3000000;
   return c;
 }
@@ -332,9 +350,12 @@ Values window_gradients(B& b) {
   const Value x = b.any_number(1, 4);
   const WindowAttrs a = any_window(b, x.shape());
   switch (b.random.below(3)) {
-    case 0: return {window_sum_grad(b.like(window_sum(x, a)), x.shape(), a)};
-    case 1: return {window_max_grad(x, b.like(window_max(x, a)), a)};
-    default: return {window_max_pick(x, b.like(x), a)};
+    case 0:
+      return {window_sum_grad(b.like(window_sum(x, a)), x.shape(), a)};
+    case 1:
+      return {window_max_grad(x, b.like(window_max(x, a)), a)};
+    default:
+      return {window_max_pick(x, b.like(x), a)};
   }
 }
 
@@ -344,7 +365,9 @@ Values rows(B& b) {
   const Value x = b.any_number(1, 4);
   const int axis = some_axis(b, x);
   const Shape which = b.random.chance(0.7) ? b.shape(1, 1, 40) : b.shape(0, 2, 20);
-  if (x.shape().elements() / x.shape()[at(axis)] * which.elements() > 40000 || x.rank() - 1 + which.rank() > 5) return {};
+  if (x.shape().elements() / x.shape()[at(axis)] * which.elements() > 40000 ||
+      x.rank() - 1 + which.rank() > 5)
+    return {};
   const Value at_rows = indices(b, which, x.shape()[at(axis)]);
   const Value picked = gather(x, at_rows, axis);
   if (b.random.chance(0.5)) return {picked};
@@ -379,7 +402,9 @@ Values random_numbers(B& b) {
   if (b.random.chance(0.5)) return {random_bits(key, shape, stream)};
   return {random_uniform(key, shape, stream, b.float_type())};
 }
-Values fill(B& b) { return {full(b.graph(), {b.number_type(), b.shape(0, 3)}, static_cast<double>(b.random.below(5)))}; }
+Values fill(B& b) {
+  return {full(b.graph(), {b.number_type(), b.shape(0, 3)}, static_cast<double>(b.random.below(5)))};
+}
 
 // Holds always; the value is one of the pool's.
 Values assertion(B& b) {
@@ -392,14 +417,51 @@ Values assertion(B& b) {
 }  // namespace
 
 const std::vector<RandomOp>& random_ops() {
-  static const std::vector<RandomOp> ops = {
-      any_real,  any_real,    any_real,      positive_real, of_numbers,     to_bool,     convert_any,
-      arithmetic, arithmetic, arithmetic,    with_scalar,   with_scalar,    division,    power,
-      bits,      shifts,      comparison,    choice,        broadcasting,   reshaping,   transposition,
-      slicing,   padding,     concatenation, reversal,      counting,       reduction,   reduction,
-      product,   position,    running_sum,   sorting,       best,           any_dot,     matrix_product,
-      convolution, convolution_gradients,    windows,       window_gradients, rows,      along,
-      moving_part, random_numbers, fill,     assertion};
+  static const std::vector<RandomOp> ops = {any_real,
+                                            any_real,
+                                            any_real,
+                                            positive_real,
+                                            of_numbers,
+                                            to_bool,
+                                            convert_any,
+                                            arithmetic,
+                                            arithmetic,
+                                            arithmetic,
+                                            with_scalar,
+                                            with_scalar,
+                                            division,
+                                            power,
+                                            bits,
+                                            shifts,
+                                            comparison,
+                                            choice,
+                                            broadcasting,
+                                            reshaping,
+                                            transposition,
+                                            slicing,
+                                            padding,
+                                            concatenation,
+                                            reversal,
+                                            counting,
+                                            reduction,
+                                            reduction,
+                                            product,
+                                            position,
+                                            running_sum,
+                                            sorting,
+                                            best,
+                                            any_dot,
+                                            matrix_product,
+                                            convolution,
+                                            convolution_gradients,
+                                            windows,
+                                            window_gradients,
+                                            rows,
+                                            along,
+                                            moving_part,
+                                            random_numbers,
+                                            fill,
+                                            assertion};
   return ops;
 }
 

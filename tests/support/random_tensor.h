@@ -15,7 +15,9 @@ class RandomNumbers {
 
   std::uint32_t word() { return random_word(seed_, 0, 0, next_++); }
   /// In [0, n).
-  std::int64_t below(std::int64_t n) { return static_cast<std::int64_t>(word() % static_cast<std::uint64_t>(n)); }
+  std::int64_t below(std::int64_t n) {
+    return static_cast<std::int64_t>(word() % static_cast<std::uint64_t>(n));
+  }
   /// In [low, high).
   double uniform(double low = 0, double high = 1) { return low + (high - low) * (word() * 0x1p-32); }
   bool chance(double probability) { return uniform() < probability; }
