@@ -106,18 +106,13 @@ std::vector<Value> pow_gradient(const GradientContext& c) {
 }
 
 // The larger operand has all of the adjoint; equal ones have half each.
-std::vector<Value> extremum_gradient(const GradientContext& c, std::string_view wins,
-                                     std::string_view loses) {
+std::vector<Value> extremum_gradient(const GradientContext& c, std::string_view wins, std::string_view loses) {
   const Value a = c.operand(0), b = c.operand(1), d = c.dy();
   const Value shared = select(compare(a, b, "eq"), d * 0.5, zeros_like(d));
   return {select(compare(a, b, wins), d, shared), select(compare(a, b, loses), d, shared)};
 }
-std::vector<Value> maximum_gradient(const GradientContext& c) {
-  return extremum_gradient(c, "gt", "lt");
-}
-std::vector<Value> minimum_gradient(const GradientContext& c) {
-  return extremum_gradient(c, "lt", "gt");
-}
+std::vector<Value> maximum_gradient(const GradientContext& c) { return extremum_gradient(c, "gt", "lt"); }
+std::vector<Value> minimum_gradient(const GradientContext& c) { return extremum_gradient(c, "lt", "gt"); }
 
 struct BinaryOp {
   Op op;
@@ -126,24 +121,25 @@ struct BinaryOp {
   std::vector<Value> (*gradient)(const GradientContext&);  // null: integers only
 };
 
-#define GRADIENTS(first, second)                                                 \
-  [](const GradientContext& c) -> std::vector<Value> {                           \
-    [[maybe_unused]] const Value d = c.dy(), a = c.operand(0), b = c.operand(1); \
-    return {first, second};                                                      \
+#define GRADIENTS(first, second)                                                          \
+  [](const GradientContext& c) -> std::vector<Value> {                                    \
+    [[maybe_unused]] const Value d = c.dy(), a = c.operand(0), b = c.operand(1);          \
+    return {first, second};                                                               \
   }
 #define ELEMENT(expression) [](auto a, auto b) -> decltype(a) { return expression; }
 #define ARITHMETIC(expression) ELEMENT(arithmetic(a, b, [](auto a, auto b) { return expression; }))
 
+// clang-format off: it takes the products in the macros for pointers
 const BinaryOp binary_ops[] = {
     {Op::add, infer_binary<Numbers>, map2<Numbers, ARITHMETIC(a + b)>, GRADIENTS(d, d)},
     {Op::sub, infer_binary<Numbers>, map2<Numbers, ARITHMETIC(a - b)>, GRADIENTS(d, -d)},
-    {Op::mul, infer_binary<Numbers>, map2<Numbers, ARITHMETIC(a* b)>, GRADIENTS(d* b, d* a)},
+    {Op::mul, infer_binary<Numbers>, map2<Numbers, ARITHMETIC(a * b)>, GRADIENTS(d * b, d * a)},
     {Op::div, infer_binary<Numbers>, map2<Numbers, ELEMENT(divide(a, b))>, div_gradient},
     {Op::rem, infer_binary<Numbers>, map2<Numbers, ELEMENT(remainder_of(a, b))>, rem_gradient},
     {Op::pow, infer_binary<Floats>, map2<Floats, ELEMENT(std::pow(a, b))>, pow_gradient},
     {Op::maximum, infer_binary<Numbers>, map2<Numbers, ELEMENT(larger(a, b))>, maximum_gradient},
     {Op::minimum, infer_binary<Numbers>, map2<Numbers, ELEMENT(smaller(a, b))>, minimum_gradient},
-    {Op::bit_and, infer_binary<Bits>, map2<Bits, ELEMENT(a& b)>, nullptr},
+    {Op::bit_and, infer_binary<Bits>, map2<Bits, ELEMENT(a & b)>, nullptr},
     {Op::bit_or, infer_binary<Bits>, map2<Bits, ELEMENT(a | b)>, nullptr},
     {Op::bit_xor, infer_binary<Bits>, map2<Bits, ELEMENT(a ^ b)>, nullptr},
     {Op::shift_left, infer_binary<Integers>,
@@ -151,6 +147,7 @@ const BinaryOp binary_ops[] = {
     {Op::shift_right, infer_binary<Integers>,
      map2<Integers, ELEMENT(shift(a, b, [](auto a, int n) { return a >> n; }))>, nullptr},
 };
+// clang-format on
 #undef GRADIENTS
 #undef ELEMENT
 #undef ARITHMETIC
@@ -167,44 +164,18 @@ void register_binary_ops(Registry& registry) {
     registry.add({b.op, OpClass::elementwise, 2, {}, b.infer, b.gradient, b.evaluate});
 }
 
-Value add(Value a, Value b) {
-  return binary(Op::add, a, b);
-}
-Value sub(Value a, Value b) {
-  return binary(Op::sub, a, b);
-}
-Value mul(Value a, Value b) {
-  return binary(Op::mul, a, b);
-}
-Value div(Value a, Value b) {
-  return binary(Op::div, a, b);
-}
-Value rem(Value a, Value b) {
-  return binary(Op::rem, a, b);
-}
-Value pow(Value a, Value b) {
-  return binary(Op::pow, a, b);
-}
-Value maximum(Value a, Value b) {
-  return binary(Op::maximum, a, b);
-}
-Value minimum(Value a, Value b) {
-  return binary(Op::minimum, a, b);
-}
-Value bit_and(Value a, Value b) {
-  return binary(Op::bit_and, a, b);
-}
-Value bit_or(Value a, Value b) {
-  return binary(Op::bit_or, a, b);
-}
-Value bit_xor(Value a, Value b) {
-  return binary(Op::bit_xor, a, b);
-}
-Value shift_left(Value a, Value b) {
-  return binary(Op::shift_left, a, b);
-}
-Value shift_right(Value a, Value b) {
-  return binary(Op::shift_right, a, b);
-}
+Value add(Value a, Value b) { return binary(Op::add, a, b); }
+Value sub(Value a, Value b) { return binary(Op::sub, a, b); }
+Value mul(Value a, Value b) { return binary(Op::mul, a, b); }
+Value div(Value a, Value b) { return binary(Op::div, a, b); }
+Value rem(Value a, Value b) { return binary(Op::rem, a, b); }
+Value pow(Value a, Value b) { return binary(Op::pow, a, b); }
+Value maximum(Value a, Value b) { return binary(Op::maximum, a, b); }
+Value minimum(Value a, Value b) { return binary(Op::minimum, a, b); }
+Value bit_and(Value a, Value b) { return binary(Op::bit_and, a, b); }
+Value bit_or(Value a, Value b) { return binary(Op::bit_or, a, b); }
+Value bit_xor(Value a, Value b) { return binary(Op::bit_xor, a, b); }
+Value shift_left(Value a, Value b) { return binary(Op::shift_left, a, b); }
+Value shift_right(Value a, Value b) { return binary(Op::shift_right, a, b); }
 
 }  // namespace kiln::graph

@@ -20,9 +20,7 @@ std::vector<Type> infer_bool(const InferContext& c) {
   return {{DType::bool_, c.shape(0)}};
 }
 
-std::vector<Type> infer_convert(const InferContext& c) {
-  return {{c.attributes.dtype("dtype"), c.shape(0)}};
-}
+std::vector<Type> infer_convert(const InferContext& c) { return {{c.attributes.dtype("dtype"), c.shape(0)}}; }
 
 /// y[i] = f(x[i]) for x of the given types; f's type is the result's.
 template <class Types, auto f>
@@ -95,41 +93,40 @@ struct UnaryOp {
 };
 
 // Shorthands for the table: x and y are operand and result, d the adjoint of y.
-#define GRADIENT(expression)                                                   \
-  [](const GradientContext& c) -> std::vector<Value> {                         \
-    [[maybe_unused]] const Value d = c.dy(), x = c.operand(0), y = c.result(); \
-    return {expression};                                                       \
+#define GRADIENT(expression)                                                                \
+  [](const GradientContext& c) -> std::vector<Value> {                                      \
+    [[maybe_unused]] const Value d = c.dy(), x = c.operand(0), y = c.result();              \
+    return {expression};                                                                    \
   }
 #define ELEMENT(expression) [](auto x) { return expression; }
 
 const double two_over_sqrt_pi = 2 * std::numbers::inv_sqrtpi;
 
+// clang-format off: it takes the products in the macros for pointers
 const UnaryOp unary_ops[] = {
     {Op::neg, infer_same<Numbers>, map<Numbers, ELEMENT(negate(x))>, GRADIENT(-d)},
-    {Op::abs, infer_same<Numbers>,
-     map<Numbers, ELEMENT(x < 0    ? negate(x)
-                          : x == 0 ? decltype(x){0}
-                                   : x)>,
-     GRADIENT(d* sign(x))},
+    {Op::abs, infer_same<Numbers>, map<Numbers, ELEMENT(x < 0 ? negate(x) : x == 0 ? decltype(x){0} : x)>,
+     GRADIENT(d * sign(x))},
     {Op::sign, infer_same<Numbers>, map<Numbers, ELEMENT(sign_of(x))>, nullptr},
-    {Op::exp, infer_same<Floats>, map<Floats, ELEMENT(std::exp(x))>, GRADIENT(d* y)},
-    {Op::expm1, infer_same<Floats>, map<Floats, ELEMENT(std::expm1(x))>, GRADIENT(d* exp(x))},
+    {Op::exp, infer_same<Floats>, map<Floats, ELEMENT(std::exp(x))>, GRADIENT(d * y)},
+    {Op::expm1, infer_same<Floats>, map<Floats, ELEMENT(std::expm1(x))>, GRADIENT(d * exp(x))},
     {Op::log, infer_same<Floats>, map<Floats, ELEMENT(std::log(x))>, GRADIENT(d / x)},
     {Op::log1p, infer_same<Floats>, map<Floats, ELEMENT(std::log1p(x))>, GRADIENT(d / (x + 1.0))},
     {Op::sqrt, infer_same<Floats>, map<Floats, ELEMENT(std::sqrt(x))>, GRADIENT(d * 0.5 / y)},
-    {Op::rsqrt, infer_same<Floats>, map<Floats, ELEMENT(1 / std::sqrt(x))>, GRADIENT(d*(y* y* y) * -0.5)},
+    {Op::rsqrt, infer_same<Floats>, map<Floats, ELEMENT(1 / std::sqrt(x))>, GRADIENT(d * (y * y * y) * -0.5)},
     {Op::tanh, infer_same<Floats>, map<Floats, ELEMENT(std::tanh(x))>, GRADIENT(d * (1.0 - y * y))},
-    {Op::sigmoid, infer_same<Floats>, map<Floats, ELEMENT(logistic(x))>, GRADIENT(d*(y * (1.0 - y)))},
+    {Op::sigmoid, infer_same<Floats>, map<Floats, ELEMENT(logistic(x))>, GRADIENT(d * (y * (1.0 - y)))},
     {Op::erf, infer_same<Floats>, map<Floats, ELEMENT(std::erf(x))>,
-     GRADIENT(d* exp(-(x* x)) * two_over_sqrt_pi)},
-    {Op::sin, infer_same<Floats>, map<Floats, ELEMENT(std::sin(x))>, GRADIENT(d* cos(x))},
-    {Op::cos, infer_same<Floats>, map<Floats, ELEMENT(std::cos(x))>, GRADIENT(-(d* sin(x)))},
+     GRADIENT(d * exp(-(x * x)) * two_over_sqrt_pi)},
+    {Op::sin, infer_same<Floats>, map<Floats, ELEMENT(std::sin(x))>, GRADIENT(d * cos(x))},
+    {Op::cos, infer_same<Floats>, map<Floats, ELEMENT(std::cos(x))>, GRADIENT(-(d * sin(x)))},
     {Op::floor, infer_same<Floats>, map<Floats, ELEMENT(std::floor(x))>, nullptr},
     {Op::ceil, infer_same<Floats>, map<Floats, ELEMENT(std::ceil(x))>, nullptr},
     {Op::round, infer_same<Floats>, map<Floats, ELEMENT(std::nearbyint(x))>, nullptr},  // halves to even
     {Op::is_finite, infer_bool<Floats>, map<Floats, ELEMENT(std::isfinite(x))>, nullptr},
     {Op::logical_not, infer_bool<Bools>, map<Bools, ELEMENT(!x)>, nullptr},
 };
+// clang-format on
 #undef GRADIENT
 #undef ELEMENT
 
@@ -144,74 +141,29 @@ std::vector<Value> convert_gradient(const GradientContext& c) {
 void register_unary_ops(Registry& registry) {
   for (const UnaryOp& u : unary_ops)
     registry.add({u.op, OpClass::elementwise, 1, {}, u.infer, u.gradient, u.evaluate});
-  registry.add({Op::convert,
-                OpClass::elementwise,
-                1,
-                {{"dtype", AttrKind::dtype}},
-                infer_convert,
-                convert_gradient,
+  registry.add({Op::convert, OpClass::elementwise, 1, {{"dtype", AttrKind::dtype}}, infer_convert, convert_gradient,
                 evaluate_convert});
 }
 
-Value neg(Value x) {
-  return emit(Op::neg, {x});
-}
-Value abs(Value x) {
-  return emit(Op::abs, {x});
-}
-Value sign(Value x) {
-  return emit(Op::sign, {x});
-}
-Value exp(Value x) {
-  return emit(Op::exp, {x});
-}
-Value expm1(Value x) {
-  return emit(Op::expm1, {x});
-}
-Value log(Value x) {
-  return emit(Op::log, {x});
-}
-Value log1p(Value x) {
-  return emit(Op::log1p, {x});
-}
-Value sqrt(Value x) {
-  return emit(Op::sqrt, {x});
-}
-Value rsqrt(Value x) {
-  return emit(Op::rsqrt, {x});
-}
-Value tanh(Value x) {
-  return emit(Op::tanh, {x});
-}
-Value sigmoid(Value x) {
-  return emit(Op::sigmoid, {x});
-}
-Value erf(Value x) {
-  return emit(Op::erf, {x});
-}
-Value sin(Value x) {
-  return emit(Op::sin, {x});
-}
-Value cos(Value x) {
-  return emit(Op::cos, {x});
-}
-Value floor(Value x) {
-  return emit(Op::floor, {x});
-}
-Value ceil(Value x) {
-  return emit(Op::ceil, {x});
-}
-Value round(Value x) {
-  return emit(Op::round, {x});
-}
-Value is_finite(Value x) {
-  return emit(Op::is_finite, {x});
-}
-Value logical_not(Value x) {
-  return emit(Op::logical_not, {x});
-}
-Value convert(Value x, DType dtype) {
-  return x.dtype() == dtype ? x : emit(Op::convert, {x}, {{"dtype", dtype}});
-}
+Value neg(Value x) { return emit(Op::neg, {x}); }
+Value abs(Value x) { return emit(Op::abs, {x}); }
+Value sign(Value x) { return emit(Op::sign, {x}); }
+Value exp(Value x) { return emit(Op::exp, {x}); }
+Value expm1(Value x) { return emit(Op::expm1, {x}); }
+Value log(Value x) { return emit(Op::log, {x}); }
+Value log1p(Value x) { return emit(Op::log1p, {x}); }
+Value sqrt(Value x) { return emit(Op::sqrt, {x}); }
+Value rsqrt(Value x) { return emit(Op::rsqrt, {x}); }
+Value tanh(Value x) { return emit(Op::tanh, {x}); }
+Value sigmoid(Value x) { return emit(Op::sigmoid, {x}); }
+Value erf(Value x) { return emit(Op::erf, {x}); }
+Value sin(Value x) { return emit(Op::sin, {x}); }
+Value cos(Value x) { return emit(Op::cos, {x}); }
+Value floor(Value x) { return emit(Op::floor, {x}); }
+Value ceil(Value x) { return emit(Op::ceil, {x}); }
+Value round(Value x) { return emit(Op::round, {x}); }
+Value is_finite(Value x) { return emit(Op::is_finite, {x}); }
+Value logical_not(Value x) { return emit(Op::logical_not, {x}); }
+Value convert(Value x, DType dtype) { return x.dtype() == dtype ? x : emit(Op::convert, {x}, {{"dtype", dtype}}); }
 
 }  // namespace kiln::graph
