@@ -1,5 +1,5 @@
-// Linear regression y = x W + b with the p-norms as losses: p = 1 (robust to outliers), p = 2, and the largest
-// error (p = infinity). Data made from known weights; each norm finds them again.
+// Linear regression y = x W + b with the p-norms as losses: p = 1 (robust to outliers), p = 2, and the
+// largest error (p = infinity). Data made from known weights; each norm finds them again.
 #include <kiln/kiln.h>
 
 #include <cmath>
@@ -43,7 +43,8 @@ int main(int argc, char** argv) {
     double error = 0;
     for (std::int64_t j = 0; j < 2; j++) {
       error = std::max(error, std::abs(weights[1](j) - true_bias(j)));
-      for (std::int64_t k = 0; k < 3; k++) error = std::max(error, std::abs(weights[0](k, j) - true_kernel(k, j)));
+      for (std::int64_t k = 0; k < 3; k++)
+        error = std::max(error, std::abs(weights[0](k, j) - true_kernel(k, j)));
     }
     std::printf("p = %-3g  loss %.2e  largest error of a weight %.2e\n", p, history["loss"].back(), error);
     found = found && error < 0.01;

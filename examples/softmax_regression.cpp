@@ -21,7 +21,8 @@ int main(int argc, char** argv) {
       Dense(10, {.activation = "softmax"}),
   });
   model.summary();
-  model.compile({.optimizer = optimizers::Adam(), .loss = "sparse_categorical_crossentropy", .metrics = {"accuracy"}});
+  model.compile(
+      {.optimizer = optimizers::Adam(), .loss = "sparse_categorical_crossentropy", .metrics = {"accuracy"}});
   model.fit(train.x.slice(0, samples), train.y.slice(0, samples),
             {.batch_size = 128, .epochs = options.number("epochs", 10)});
 

@@ -50,7 +50,9 @@ Console console() {
   return {write_to_stdout, isatty(STDOUT_FILENO) != 0, standard_columns()};
 }
 
-void print(std::string_view text) { console().write(text); }
+void print(std::string_view text) {
+  console().write(text);
+}
 
 }  // namespace internal
 }  // namespace kiln

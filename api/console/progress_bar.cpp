@@ -39,7 +39,9 @@ std::string remaining_time(double seconds) {
   return fmt::format("{}s", s);
 }
 
-int digits(std::int64_t n) { return static_cast<int>(std::to_string(n).size()); }
+int digits(std::int64_t n) {
+  return static_cast<int>(std::to_string(n).size());
+}
 
 }  // namespace
 
@@ -50,7 +52,8 @@ double now() {
 std::string format_logs(const Logs& logs) {
   std::string out;
   for (const auto& [name, value] : logs)
-    out += std::abs(value) > 1e-3 ? fmt::format(" - {}: {:.4f}", name, value) : fmt::format(" - {}: {:.4e}", name, value);
+    out += std::abs(value) > 1e-3 ? fmt::format(" - {}: {:.4f}", name, value)
+                                  : fmt::format(" - {}: {:.4e}", name, value);
   return out;
 }
 
@@ -82,12 +85,13 @@ void ProgressBar::redraw(std::int64_t step, const Logs& logs, bool last, double 
   const std::string clock = last ? fmt::format("{:.0f}s", time - start_) : remaining_time(left);
   const auto line = [&](const Style& s) {
     return s.bold(fmt::format("{:{}}/{}", step, digits(steps_), steps_)) + " " +
-           (done > 0 ? s.green(repeat("━", done)) : "") + s.white(repeat("━", bar_cells - done)) + " " + s.bold(clock) +
-           duration_per_step(step, time) + format_logs(logs);
+           (done > 0 ? s.green(repeat("━", done)) : "") + s.white(repeat("━", bar_cells - done)) + " " +
+           s.bold(clock) + duration_per_step(step, time) + format_logs(logs);
   };
   const std::int64_t columns = width(line({false}));
   std::string text = out.terminal ? "\r" + line({true}) : line({false});
-  if (out.terminal && columns < last_width_) text += std::string(static_cast<std::size_t>(last_width_ - columns), ' ');
+  if (out.terminal && columns < last_width_)
+    text += std::string(static_cast<std::size_t>(last_width_ - columns), ' ');
   last_width_ = columns;
   if (last) text += "\n";
   out.write(text);

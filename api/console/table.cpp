@@ -6,7 +6,9 @@
 namespace kiln::internal {
 namespace {
 
-bool continues(char c) { return (c & 0xC0) == 0x80; }
+bool continues(char c) {
+  return (c & 0xC0) == 0x80;
+}
 
 // What doesn't fit into `width` characters is cut off and marked.
 std::string shortened(const std::string& text, int width) {
@@ -30,8 +32,8 @@ std::string aligned(const std::string& text, int width, Align align) {
          std::string(static_cast<std::size_t>(space - left), ' ');
 }
 
-// Widths of the columns, one space of padding on each side included: what is too much is taken off all columns
-// alike, the remainders rounded half to even.
+// Widths of the columns, one space of padding on each side included: what is too much is taken off all
+// columns alike, the remainders rounded half to even.
 std::vector<int> column_widths(const Table& table) {
   std::vector<int> widths;
   int excess = -(table.width - static_cast<int>(table.columns.size()) - 1);

@@ -57,7 +57,8 @@ class KILN_API Function {
   Function(const char* name);
   Function(const std::string& name);
   template <class F>
-    requires(std::is_invocable_r_v<graph::Value, F, graph::Value> && !std::is_same_v<std::decay_t<F>, Function>)
+    requires(std::is_invocable_r_v<graph::Value, F, graph::Value> &&
+             !std::is_same_v<std::decay_t<F>, Function>)
   Function(F f) : call_(std::move(f)), name_("custom") {}
 
   graph::Value operator()(graph::Value x) const { return call_ ? call_(x) : x; }

@@ -23,9 +23,9 @@ struct CallbackParams {
   std::int64_t steps = 0;  ///< batches an epoch
 };
 
-/// Hooks into training, evaluation and prediction; derive and override what you need. Logs hold `loss` and the
-/// metrics so far (over the epoch), and at an epoch's end the `val_` values. `on_epoch_end` may add to its logs:
-/// what is added gets into the history.
+/// Hooks into training, evaluation and prediction; derive and override what you need. Logs hold `loss` and
+/// the metrics so far (over the epoch), and at an epoch's end the `val_` values. `on_epoch_end` may add to
+/// its logs: what is added gets into the history.
 class KILN_API Callback {
  public:
   virtual ~Callback();
@@ -59,8 +59,8 @@ class KILN_API Callback {
   CallbackParams params_;
 };
 
-/// A callback in an argument list. A temporary (`EarlyStopping({...})`) is kept; a variable is referred to, so
-/// that its state can be read after `fit`, which it must outlive.
+/// A callback in an argument list. A temporary (`EarlyStopping({...})`) is kept; a variable is referred to,
+/// so that its state can be read after `fit`, which it must outlive.
 class CallbackHandle {
  public:
   CallbackHandle(std::shared_ptr<Callback> callback) : callback_(std::move(callback)) {}

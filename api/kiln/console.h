@@ -9,8 +9,9 @@ namespace kiln {
 /// Where progress lines, `evaluate`'s line and `summary` go.
 struct Console {
   std::function<void(std::string_view)> write;
-  bool terminal = false;  ///< redraw the progress line in place, in colour; otherwise print it once, when done
-  int columns = 80;       ///< width of the terminal, for `summary`
+  bool terminal =
+      false;         ///< redraw the progress line in place, in colour; otherwise print it once, when done
+  int columns = 80;  ///< width of the terminal, for `summary`
 };
 
 /// Sends all console output there. The default is the standard output; `reset_console` restores it.

@@ -51,8 +51,8 @@ struct RandomUniformArgs {
 };
 struct VarianceScalingArgs {
   double scale = 1;
-  std::string mode = "fan_in";                     ///< "fan_in", "fan_out", "fan_avg"
-  std::string distribution = "truncated_normal";   ///< "truncated_normal", "untruncated_normal", "uniform"
+  std::string mode = "fan_in";                    ///< "fan_in", "fan_out", "fan_avg"
+  std::string distribution = "truncated_normal";  ///< "truncated_normal", "untruncated_normal", "uniform"
   std::optional<std::int64_t> seed = {};
 };
 struct OrthogonalArgs {
@@ -72,7 +72,8 @@ KILN_API Initializer RandomUniform(RandomUniformArgs args = {});
 /// Normal; values further than two standard deviations from the mean are drawn again.
 KILN_API Initializer TruncatedNormal(RandomNormalArgs args = {});
 /// Variance scale / n with n = fan_in, fan_out or their mean. The truncated normal's standard deviation is
-/// sqrt(scale / n) / 0.8796..., so that the variance after truncation is right; uniform in +-sqrt(3 scale / n).
+/// sqrt(scale / n) / 0.8796..., so that the variance after truncation is right; uniform in +-sqrt(3 scale /
+/// n).
 KILN_API Initializer VarianceScaling(VarianceScalingArgs args = {});
 /// Uniform in +-sqrt(6 / (fan_in + fan_out)).
 KILN_API Initializer GlorotUniform(SeedArgs args = {});

@@ -10,8 +10,8 @@
 
 namespace kiln {
 
-/// One run through layers while a graph is being written: what `LayerImpl::call` gets. It knows the graph, the
-/// mode, and which state of the graph each weight is.
+/// One run through layers while a graph is being written: what `LayerImpl::call` gets. It knows the graph,
+/// the mode, and which state of the graph each weight is.
 class KILN_API Call {
  public:
   /// `key` is the storage of the random counter, i64[2] {seed, step}.
@@ -49,8 +49,8 @@ struct LayerOptions {
   std::string name = "";
 };
 
-/// What a layer is made of. For a layer of your own, derive from this, override `call` (and `build`, if it has
-/// weights), and wrap it with `make_layer<Mine>(...)`:
+/// What a layer is made of. For a layer of your own, derive from this, override `call` (and `build`, if it
+/// has weights), and wrap it with `make_layer<Mine>(...)`:
 ///
 ///     struct Scale : LayerImpl {
 ///       Variable factor;
@@ -74,7 +74,8 @@ class KILN_API LayerImpl : public std::enable_shared_from_this<LayerImpl> {
   virtual void build(const Shape& input);
   /// The same for layers with several inputs; the default expects one.
   virtual void build_all(std::span<const Shape> inputs);
-  /// Throws ShapeError if the layer can't take these inputs; called before each call. The default accepts all.
+  /// Throws ShapeError if the layer can't take these inputs; called before each call. The default accepts
+  /// all.
   virtual void check(std::span<const Shape> inputs) const;
   /// Emits the layer's ops. Inputs of a float type have been converted to the layer's type.
   virtual graph::Value call(Call& call, graph::Value x);

@@ -64,8 +64,8 @@ class KILN_API Losses {
   std::vector<Loss> items_;
 };
 
-/// Keras's losses, with its formulas. Each sample's loss is the mean over its last axis; the loss of a batch is
-/// the mean over all samples' losses times their weights (`reduction`).
+/// Keras's losses, with its formulas. Each sample's loss is the mean over its last axis; the loss of a batch
+/// is the mean over all samples' losses times their weights (`reduction`).
 namespace losses {
 
 struct LossArgs {
@@ -96,8 +96,8 @@ KILN_API Loss MeanSquaredError(LossArgs args = {});
 /// mean(|y_true - y_pred|)
 KILN_API Loss MeanAbsoluteError(LossArgs args = {});
 /// The norm (sum |y_true - y_pred|^p)^(1/p) of each sample's error over all axes but the batch; p = 1, 2 or
-/// `infinity` (the largest error). Where p = 2 meets an error of zero, the gradient is zero; nothing overflows
-/// on the way to a norm that fits. Throws ValueError for another p.
+/// `infinity` (the largest error). Where p = 2 meets an error of zero, the gradient is zero; nothing
+/// overflows on the way to a norm that fits. Throws ValueError for another p.
 KILN_API Loss PNorm(double p, LossArgs args = {});
 inline constexpr double infinity = std::numeric_limits<double>::infinity();
 

@@ -40,14 +40,15 @@ class KILN_API MeanMetricImpl : public MetricImpl {
   virtual graph::Value values(graph::Value y_true, graph::Value y_pred) const = 0;
 
   std::vector<Tensor> initial_state() const override;
-  std::vector<graph::Value> update(std::span<const graph::Value> state, graph::Value y_true, graph::Value y_pred,
-                                   graph::Value weights) const override;
+  std::vector<graph::Value> update(std::span<const graph::Value> state, graph::Value y_true,
+                                   graph::Value y_pred, graph::Value weights) const override;
   double result(std::span<const Tensor> state) const override;
 };
 
 /// A handle to a metric, made from an object of namespace `metrics` or from its name. "accuracy" becomes
-/// binary, categorical or sparse categorical accuracy when the shapes of targets and predictions are known, as
-/// Keras does it. A metric given by name reports under that name ("mse"). Throws ValueError for an unknown name.
+/// binary, categorical or sparse categorical accuracy when the shapes of targets and predictions are known,
+/// as Keras does it. A metric given by name reports under that name ("mse"). Throws ValueError for an unknown
+/// name.
 class KILN_API Metric {
  public:
   Metric(const char* name);
@@ -92,8 +93,8 @@ KILN_API Metric BinaryCrossentropy(MetricArgs args = {});
 KILN_API Metric CategoricalCrossentropy(MetricArgs args = {});
 KILN_API Metric SparseCategoricalCrossentropy(MetricArgs args = {});
 
-/// A metric of your own: the mean of the value of each sample that `values` emits from targets and predictions,
-/// both as the model gives them.
+/// A metric of your own: the mean of the value of each sample that `values` emits from targets and
+/// predictions, both as the model gives them.
 KILN_API Metric make_metric(std::string name, std::function<graph::Value(graph::Value, graph::Value)> values);
 
 }  // namespace metrics

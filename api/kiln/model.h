@@ -26,9 +26,9 @@ struct ModelArgs {
 struct CompileArgs {
   Optimizer optimizer = "rmsprop";
   Losses loss = {};
-  std::vector<double> loss_weights = {};     ///< one for each output; default: all 1
-  std::vector<Metric> metrics = {};          ///< for a model with several outputs: one for each
-  std::vector<Metric> weighted_metrics = {}; ///< like metrics, but weighted by the sample weights
+  std::vector<double> loss_weights = {};      ///< one for each output; default: all 1
+  std::vector<Metric> metrics = {};           ///< for a model with several outputs: one for each
+  std::vector<Metric> weighted_metrics = {};  ///< like metrics, but weighted by the sample weights
 };
 
 /// What `fit` evaluates after each epoch: `{x, y}` or `{x, y, sample_weight}`.
@@ -82,15 +82,15 @@ struct SummaryArgs {
   bool show_trainable = false;
 };
 
-/// A model: layers between inputs and outputs, with training, evaluation and prediction. A handle, and a layer:
-/// a model can be called on symbolic tensors and put into another model.
+/// A model: layers between inputs and outputs, with training, evaluation and prediction. A handle, and a
+/// layer: a model can be called on symbolic tensors and put into another model.
 ///
 ///     auto x = Input({784});
 ///     auto y = Dense(10)(Dense(128, {.activation = "relu"})(x));
 ///     Model model({.inputs = {x}, .outputs = {y}});
 ///
-/// Shapes of data: one row for each sample. Data may lack, or have, a last axis of size 1 against what the model
-/// expects. Any number of threads may call `predict` at the same time, also while another trains.
+/// Shapes of data: one row for each sample. Data may lack, or have, a last axis of size 1 against what the
+/// model expects. Any number of threads may call `predict` at the same time, also while another trains.
 class KILN_API Model : public Layer {
  public:
   Model() = default;
@@ -144,19 +144,20 @@ class KILN_API Model : public Layer {
   /// Ends a running fit after its step, as a callback may wish.
   void stop_training();
 
-  /// Writes all weights into a safetensors file, atomically: a temporary file, then a rename. Throws StateError if
-  /// the model isn't built, FileError if the file can't be written.
+  /// Writes all weights into a safetensors file, atomically: a temporary file, then a rename. Throws
+  /// StateError if the model isn't built, FileError if the file can't be written.
   void save_weights(const std::string& path) const;
   /// Reads them back, into this model or another of the same architecture. Throws FileError if the file is
   /// damaged or lacks a weight, or has one that the model lacks, ShapeError if a shape differs; the model is
   /// unchanged then.
   void load_weights(const std::string& path);
   /// All weights with names that don't depend on what else the program has built: `dense/kernel`,
-  /// `dense_1/bias`, `sequential/dense/kernel` for a nested model; a layer's own name where the user gave one.
+  /// `dense_1/bias`, `sequential/dense/kernel` for a nested model; a layer's own name where the user gave
+  /// one.
   std::vector<std::pair<std::string, Variable>> named_weights() const;
 
-  /// What was compiled for this model so far, one program for each kind of step and batch size: its kernels, its
-  /// memory, the time it took. First training and evaluation, then prediction.
+  /// What was compiled for this model so far, one program for each kind of step and batch size: its kernels,
+  /// its memory, the time it took. First training and evaluation, then prediction.
   std::vector<std::shared_ptr<const runtime::Program>> programs() const;
 
   ModelImpl& model_impl() const;

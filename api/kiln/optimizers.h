@@ -31,8 +31,8 @@ class KILN_API OptimizerImpl {
   };
   virtual std::vector<Slot> slots() const = 0;
 
-  /// What `update` sees: the learning rate and the number of steps done before this one, as rank-0 values of the
-  /// weight's type.
+  /// What `update` sees: the learning rate and the number of steps done before this one, as rank-0 values of
+  /// the weight's type.
   struct Step {
     graph::Value learning_rate;
     graph::Value iterations;
@@ -98,9 +98,9 @@ class KILN_API Optimizer {
 /// Keras's optimizers, with its formulas. w is a weight, g its gradient, a the learning rate.
 ///
 /// All: `weight_decay` d first does w -= a d w; `clipnorm` scales each gradient down to that norm,
-/// `global_clipnorm` all together, `clipvalue` clips each element. The norms are computed from gradients divided
-/// by their largest element, so a gradient whose square overflows is clipped as any other. Only one kind of
-/// clipping may be set (ValueError).
+/// `global_clipnorm` all together, `clipvalue` clips each element. The norms are computed from gradients
+/// divided by their largest element, so a gradient whose square overflows is clipped as any other. Only one
+/// kind of clipping may be set (ValueError).
 namespace optimizers {
 
 struct SGDArgs {
@@ -128,8 +128,8 @@ struct RMSpropArgs {
   std::optional<double> global_clipnorm = {};
   std::string name = "";
 };
-/// v <- rho v + (1 - rho) g^2; w -= a g / sqrt(v + epsilon). `centered` subtracts the square of the mean gradient
-/// from v; with momentum the increments are accumulated: m <- momentum m + increment, w -= m.
+/// v <- rho v + (1 - rho) g^2; w -= a g / sqrt(v + epsilon). `centered` subtracts the square of the mean
+/// gradient from v; with momentum the increments are accumulated: m <- momentum m + increment, w -= m.
 KILN_API Optimizer RMSprop(RMSpropArgs args = {});
 
 struct AdagradArgs {

@@ -18,7 +18,8 @@ struct SequentialArgs {
 /// Without an Input in front, the weights are made when the first data come, or by `build`.
 class KILN_API Sequential : public Model {
  public:
-  /// Throws ValueError if two layers have the same name, ShapeError if a layer doesn't take what comes before it.
+  /// Throws ValueError if two layers have the same name, ShapeError if a layer doesn't take what comes before
+  /// it.
   Sequential(std::vector<Layer> layers = {}, SequentialArgs args = {});
 
   void add(const Layer& layer);

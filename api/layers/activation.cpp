@@ -23,7 +23,8 @@ class ReLUImpl final : public LayerImpl {
  public:
   explicit ReLUImpl(const ReLUArgs& args) : LayerImpl({.dtype = args.dtype, .name = args.name}), args_(args) {
     const auto check = [](const char* name, double value) {
-      if (!(value >= 0)) throw ValueError(fmt::format("ReLU: {} must not be negative, but it is {}", name, value));
+      if (!(value >= 0))
+        throw ValueError(fmt::format("ReLU: {} must not be negative, but it is {}", name, value));
     };
     check("max_value", args.max_value.value_or(0));
     check("negative_slope", args.negative_slope);
@@ -67,7 +68,11 @@ class SoftmaxImpl final : public LayerImpl {
 Layer Activation(activations::Function activation, ActivationArgs args) {
   return make_layer<ActivationImpl>(std::move(activation), args);
 }
-Layer ReLU(ReLUArgs args) { return make_layer<ReLUImpl>(args); }
-Layer Softmax(SoftmaxArgs args) { return make_layer<SoftmaxImpl>(args); }
+Layer ReLU(ReLUArgs args) {
+  return make_layer<ReLUImpl>(args);
+}
+Layer Softmax(SoftmaxArgs args) {
+  return make_layer<SoftmaxImpl>(args);
+}
 
 }  // namespace kiln::layers

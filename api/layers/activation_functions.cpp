@@ -11,9 +11,14 @@ namespace kiln::activations {
 
 using graph::Value;
 
-Value linear(Value x) { return x; }
-// By select, not maximum: the derivative at 0 is 0, as in Keras, where maximum shares it between its operands.
-Value relu(Value x) { return graph::select(graph::compare(x, graph::scalar(x, 0), "le"), graph::scalar(x, 0), x); }
+Value linear(Value x) {
+  return x;
+}
+// By select, not maximum: the derivative at 0 is 0, as in Keras, where maximum shares it between its
+// operands.
+Value relu(Value x) {
+  return graph::select(graph::compare(x, graph::scalar(x, 0), "le"), graph::scalar(x, 0), x);
+}
 Value relu6(Value x) {
   return graph::select(graph::compare(x, graph::scalar(x, 6), "ge"), graph::scalar(x, 6), relu(x));
 }
@@ -30,20 +35,38 @@ Value selu(Value x) {
   const Value negative = alpha * graph::expm1(graph::minimum(x, graph::scalar(x, 0)));
   return scale * graph::select(graph::compare(x, graph::scalar(x, 0), "gt"), x, negative);
 }
-// max(x, 0) + log(1 + exp(-|x|)): neither overflows nor loses the small values. The maximum's derivative at 0 is
-// 1/2 and the second term's 0, which sum to sigmoid(0).
-Value softplus(Value x) { return graph::maximum(x, graph::scalar(x, 0)) + graph::log1p(graph::exp(-graph::abs(x))); }
-Value softsign(Value x) { return x / (graph::abs(x) + 1.0); }
-Value silu(Value x) { return x * graph::sigmoid(x); }
-Value gelu(Value x) { return 0.5 * x * (1.0 + graph::erf(x * std::sqrt(0.5))); }
-Value tanh(Value x) { return graph::tanh(x); }
-Value sigmoid(Value x) { return graph::sigmoid(x); }
-Value log_sigmoid(Value x) { return -softplus(-x); }
+// max(x, 0) + log(1 + exp(-|x|)): neither overflows nor loses the small values. The maximum's derivative at 0
+// is 1/2 and the second term's 0, which sum to sigmoid(0).
+Value softplus(Value x) {
+  return graph::maximum(x, graph::scalar(x, 0)) + graph::log1p(graph::exp(-graph::abs(x)));
+}
+Value softsign(Value x) {
+  return x / (graph::abs(x) + 1.0);
+}
+Value silu(Value x) {
+  return x * graph::sigmoid(x);
+}
+Value gelu(Value x) {
+  return 0.5 * x * (1.0 + graph::erf(x * std::sqrt(0.5)));
+}
+Value tanh(Value x) {
+  return graph::tanh(x);
+}
+Value sigmoid(Value x) {
+  return graph::sigmoid(x);
+}
+Value log_sigmoid(Value x) {
+  return -softplus(-x);
+}
 Value hard_sigmoid(Value x) {
   return graph::minimum(graph::maximum(x / 6.0 + 0.5, graph::scalar(x, 0)), graph::scalar(x, 1));
 }
-Value exponential(Value x) { return graph::exp(x); }
-Value mish(Value x) { return x * graph::tanh(softplus(x)); }
+Value exponential(Value x) {
+  return graph::exp(x);
+}
+Value mish(Value x) {
+  return x * graph::tanh(softplus(x));
+}
 
 // The maximum cancels out of both; it is there for the range of exp only.
 Value softmax_along(Value x, int axis) {
@@ -54,8 +77,12 @@ Value log_softmax_along(Value x, int axis) {
   const Value shifted = x - graph::stop_gradient(graph::reduce_max(x, {axis}, true));
   return shifted - graph::log(graph::reduce_sum(graph::exp(shifted), {axis}, true));
 }
-Value softmax(Value x) { return softmax_along(x, x.rank() - 1); }
-Value log_softmax(Value x) { return log_softmax_along(x, x.rank() - 1); }
+Value softmax(Value x) {
+  return softmax_along(x, x.rank() - 1);
+}
+Value log_softmax(Value x) {
+  return log_softmax_along(x, x.rank() - 1);
+}
 
 namespace {
 

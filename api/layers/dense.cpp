@@ -19,18 +19,21 @@ class DenseImpl final : public LayerImpl {
   void check(std::span<const Shape> inputs) const override {
     for (const Shape& x : inputs) {
       if (x.rank() < 2)
-        throw ShapeError(fmt::format("Input 0 of layer \"{}\" is incompatible with the layer: expected two axes or "
-                                     "more, (batch, ..., features), but received input with shape {}",
-                                     name(), x.to_string()));
+        throw ShapeError(
+            fmt::format("Input 0 of layer \"{}\" is incompatible with the layer: expected two axes or "
+                        "more, (batch, ..., features), but received input with shape {}",
+                        name(), x.to_string()));
       if (x.back() == None)
-        throw ShapeError(fmt::format("Dense layer \"{}\": the last size of its input must be known, to size the "
-                                     "kernel, but the input has shape {}. Give the size in Input(...), or put a "
-                                     "layer before it that makes it known, such as GlobalAveragePooling2D",
-                                     name(), x.to_string()));
+        throw ShapeError(
+            fmt::format("Dense layer \"{}\": the last size of its input must be known, to size the "
+                        "kernel, but the input has shape {}. Give the size in Input(...), or put a "
+                        "layer before it that makes it known, such as GlobalAveragePooling2D",
+                        name(), x.to_string()));
       if (built() && x.back() != kernel_.shape()[0])
-        throw ShapeError(fmt::format("Input 0 of layer \"{}\" is incompatible with the layer: expected axis -1 of "
-                                     "input shape to have value {}, but received input with shape {}",
-                                     name(), kernel_.shape()[0], x.to_string()));
+        throw ShapeError(
+            fmt::format("Input 0 of layer \"{}\" is incompatible with the layer: expected axis -1 of "
+                        "input shape to have value {}, but received input with shape {}",
+                        name(), kernel_.shape()[0], x.to_string()));
     }
   }
 
@@ -60,6 +63,8 @@ class DenseImpl final : public LayerImpl {
 
 }  // namespace
 
-Layer Dense(std::int64_t units, DenseArgs args) { return make_layer<DenseImpl>(units, std::move(args)); }
+Layer Dense(std::int64_t units, DenseArgs args) {
+  return make_layer<DenseImpl>(units, std::move(args));
+}
 
 }  // namespace kiln::layers

@@ -12,7 +12,8 @@ class DropoutImpl final : public LayerImpl {
   DropoutImpl(double rate, const DropoutArgs& args)
       : LayerImpl({.dtype = args.dtype, .name = args.name}), rate_(rate), noise_shape_(args.noise_shape) {
     if (!(rate >= 0 && rate <= 1))
-      throw ValueError(fmt::format("Dropout: rate must be in [0, 1], the share of elements to drop, but it is {}", rate));
+      throw ValueError(
+          fmt::format("Dropout: rate must be in [0, 1], the share of elements to drop, but it is {}", rate));
   }
 
   void check(std::span<const Shape> inputs) const override {
@@ -23,9 +24,10 @@ class DropoutImpl final : public LayerImpl {
         fits = n == None || n == 1 || n == x.dim(i);
       }
       if (!fits)
-        throw ShapeError(fmt::format("layer \"{}\" (Dropout): noise_shape {} must have the input's axes, each of its "
-                                     "size, 1 or None, but the input has shape {}",
-                                     name(), noise_shape_.to_string(), x.to_string()));
+        throw ShapeError(
+            fmt::format("layer \"{}\" (Dropout): noise_shape {} must have the input's axes, each of its "
+                        "size, 1 or None, but the input has shape {}",
+                        name(), noise_shape_.to_string(), x.to_string()));
     }
   }
 
@@ -47,6 +49,8 @@ class DropoutImpl final : public LayerImpl {
 
 }  // namespace
 
-Layer Dropout(double rate, DropoutArgs args) { return make_layer<DropoutImpl>(rate, args); }
+Layer Dropout(double rate, DropoutArgs args) {
+  return make_layer<DropoutImpl>(rate, args);
+}
 
 }  // namespace kiln::layers

@@ -8,7 +8,9 @@
 namespace kiln {
 namespace internal {
 
-const InputLayer* as_input(const Layer& layer) { return dynamic_cast<const InputLayer*>(&layer.impl()); }
+const InputLayer* as_input(const Layer& layer) {
+  return dynamic_cast<const InputLayer*>(&layer.impl());
+}
 
 SymbolicTensor input_tensor(const Layer& input) {
   auto application = std::make_shared<Application>();
@@ -25,7 +27,8 @@ namespace layers {
 InputTensor Input(Shape shape, InputArgs args) {
   for (std::int64_t n : shape)
     if (n != None && n < 1)
-      throw ShapeError(fmt::format("Input: every size must be positive or None, but the shape is {}", shape.to_string()));
+      throw ShapeError(
+          fmt::format("Input: every size must be positive or None, but the shape is {}", shape.to_string()));
   const Layer layer = make_layer<internal::InputLayer>(shape.prepend(None),
                                                        LayerOptions{.dtype = args.dtype, .name = args.name});
   return InputTensor(internal::input_tensor(layer));

@@ -6,7 +6,8 @@ namespace kiln::internal {
 /// The layer behind `Input`: makes its tensor once and hands it on.
 class InputLayer final : public LayerImpl {
  public:
-  InputLayer(Shape batch_shape, LayerOptions options) : LayerImpl(std::move(options)), shape_(std::move(batch_shape)) {
+  InputLayer(Shape batch_shape, LayerOptions options)
+      : LayerImpl(std::move(options)), shape_(std::move(batch_shape)) {
     mark_built();
   }
   std::vector<graph::Value> call_all(Call&, std::span<const graph::Value> xs) override {

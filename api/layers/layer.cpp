@@ -9,9 +9,15 @@
 
 namespace kiln {
 
-const Shape& SymbolicTensor::shape() const { return data_->shape(); }
-DType SymbolicTensor::dtype() const { return data_->dtype(); }
-Layer SymbolicTensor::layer() const { return data_->from->layer; }
+const Shape& SymbolicTensor::shape() const {
+  return data_->shape();
+}
+DType SymbolicTensor::dtype() const {
+  return data_->dtype();
+}
+Layer SymbolicTensor::layer() const {
+  return data_->from->layer;
+}
 
 namespace {
 
@@ -29,15 +35,17 @@ void collect(const Layer& layer, bool parents_trainable, std::vector<Variable>& 
 
 }  // namespace
 
-SymbolicTensor Layer::operator()(const SymbolicTensor& x) const { return (*this)(std::vector<SymbolicTensor>{x}); }
+SymbolicTensor Layer::operator()(const SymbolicTensor& x) const {
+  return (*this)(std::vector<SymbolicTensor>{x});
+}
 SymbolicTensor Layer::operator()(std::initializer_list<SymbolicTensor> xs) const {
   return (*this)(std::vector<SymbolicTensor>(xs));
 }
 SymbolicTensor Layer::operator()(const std::vector<SymbolicTensor>& xs) const {
   std::vector<SymbolicTensor> ys = apply(xs);
   if (ys.size() != 1)
-    throw StateError(fmt::format("layer \"{}\" gives {} outputs; call it by `apply`, which returns them all", name(),
-                                 ys.size()));
+    throw StateError(fmt::format("layer \"{}\" gives {} outputs; call it by `apply`, which returns them all",
+                                 name(), ys.size()));
   return ys[0];
 }
 std::vector<SymbolicTensor> Layer::apply(const std::vector<SymbolicTensor>& xs) const {
@@ -45,11 +53,21 @@ std::vector<SymbolicTensor> Layer::apply(const std::vector<SymbolicTensor>& xs) 
   return impl_->apply(xs);
 }
 
-const std::string& Layer::name() const { return impl_->name(); }
-std::string Layer::class_name() const { return impl_->class_name(); }
-bool Layer::built() const { return impl_->built(); }
-bool Layer::trainable() const { return impl_->trainable(); }
-void Layer::set_trainable(bool trainable) { impl_->set_trainable(trainable); }
+const std::string& Layer::name() const {
+  return impl_->name();
+}
+std::string Layer::class_name() const {
+  return impl_->class_name();
+}
+bool Layer::built() const {
+  return impl_->built();
+}
+bool Layer::trainable() const {
+  return impl_->trainable();
+}
+void Layer::set_trainable(bool trainable) {
+  impl_->set_trainable(trainable);
+}
 
 std::vector<Variable> Layer::weights() const {
   std::vector<Variable> trainable, other;
@@ -77,14 +95,14 @@ std::vector<Tensor> Layer::get_weights() const {
 void Layer::set_weights(const std::vector<Tensor>& values) {
   std::vector<Variable> targets = weights();
   if (targets.size() != values.size())
-    throw ShapeError(fmt::format("layer \"{}\" has {} weights, but set_weights got {} tensors{}", name(),
-                                 targets.size(), values.size(),
-                                 built() ? "" : "; the layer isn't built yet: call it, or build the model, first"));
+    throw ShapeError(fmt::format(
+        "layer \"{}\" has {} weights, but set_weights got {} tensors{}", name(), targets.size(),
+        values.size(), built() ? "" : "; the layer isn't built yet: call it, or build the model, first"));
   for (std::size_t i = 0; i < values.size(); i++)
     if (values[i].shape() != targets[i].shape())
-      throw ShapeError(fmt::format("layer \"{}\": weight {} (\"{}\") has shape {}, but set_weights got shape {}", name(),
-                                   i, targets[i].name(), targets[i].shape().to_string(),
-                                   values[i].shape().to_string()));
+      throw ShapeError(
+          fmt::format("layer \"{}\": weight {} (\"{}\") has shape {}, but set_weights got shape {}", name(),
+                      i, targets[i].name(), targets[i].shape().to_string(), values[i].shape().to_string()));
   for (std::size_t i = 0; i < values.size(); i++) targets[i].assign(values[i]);
 }
 

@@ -28,7 +28,8 @@ Value Call::state(const std::string& name, const Tensor& storage) {
 
 Value Call::operator()(const Variable& weight) {
   if (!weight.defined())
-    throw StateError(fmt::format("layer \"{}\": `call` uses a weight that `build` didn't make", graph_.label));
+    throw StateError(
+        fmt::format("layer \"{}\": `call` uses a weight that `build` didn't make", graph_.label));
   return state(graph_.label + "/" + weight.name(), weight.storage());
 }
 
@@ -47,22 +48,27 @@ void LayerImpl::assign_name() {
   name_ = named_by_user_ ? options_.name : internal::unique_name(internal::snake_case(class_name()));
 }
 
-std::string LayerImpl::class_name() const { return internal::plain_class_name(typeid(*this).name()); }
+std::string LayerImpl::class_name() const {
+  return internal::plain_class_name(typeid(*this).name());
+}
 
 void LayerImpl::build(const Shape&) {}
 void LayerImpl::build_all(std::span<const Shape> inputs) {
   if (inputs.size() != 1)
-    throw ShapeError(fmt::format("layer \"{}\" ({}) takes one input, but got {}", name_, class_name(), inputs.size()));
+    throw ShapeError(
+        fmt::format("layer \"{}\" ({}) takes one input, but got {}", name_, class_name(), inputs.size()));
   build(inputs[0]);
 }
 void LayerImpl::check(std::span<const Shape>) const {}
 
 Value LayerImpl::call(Call&, Value) {
-  throw StateError(fmt::format("layer \"{}\": class {} overrides neither `call` nor `call_all`", name_, class_name()));
+  throw StateError(
+      fmt::format("layer \"{}\": class {} overrides neither `call` nor `call_all`", name_, class_name()));
 }
 std::vector<Value> LayerImpl::call_all(Call& context, std::span<const Value> xs) {
   if (xs.size() != 1)
-    throw ShapeError(fmt::format("layer \"{}\" ({}) takes one input, but got {}", name_, class_name(), xs.size()));
+    throw ShapeError(
+        fmt::format("layer \"{}\" ({}) takes one input, but got {}", name_, class_name(), xs.size()));
   return {call(context, xs[0])};
 }
 
@@ -127,7 +133,8 @@ std::vector<SymbolicTensor> LayerImpl::apply(const std::vector<SymbolicTensor>& 
   std::vector<Shape> shapes;
   for (const SymbolicTensor& x : xs) {
     if (!x.defined())
-      throw StateError(fmt::format("layer \"{}\" was called with an empty SymbolicTensor; start from Input(...)", name_));
+      throw StateError(
+          fmt::format("layer \"{}\" was called with an empty SymbolicTensor; start from Input(...)", name_));
     shapes.push_back(x.shape());
   }
   ensure_built(shapes);

@@ -21,8 +21,9 @@ class AddImpl final : public LayerImpl {
   void build_all(std::span<const Shape>) override {}
   void check(std::span<const Shape> inputs) const override {
     if (inputs.size() < 2)
-      throw ShapeError(fmt::format("layer \"{}\" (Add) needs two inputs or more, as in Add()({{a, b}}), but got {}",
-                                   name(), inputs.size()));
+      throw ShapeError(
+          fmt::format("layer \"{}\" (Add) needs two inputs or more, as in Add()({{a, b}}), but got {}",
+                      name(), inputs.size()));
     for (const Shape& x : inputs) {
       bool fits = x.rank() == inputs[0].rank();
       for (int i = 0; fits && i < x.rank(); i++) {
@@ -31,7 +32,8 @@ class AddImpl final : public LayerImpl {
         fits = a == b || a == 1 || b == 1 || a == None || b == None;
       }
       if (!fits)
-        throw ShapeError(fmt::format("layer \"{}\" (Add): inputs have incompatible shapes: {}", name(), list(inputs)));
+        throw ShapeError(
+            fmt::format("layer \"{}\" (Add): inputs have incompatible shapes: {}", name(), list(inputs)));
     }
   }
   std::vector<Value> call_all(Call&, std::span<const Value> xs) override {
@@ -57,9 +59,10 @@ class ConcatenateImpl final : public LayerImpl {
       for (int i = 0; fits && i < rank; i++)
         fits = i == axis || x.dim(i) == inputs[0].dim(i) || x.dim(i) == None || inputs[0].dim(i) == None;
       if (!fits)
-        throw ShapeError(fmt::format("layer \"{}\" (Concatenate) requires inputs with matching shapes except for the "
-                                     "concatenation axis {}. Received: {}",
-                                     name(), axis_, list(inputs)));
+        throw ShapeError(
+            fmt::format("layer \"{}\" (Concatenate) requires inputs with matching shapes except for the "
+                        "concatenation axis {}. Received: {}",
+                        name(), axis_, list(inputs)));
     }
   }
   std::vector<Value> call_all(Call&, std::span<const Value> xs) override {
@@ -72,7 +75,11 @@ class ConcatenateImpl final : public LayerImpl {
 
 }  // namespace
 
-Layer Add(MergeArgs args) { return make_layer<AddImpl>(args); }
-Layer Concatenate(ConcatenateArgs args) { return make_layer<ConcatenateImpl>(args); }
+Layer Add(MergeArgs args) {
+  return make_layer<AddImpl>(args);
+}
+Layer Concatenate(ConcatenateArgs args) {
+  return make_layer<ConcatenateImpl>(args);
+}
 
 }  // namespace kiln::layers

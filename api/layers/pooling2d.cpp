@@ -9,7 +9,8 @@ namespace {
 using graph::Value;
 
 // How many elements of the input each window of one axis covers.
-std::vector<float> coverage(std::int64_t n, std::int64_t window, std::int64_t stride, internal::Padding padding) {
+std::vector<float> coverage(std::int64_t n, std::int64_t window, std::int64_t stride,
+                            internal::Padding padding) {
   std::vector<float> counts;
   for (std::int64_t start = -padding.low; start + window <= n + padding.high; start += stride)
     counts.push_back(static_cast<float>(std::min(start + window, n) - std::max<std::int64_t>(start, 0)));
@@ -62,7 +63,8 @@ class Pooling2DImpl : public LayerImpl {
 
 class MaxPooling2DImpl final : public Pooling2DImpl {
  public:
-  MaxPooling2DImpl(Size2 pool_size, const Pooling2DArgs& args) : Pooling2DImpl("MaxPooling2D", pool_size, args) {}
+  MaxPooling2DImpl(Size2 pool_size, const Pooling2DArgs& args)
+      : Pooling2DImpl("MaxPooling2D", pool_size, args) {}
   Value call(Call&, Value x) override { return graph::window_max(x, window(x)); }
 };
 
@@ -79,7 +81,8 @@ class AveragePooling2DImpl final : public Pooling2DImpl {
     std::vector<float> counts;
     for (float a : down)
       for (float b : across) counts.push_back(a * b);
-    const Tensor table(counts, {1, static_cast<std::int64_t>(down.size()), static_cast<std::int64_t>(across.size()), 1});
+    const Tensor table(
+        counts, {1, static_cast<std::int64_t>(down.size()), static_cast<std::int64_t>(across.size()), 1});
     return sum / graph::constant(context.graph(), table.astype(x.dtype()));
   }
 };
@@ -100,12 +103,24 @@ class GlobalAveragePooling2DImpl final : public LayerImpl {
 
 }  // namespace
 
-Layer MaxPooling2D(Size2 pool_size, Pooling2DArgs args) { return make_layer<MaxPooling2DImpl>(pool_size, args); }
-Layer AveragePooling2D(Size2 pool_size, Pooling2DArgs args) { return make_layer<AveragePooling2DImpl>(pool_size, args); }
-Layer GlobalAveragePooling2D(GlobalPooling2DArgs args) { return make_layer<GlobalAveragePooling2DImpl>(args); }
+Layer MaxPooling2D(Size2 pool_size, Pooling2DArgs args) {
+  return make_layer<MaxPooling2DImpl>(pool_size, args);
+}
+Layer AveragePooling2D(Size2 pool_size, Pooling2DArgs args) {
+  return make_layer<AveragePooling2DImpl>(pool_size, args);
+}
+Layer GlobalAveragePooling2D(GlobalPooling2DArgs args) {
+  return make_layer<GlobalAveragePooling2DImpl>(args);
+}
 
-Layer MaxPool2D(Size2 pool_size, Pooling2DArgs args) { return MaxPooling2D(pool_size, std::move(args)); }
-Layer AvgPool2D(Size2 pool_size, Pooling2DArgs args) { return AveragePooling2D(pool_size, std::move(args)); }
-Layer GlobalAvgPool2D(GlobalPooling2DArgs args) { return GlobalAveragePooling2D(std::move(args)); }
+Layer MaxPool2D(Size2 pool_size, Pooling2DArgs args) {
+  return MaxPooling2D(pool_size, std::move(args));
+}
+Layer AvgPool2D(Size2 pool_size, Pooling2DArgs args) {
+  return AveragePooling2D(pool_size, std::move(args));
+}
+Layer GlobalAvgPool2D(GlobalPooling2DArgs args) {
+  return GlobalAveragePooling2D(std::move(args));
+}
 
 }  // namespace kiln::layers

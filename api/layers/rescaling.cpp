@@ -20,6 +20,8 @@ class RescalingImpl final : public LayerImpl {
 
 }  // namespace
 
-Layer Rescaling(double scale, RescalingArgs args) { return make_layer<RescalingImpl>(scale, args); }
+Layer Rescaling(double scale, RescalingArgs args) {
+  return make_layer<RescalingImpl>(scale, args);
+}
 
 }  // namespace kiln::layers

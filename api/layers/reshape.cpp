@@ -17,16 +17,18 @@ class FlattenImpl final : public LayerImpl {
 
 class ReshapeImpl final : public LayerImpl {
  public:
-  ReshapeImpl(Shape target, const NameArgs& args) : LayerImpl({.name = args.name}), target_(std::move(target)) {
+  ReshapeImpl(Shape target, const NameArgs& args)
+      : LayerImpl({.name = args.name}), target_(std::move(target)) {
     int unknown = 0;
     for (std::int64_t n : target_) {
       unknown += n == None ? 1 : 0;
       if (n != None && n < 1)
-        throw ShapeError(fmt::format("Reshape: sizes must be positive (one may be -1), but target_shape is {}",
-                                     target_.to_string()));
+        throw ShapeError(fmt::format(
+            "Reshape: sizes must be positive (one may be -1), but target_shape is {}", target_.to_string()));
     }
     if (unknown > 1)
-      throw ShapeError(fmt::format("Reshape: only one size may be -1, but target_shape is {}", target_.to_string()));
+      throw ShapeError(
+          fmt::format("Reshape: only one size may be -1, but target_shape is {}", target_.to_string()));
   }
 
   void check(std::span<const Shape> inputs) const override {
@@ -37,13 +39,16 @@ class ReshapeImpl final : public LayerImpl {
       for (std::int64_t n : target_) known *= n == None ? 1 : n;
       const bool inferred = !target_.is_static();
       if (inferred ? elements % known != 0 : elements != known)
-        throw ShapeError(fmt::format("layer \"{}\" (Reshape): the total size must stay the same, but one sample has {} "
-                                     "elements (input shape {}) and target_shape is {}",
-                                     name(), elements, x.to_string(), target_.to_string()));
+        throw ShapeError(
+            fmt::format("layer \"{}\" (Reshape): the total size must stay the same, but one sample has {} "
+                        "elements (input shape {}) and target_shape is {}",
+                        name(), elements, x.to_string(), target_.to_string()));
     }
   }
 
-  graph::Value call(Call&, graph::Value x) override { return graph::reshape(x, target_.prepend(x.shape()[0])); }
+  graph::Value call(Call&, graph::Value x) override {
+    return graph::reshape(x, target_.prepend(x.shape()[0]));
+  }
 
  private:
   Shape target_;
@@ -51,7 +56,11 @@ class ReshapeImpl final : public LayerImpl {
 
 }  // namespace
 
-Layer Flatten(NameArgs args) { return make_layer<FlattenImpl>(args); }
-Layer Reshape(Shape target_shape, NameArgs args) { return make_layer<ReshapeImpl>(std::move(target_shape), args); }
+Layer Flatten(NameArgs args) {
+  return make_layer<FlattenImpl>(args);
+}
+Layer Reshape(Shape target_shape, NameArgs args) {
+  return make_layer<ReshapeImpl>(std::move(target_shape), args);
+}
 
 }  // namespace kiln::layers

@@ -17,13 +17,27 @@ Variable::Variable(const WeightArgs& args, DType dtype)
     : data_(std::make_shared<Data>(
           Data{args.name, args.trainable, args.regularizer, args.initializer(args.shape, dtype)})) {}
 
-const std::string& Variable::name() const { return data_->name; }
-const Shape& Variable::shape() const { return data_->value.shape(); }
-DType Variable::dtype() const { return data_->value.dtype(); }
-bool Variable::trainable() const { return data_->trainable; }
-const Regularizer& Variable::regularizer() const { return data_->regularizer; }
-Tensor& Variable::storage() const { return data_->value; }
-Tensor Variable::value() const { return data_->value.clone(); }
+const std::string& Variable::name() const {
+  return data_->name;
+}
+const Shape& Variable::shape() const {
+  return data_->value.shape();
+}
+DType Variable::dtype() const {
+  return data_->value.dtype();
+}
+bool Variable::trainable() const {
+  return data_->trainable;
+}
+const Regularizer& Variable::regularizer() const {
+  return data_->regularizer;
+}
+Tensor& Variable::storage() const {
+  return data_->value;
+}
+Tensor Variable::value() const {
+  return data_->value.clone();
+}
 
 void Variable::assign(const Tensor& value) {
   if (value.shape() != shape())

@@ -10,11 +10,14 @@
 namespace kiln::internal {
 namespace {
 
-std::string text(Size2 s) { return fmt::format("({}, {})", s.height, s.width); }
+std::string text(Size2 s) {
+  return fmt::format("({}, {})", s.height, s.width);
+}
 
 }  // namespace
 
-Padding padding_of(bool same, std::int64_t n, std::int64_t window, std::int64_t stride, std::int64_t dilation) {
+Padding padding_of(bool same, std::int64_t n, std::int64_t window, std::int64_t stride,
+                   std::int64_t dilation) {
   if (!same) return {};
   const std::int64_t out = (n + stride - 1) / stride;
   const std::int64_t total = std::max<std::int64_t>((out - 1) * stride + (window - 1) * dilation + 1 - n, 0);
@@ -34,11 +37,11 @@ void check_positive(const std::string& class_name, const char* argument, Size2 v
 
 void check_window(const WindowSpec& spec, const Shape& input) {
   if (input.rank() != 4)
-    throw ShapeError(fmt::format("Input 0 of layer \"{}\" is incompatible with the layer: expected four axes, (batch, "
-                                 "height, width, channels), but received input with shape {}{}",
-                                 spec.layer, input.to_string(),
-                                 input.rank() == 3 ? ". Add the channels' axis, e.g. by Reshape({height, width, 1})"
-                                                   : ""));
+    throw ShapeError(fmt::format(
+        "Input 0 of layer \"{}\" is incompatible with the layer: expected four axes, (batch, "
+        "height, width, channels), but received input with shape {}{}",
+        spec.layer, input.to_string(),
+        input.rank() == 3 ? ". Add the channels' axis, e.g. by Reshape({height, width, 1})" : ""));
   const auto too_large = [](std::int64_t n, std::int64_t window, std::int64_t dilation) {
     return n != None && n < (window - 1) * dilation + 1;
   };
@@ -47,12 +50,14 @@ void check_window(const WindowSpec& spec, const Shape& input) {
     return;
   const std::string dilation =
       spec.dilation == Size2(1) ? "" : fmt::format(", dilation_rate={}", text(spec.dilation));
-  throw ShapeError(fmt::format(
-      "layer \"{}\" ({}): computed output size would be zero or negative, because the window is larger than its "
-      "input. Received: input shape {}, {}={}, strides={}{}, padding=\"valid\". Use a smaller {}, a larger input, or "
-      "padding=\"same\"",
-      spec.layer, spec.class_name, input.to_string(), spec.window_name, text(spec.window), text(spec.strides), dilation,
-      spec.window_name));
+  throw ShapeError(
+      fmt::format("layer \"{}\" ({}): computed output size would be zero or negative, because the window is "
+                  "larger than its "
+                  "input. Received: input shape {}, {}={}, strides={}{}, padding=\"valid\". Use a smaller "
+                  "{}, a larger input, or "
+                  "padding=\"same\"",
+                  spec.layer, spec.class_name, input.to_string(), spec.window_name, text(spec.window),
+                  text(spec.strides), dilation, spec.window_name));
 }
 
 }  // namespace kiln::internal

@@ -13,13 +13,14 @@ struct Padding {
 };
 
 /// Zeros before and after one axis. "same": ceil(n / stride) outputs, the extra zero after.
-Padding padding_of(bool same, std::int64_t n, std::int64_t window, std::int64_t stride, std::int64_t dilation);
+Padding padding_of(bool same, std::int64_t n, std::int64_t window, std::int64_t stride,
+                   std::int64_t dilation);
 
 /// What a layer's window looks like, for checks.
 struct WindowSpec {
-  std::string layer;         ///< "conv2d"
-  std::string class_name;    ///< "Conv2D"
-  std::string window_name;   ///< "kernel_size"
+  std::string layer;        ///< "conv2d"
+  std::string class_name;   ///< "Conv2D"
+  std::string window_name;  ///< "kernel_size"
   Size2 window = 1, strides = 1, dilation = 1;
   bool same = false;
 };

@@ -27,7 +27,8 @@ class Interpreted final : public Runnable {
 
   void run(void* const* inputs, void* const* states, void* const* outputs) override {
     std::vector<Tensor> input_tensors, state_tensors;
-    for (std::size_t i = 0; i < graph_.inputs().size(); i++) input_tensors.push_back(view(inputs[i], graph_.inputs()[i]));
+    for (std::size_t i = 0; i < graph_.inputs().size(); i++)
+      input_tensors.push_back(view(inputs[i], graph_.inputs()[i]));
     for (std::size_t i = 0; i < graph_.states().size(); i++)
       state_tensors.push_back(view(states[i], graph_.states()[i].current));
     const graph::InterpreterResult result = graph::interpret(graph_, input_tensors, state_tensors);
@@ -60,7 +61,9 @@ class Compiled final : public Runnable {
 
 }  // namespace
 
-void set_backend(Backend backend) { selected() = backend; }
+void set_backend(Backend backend) {
+  selected() = backend;
+}
 
 std::unique_ptr<Runnable> make_runnable(graph::Graph graph) {
   if (selected() == Backend::compiled) return std::make_unique<Compiled>(graph);

@@ -13,8 +13,8 @@ namespace kiln::internal {
 class Runnable {
  public:
   virtual ~Runnable() = default;
-  /// Contiguous arrays of the graph's types, in the order of its inputs, states and outputs. States are updated
-  /// in place. Throws DataError if a check fails; no state has changed then.
+  /// Contiguous arrays of the graph's types, in the order of its inputs, states and outputs. States are
+  /// updated in place. Throws DataError if a check fails; no state has changed then.
   virtual void run(void* const* inputs, void* const* states, void* const* outputs) = 0;
   /// What the compiler made of the graph; null if nothing was compiled.
   virtual std::shared_ptr<const runtime::Program> program() const { return nullptr; }

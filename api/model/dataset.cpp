@@ -11,7 +11,8 @@ namespace {
 // A last axis of size 1 added or dropped where the model's input wants it, as Keras does.
 Tensor with_rank_of(const Tensor& t, const Shape& expected) {
   Shape shape = t.shape();
-  if (shape.rank() == expected.rank() + 1 && shape.back() == 1) return t.reshape(shape.slice(0, expected.rank()));
+  if (shape.rank() == expected.rank() + 1 && shape.back() == 1)
+    return t.reshape(shape.slice(0, expected.rank()));
   if (shape.rank() + 1 == expected.rank() && expected.back() == 1) {
     shape.push_back(1);
     return t.reshape(shape);
@@ -21,8 +22,8 @@ Tensor with_rank_of(const Tensor& t, const Shape& expected) {
 
 void check_rows(const char* caller, const char* name, std::int64_t rows, std::int64_t expected) {
   if (rows != expected)
-    throw ShapeError(fmt::format("{}: x has {} rows, but {} has {}; every sample needs its own", caller, expected, name,
-                                 rows));
+    throw ShapeError(fmt::format("{}: x has {} rows, but {} has {}; every sample needs its own", caller,
+                                 expected, name, rows));
 }
 
 // The class of each row: class numbers, or the place of the largest value of one-hot rows.
@@ -30,9 +31,10 @@ std::vector<std::int64_t> classes_of(const Tensor& y) {
   const Shape& shape = y.shape();
   const bool numbers = shape.rank() == 1 || (shape.rank() == 2 && shape[1] == 1);
   if (!numbers && shape.rank() != 2)
-    throw ShapeError(fmt::format("class_weight needs one class for each row: class numbers of shape (rows,), or one-hot "
-                                 "targets of shape (rows, classes); y has shape {}",
-                                 shape.to_string()));
+    throw ShapeError(
+        fmt::format("class_weight needs one class for each row: class numbers of shape (rows,), or one-hot "
+                    "targets of shape (rows, classes); y has shape {}",
+                    shape.to_string()));
   const std::vector<double> values = y.to_vector<double>();
   std::vector<std::int64_t> classes;
   const auto width = static_cast<std::ptrdiff_t>(numbers ? 1 : shape[1]);
@@ -57,8 +59,9 @@ std::vector<Tensor> prepare_inputs(ModelImpl& model, const Tensors& x) {
   std::vector<Tensor> prepared(x.begin(), x.end());
   for (const Tensor& t : prepared)
     if (!t.defined() || t.rank() < 1)
-      throw ShapeError(fmt::format("model \"{}\": x must be an array of samples, one row each, but its shape is {}",
-                                   model.name(), t.shape().to_string()));
+      throw ShapeError(
+          fmt::format("model \"{}\": x must be an array of samples, one row each, but its shape is {}",
+                      model.name(), t.shape().to_string()));
   if (!model.connected()) {
     std::vector<Shape> shapes;
     for (const Tensor& t : prepared) shapes.push_back(t.shape().tail().prepend(None));
@@ -73,8 +76,8 @@ std::vector<Tensor> prepare_inputs(ModelImpl& model, const Tensors& x) {
   model.check(shapes);
   for (std::size_t i = 1; i < shapes.size(); i++)
     if (shapes[i][0] != shapes[0][0])
-      throw ShapeError(fmt::format("model \"{}\": input 0 has {} rows, but input {} has {}", model.name(), shapes[0][0], i,
-                                   shapes[i][0]));
+      throw ShapeError(fmt::format("model \"{}\": input 0 has {} rows, but input {} has {}", model.name(),
+                                   shapes[0][0], i, shapes[i][0]));
   return prepared;
 }
 
@@ -84,21 +87,24 @@ Dataset prepare_dataset(ModelImpl& model, const char* caller, const Tensors& x, 
   data.x = prepare_inputs(model, x);
   data.rows = data.x[0].dim(0);
   if (data.rows == 0)
-    throw ValueError(fmt::format("{}: x has no samples (its shape is {})", caller, data.x[0].shape().to_string()));
+    throw ValueError(
+        fmt::format("{}: x has no samples (its shape is {})", caller, data.x[0].shape().to_string()));
   if (y.size() != model.outputs().size())
-    throw ShapeError(fmt::format("{}: model \"{}\" has {} outputs, but y holds {} arrays; give targets for each output",
-                                 caller, model.name(), model.outputs().size(), y.size()));
+    throw ShapeError(
+        fmt::format("{}: model \"{}\" has {} outputs, but y holds {} arrays; give targets for each output",
+                    caller, model.name(), model.outputs().size(), y.size()));
   for (const Tensor& t : y) {
     if (!t.defined() || t.rank() < 1)
-      throw ShapeError(fmt::format("{}: y must be an array with one row for each sample, but its shape is {}", caller,
-                                   t.shape().to_string()));
+      throw ShapeError(fmt::format("{}: y must be an array with one row for each sample, but its shape is {}",
+                                   caller, t.shape().to_string()));
     check_rows(caller, "y", t.dim(0), data.rows);
     data.y.push_back(t.contiguous());
   }
   if (sample_weight.defined() && !class_weight.empty())
-    throw ValueError(fmt::format("{}: sample_weight and class_weight can't be given together; multiply them into "
-                                 "sample_weight",
-                                 caller));
+    throw ValueError(
+        fmt::format("{}: sample_weight and class_weight can't be given together; multiply them into "
+                    "sample_weight",
+                    caller));
   if (sample_weight.defined()) {
     check_rows(caller, "sample_weight", sample_weight.rank() < 1 ? 0 : sample_weight.dim(0), data.rows);
     data.weight = sample_weight.astype(DType::f32).contiguous();
@@ -128,7 +134,9 @@ std::vector<Tensor> Dataset::arrays() const {
 }
 
 BatchTypes Dataset::types(std::int64_t batch_size) const {
-  const auto type = [&](const Tensor& t) { return graph::Type{t.dtype(), t.shape().tail().prepend(batch_size)}; };
+  const auto type = [&](const Tensor& t) {
+    return graph::Type{t.dtype(), t.shape().tail().prepend(batch_size)};
+  };
   BatchTypes types;
   for (const Tensor& t : x) types.x.push_back(type(t));
   for (const Tensor& t : y) types.y.push_back(type(t));
@@ -140,12 +148,14 @@ BatchTypes Dataset::types(std::int64_t batch_size) const {
 
 Feeder::Feeder(std::vector<Tensor> arrays, std::int64_t batch_size)
     : arrays_(std::move(arrays)), batch_size_(batch_size), addresses_(arrays_.size()) {
-  for (const Tensor& t : arrays_) row_bytes_.push_back(t.dim(0) == 0 ? 0 : t.nbytes() / static_cast<std::size_t>(t.dim(0)));
+  for (const Tensor& t : arrays_)
+    row_bytes_.push_back(t.dim(0) == 0 ? 0 : t.nbytes() / static_cast<std::size_t>(t.dim(0)));
 }
 
 std::span<void* const> Feeder::consecutive(std::int64_t first) {
   for (std::size_t i = 0; i < arrays_.size(); i++)
-    addresses_[i] = static_cast<std::byte*>(arrays_[i].raw()) + static_cast<std::size_t>(first) * row_bytes_[i];
+    addresses_[i] =
+        static_cast<std::byte*>(arrays_[i].raw()) + static_cast<std::size_t>(first) * row_bytes_[i];
   return addresses_;
 }
 

@@ -18,30 +18,34 @@ namespace {
 void check_fit_args(const FitArgs& args) {
   check_batch_size("fit", args.batch_size);
   if (args.validation_batch_size) check_batch_size("fit: validation", *args.validation_batch_size);
-  if (args.epochs < 0) throw ValueError(fmt::format("fit: epochs must not be negative, but it is {}", args.epochs));
+  if (args.epochs < 0)
+    throw ValueError(fmt::format("fit: epochs must not be negative, but it is {}", args.epochs));
   if (!(args.validation_split >= 0 && args.validation_split < 1))
-    throw ValueError(fmt::format("fit: validation_split must be in [0, 1), the share of rows to validate on, but it is {}",
-                                 args.validation_split));
+    throw ValueError(
+        fmt::format("fit: validation_split must be in [0, 1), the share of rows to validate on, but it is {}",
+                    args.validation_split));
   if (args.validation_freq < 1)
-    throw ValueError(fmt::format("fit: validation_freq must be positive, but it is {}", args.validation_freq));
+    throw ValueError(
+        fmt::format("fit: validation_freq must be positive, but it is {}", args.validation_freq));
   if (args.steps_per_epoch && *args.steps_per_epoch < 1)
-    throw ValueError(fmt::format("fit: steps_per_epoch must be positive, but it is {}", *args.steps_per_epoch));
+    throw ValueError(
+        fmt::format("fit: steps_per_epoch must be positive, but it is {}", *args.steps_per_epoch));
   if (args.validation_split > 0 && !args.validation_data.x.empty())
     throw ValueError("fit: give validation_split or validation_data, not both");
 }
 
-// How many rows stay for training: floor(rows (1 - split)) as Keras computes it, but kept at one row at least where
-// rounding alone would leave none (10 rows and 0.9: 1 - 0.9 is a little below 0.1 in binary).
+// How many rows stay for training: floor(rows (1 - split)) as Keras computes it, but kept at one row at least
+// where rounding alone would leave none (10 rows and 0.9: 1 - 0.9 is a little below 0.1 in binary).
 std::int64_t training_rows(std::int64_t rows, double split) {
   const double exact = static_cast<double>(rows) * (1 - split);
   const double nearest = std::round(exact);
-  const auto kept = static_cast<std::int64_t>(std::abs(exact - nearest) < 1e-9 * static_cast<double>(rows)
-                                                  ? nearest
-                                                  : std::floor(exact));
+  const auto kept = static_cast<std::int64_t>(
+      std::abs(exact - nearest) < 1e-9 * static_cast<double>(rows) ? nearest : std::floor(exact));
   if (kept < 1 || kept >= rows)
-    throw ValueError(fmt::format("fit: validation_split={} of {} rows leaves {} for training and {} for validation; both "
-                                 "need at least one: give more data or another split",
-                                 split, rows, kept, rows - kept));
+    throw ValueError(
+        fmt::format("fit: validation_split={} of {} rows leaves {} for training and {} for validation; both "
+                    "need at least one: give more data or another split",
+                    split, rows, kept, rows - kept));
   return kept;
 }
 
@@ -49,7 +53,10 @@ std::int64_t training_rows(std::int64_t rows, double split) {
 class TrainingBatches {
  public:
   TrainingBatches(const Dataset& data, std::int64_t batch_size, bool shuffle)
-      : data_(data), feeder_(data.arrays(), std::min(batch_size, data.rows)), batch_size_(batch_size), shuffle_(shuffle) {}
+      : data_(data),
+        feeder_(data.arrays(), std::min(batch_size, data.rows)),
+        batch_size_(batch_size),
+        shuffle_(shuffle) {}
 
   void run_next(Trainer& trainer) {
     if (next_ >= data_.rows || next_ == 0) start_over();
@@ -101,8 +108,8 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
     validation = data.slice(kept, data.rows);
     data = data.slice(0, kept);
   } else if (!args.validation_data.x.empty()) {
-    validation = prepare_dataset(model, "fit: validation_data", args.validation_data.x, args.validation_data.y,
-                                 args.validation_data.sample_weight, {});
+    validation = prepare_dataset(model, "fit: validation_data", args.validation_data.x,
+                                 args.validation_data.y, args.validation_data.sample_weight, {});
   }
   trainer.prepare(data);
 
@@ -138,8 +145,8 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
       break;
     }
     if (validation.rows > 0 && (epoch + 1) % args.validation_freq == 0) {
-      run_evaluation(model, validation, args.validation_batch_size.value_or(args.batch_size), args.validation_steps,
-                     &callbacks, nullptr);
+      run_evaluation(model, validation, args.validation_batch_size.value_or(args.batch_size),
+                     args.validation_steps, &callbacks, nullptr);
       for (const auto& [name, value] : sorted(trainer.logs())) logs.set("val_" + name, value);
     }
     bar.update(steps, logs, true);

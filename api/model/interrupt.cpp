@@ -38,6 +38,8 @@ InterruptGuard::~InterruptGuard() {
   if (--guards == 0) sigaction(SIGINT, &previous, nullptr);
 }
 
-bool InterruptGuard::interrupted() { return flag != 0; }
+bool InterruptGuard::interrupted() {
+  return flag != 0;
+}
 
 }  // namespace kiln::internal

@@ -21,9 +21,11 @@ std::shared_ptr<ModelImpl> make_functional(ModelArgs args) {
   return impl;
 }
 
-void collect_names(const Layer& layer, const std::string& prefix, std::vector<std::pair<std::string, Variable>>& out) {
+void collect_names(const Layer& layer, const std::string& prefix,
+                   std::vector<std::pair<std::string, Variable>>& out) {
   for (const Variable& w : layer.impl().own_weights()) out.emplace_back(prefix + w.name(), w);
-  // Names given by Kiln count all layers of the program; in a file they count this model's layers of the class.
+  // Names given by Kiln count all layers of the program; in a file they count this model's layers of the
+  // class.
   std::map<std::string, int> counts;
   for (const Layer& inner : layer.impl().sublayers()) {
     std::string name = inner.name();
@@ -51,8 +53,12 @@ void Model::compile(CompileArgs args) {
   model.set_trainer(std::make_unique<internal::Trainer>(model, std::move(args)));
 }
 
-Optimizer Model::optimizer() const { return model_impl().trainer("optimizer").optimizer(); }
-std::vector<std::string> Model::metrics_names() const { return model_impl().trainer("metrics_names").metrics_names(); }
+Optimizer Model::optimizer() const {
+  return model_impl().trainer("optimizer").optimizer();
+}
+std::vector<std::string> Model::metrics_names() const {
+  return model_impl().trainer("metrics_names").metrics_names();
+}
 std::vector<std::shared_ptr<const runtime::Program>> Model::programs() const {
   ModelImpl& model = model_impl();
   std::vector<std::shared_ptr<const runtime::Program>> programs;
@@ -60,7 +66,9 @@ std::vector<std::shared_ptr<const runtime::Program>> Model::programs() const {
   for (auto& program : model.predictor().programs()) programs.push_back(std::move(program));
   return programs;
 }
-void Model::stop_training() { model_impl().stop_training = true; }
+void Model::stop_training() {
+  model_impl().stop_training = true;
+}
 
 void Model::build(const Shape& input_shape) {
   const Shape shapes[] = {input_shape};
@@ -89,12 +97,17 @@ Layer Model::get_layer(std::int64_t index) const {
   const std::vector<Layer> all = layers();
   const auto count = static_cast<std::int64_t>(all.size());
   if (index < -count || index >= count)
-    throw ShapeError(fmt::format("model \"{}\" has {} layers; there is none at index {}", name(), count, index));
+    throw ShapeError(
+        fmt::format("model \"{}\" has {} layers; there is none at index {}", name(), count, index));
   return all[static_cast<std::size_t>(index < 0 ? index + count : index)];
 }
 
-const std::vector<SymbolicTensor>& Model::inputs() const { return model_impl().inputs(); }
-const std::vector<SymbolicTensor>& Model::outputs() const { return model_impl().outputs(); }
+const std::vector<SymbolicTensor>& Model::inputs() const {
+  return model_impl().inputs();
+}
+const std::vector<SymbolicTensor>& Model::outputs() const {
+  return model_impl().outputs();
+}
 
 std::vector<std::pair<std::string, Variable>> Model::named_weights() const {
   std::vector<std::pair<std::string, Variable>> all, unique;

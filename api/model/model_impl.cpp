@@ -30,9 +30,10 @@ class Walk {
     order_of_visit_.push_back(application.get());
     if (!inputs_.contains(&tensor.data())) {
       if (application->inputs.empty())
-        throw StateError(fmt::format("Model: an output needs the tensor of layer \"{}\", which is not among the inputs; "
-                                     "name it in .inputs = {{...}}",
-                                     application->layer.name()));
+        throw StateError(
+            fmt::format("Model: an output needs the tensor of layer \"{}\", which is not among the inputs; "
+                        "name it in .inputs = {{...}}",
+                        application->layer.name()));
       for (const SymbolicTensor& x : application->inputs) visit(x);
     }
     applications.push_back(application);
@@ -62,16 +63,19 @@ void ModelImpl::connect(std::vector<SymbolicTensor> inputs, std::vector<Symbolic
   if (inputs.empty() || outputs.empty()) throw ValueError("Model: give at least one input and one output");
   for (const auto* list : {&inputs, &outputs})
     for (const SymbolicTensor& x : *list)
-      if (!x.defined()) throw StateError("Model: an input or output is an empty SymbolicTensor; start from Input(...)");
+      if (!x.defined())
+        throw StateError("Model: an input or output is an empty SymbolicTensor; start from Input(...)");
   for (const SymbolicTensor& x : inputs)
     if (internal::as_input(x.layer()) == nullptr)
-      throw ValueError(fmt::format("Model: the tensor of layer \"{}\" can't be an input; inputs come from Input(...)",
-                                   x.layer().name()));
+      throw ValueError(
+          fmt::format("Model: the tensor of layer \"{}\" can't be an input; inputs come from Input(...)",
+                      x.layer().name()));
   Walk walk(inputs);
   for (const SymbolicTensor& y : outputs) walk.visit(y);
   for (const SymbolicTensor& x : inputs) walk.visit(x);
 
-  // Depth: the longest way to an output. Keras lists layers by falling depth, and within one by the walk's order.
+  // Depth: the longest way to an output. Keras lists layers by falling depth, and within one by the walk's
+  // order.
   std::map<const Application*, int> depth;
   for (auto it = walk.applications.rbegin(); it != walk.applications.rend(); ++it)
     for (const SymbolicTensor& x : (*it)->inputs) {
@@ -96,7 +100,8 @@ void ModelImpl::connect(std::vector<SymbolicTensor> inputs, std::vector<Symbolic
     const Layer& layer = applications_[i]->layer;
     if (std::find(layers_.begin(), layers_.end(), layer) != layers_.end()) continue;
     if (!names.insert(layer.name()).second)
-      throw ValueError(fmt::format("Model: two layers are named \"{}\"; names must be unique in a model", layer.name()));
+      throw ValueError(
+          fmt::format("Model: two layers are named \"{}\"; names must be unique in a model", layer.name()));
     layers_.push_back(layer);
   }
   mark_built();
@@ -112,12 +117,15 @@ void ModelImpl::disconnect() {
 
 void ModelImpl::build_for(std::span<const Shape>) {}
 
-void ModelImpl::build_all(std::span<const Shape> inputs) { build_for(inputs); }
+void ModelImpl::build_all(std::span<const Shape> inputs) {
+  build_for(inputs);
+}
 
 void ModelImpl::check(std::span<const Shape> inputs) const {
   if (!connected()) return;
   if (inputs.size() != inputs_.size())
-    throw ShapeError(fmt::format("model \"{}\" has {} inputs, but got {}", name(), inputs_.size(), inputs.size()));
+    throw ShapeError(
+        fmt::format("model \"{}\" has {} inputs, but got {}", name(), inputs_.size(), inputs.size()));
   for (std::size_t i = 0; i < inputs.size(); i++) {
     const Shape& expected = inputs_[i].shape();
     bool fits = inputs[i].rank() == expected.rank();
@@ -127,8 +135,9 @@ void ModelImpl::check(std::span<const Shape> inputs) const {
       fits = want == None || have == None || want == have;
     }
     if (!fits)
-      throw ShapeError(fmt::format("Input {} of model \"{}\" is incompatible with it: expected shape={}, found shape={}", i,
-                                   name(), expected.to_string(), inputs[i].to_string()));
+      throw ShapeError(
+          fmt::format("Input {} of model \"{}\" is incompatible with it: expected shape={}, found shape={}",
+                      i, name(), expected.to_string(), inputs[i].to_string()));
   }
 }
 
@@ -145,10 +154,12 @@ std::vector<Value> ModelImpl::call_all(Call& call, std::span<const Value> xs) {
     for (const SymbolicTensor& x : application->inputs)
       operands.push_back(values.at({x.data().from.get(), x.data().output}));
     const std::vector<Value> results = application->layer.impl().emit(call, operands);
-    for (std::size_t i = 0; i < results.size(); i++) values[{application.get(), static_cast<int>(i)}] = results[i];
+    for (std::size_t i = 0; i < results.size(); i++)
+      values[{application.get(), static_cast<int>(i)}] = results[i];
   }
   std::vector<Value> outputs;
-  for (const SymbolicTensor& y : outputs_) outputs.push_back(values.at({y.data().from.get(), y.data().output}));
+  for (const SymbolicTensor& y : outputs_)
+    outputs.push_back(values.at({y.data().from.get(), y.data().output}));
   return outputs;
 }
 
@@ -165,10 +176,13 @@ std::vector<std::string> ModelImpl::output_names() const {
 
 internal::Trainer& ModelImpl::trainer(const char* caller) const {
   if (!trainer_)
-    throw StateError(fmt::format("model \"{}\": call compile({{.optimizer = ..., .loss = ...}}) before {}", name(), caller));
+    throw StateError(fmt::format("model \"{}\": call compile({{.optimizer = ..., .loss = ...}}) before {}",
+                                 name(), caller));
   return *trainer_;
 }
 
-void ModelImpl::set_trainer(std::unique_ptr<internal::Trainer> trainer) { trainer_ = std::move(trainer); }
+void ModelImpl::set_trainer(std::unique_ptr<internal::Trainer> trainer) {
+  trainer_ = std::move(trainer);
+}
 
 }  // namespace kiln

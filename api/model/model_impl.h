@@ -44,7 +44,9 @@ class ModelImpl : public LayerImpl {
   /// The layers in the order of the summary, those of inputs included.
   const std::vector<Layer>& layers() const { return layers_; }
   /// Applications of layers, each after those it needs.
-  const std::vector<std::shared_ptr<const internal::Application>>& applications() const { return applications_; }
+  const std::vector<std::shared_ptr<const internal::Application>>& applications() const {
+    return applications_;
+  }
   /// Number of steps from each application to the outputs, at most, in parallel to applications().
   const std::vector<int>& depths() const { return depths_; }
   /// The outputs' names: their layers'.

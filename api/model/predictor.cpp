@@ -11,10 +11,13 @@ namespace kiln::internal {
 namespace {
 
 // Of a tensor that has rows.
-std::size_t row_bytes(const Tensor& t) { return t.nbytes() / static_cast<std::size_t>(t.dim(0)); }
+std::size_t row_bytes(const Tensor& t) {
+  return t.nbytes() / static_cast<std::size_t>(t.dim(0));
+}
 
 void* row_address(const Tensor& t, std::int64_t row) {
-  return const_cast<std::byte*>(static_cast<const std::byte*>(t.raw())) + static_cast<std::size_t>(row) * row_bytes(t);
+  return const_cast<std::byte*>(static_cast<const std::byte*>(t.raw())) +
+         static_cast<std::size_t>(row) * row_bytes(t);
 }
 
 // The batch's size, or the next power of two for a part of one.
@@ -42,7 +45,8 @@ std::unique_ptr<Step> Predictor::make_step(const BatchTypes& types) {
   graph::Graph graph(fmt::format("{}_predict_{}", model_.name(), types.x[0].shape[0]));
   Call call(graph, false);
   std::vector<graph::Value> x;
-  for (std::size_t i = 0; i < types.x.size(); i++) x.push_back(graph.input(fmt::format("x{}", i), types.x[i]));
+  for (std::size_t i = 0; i < types.x.size(); i++)
+    x.push_back(graph.input(fmt::format("x{}", i), types.x[i]));
   const std::vector<graph::Value> y = model_.call_all(call, x);
   for (std::size_t i = 0; i < y.size(); i++) graph.output(fmt::format("y{}", i), y[i]);
   return std::make_unique<Step>(std::move(graph), call.storage());
@@ -101,16 +105,19 @@ void Predictor::predict_into(std::span<const Tensor> x, std::span<Tensor> out, s
       if (padded == count) continue;
       // The padding repeats the last row: values that a check inside the model lets pass.
       const std::size_t bytes = row_bytes(x[i]);
-      auto* buffer = static_cast<std::byte*>(Scratch::reserve(scratch.padded_inputs, i, bytes * static_cast<std::size_t>(padded)));
+      auto* buffer = static_cast<std::byte*>(
+          Scratch::reserve(scratch.padded_inputs, i, bytes * static_cast<std::size_t>(padded)));
       if (bytes > 0) std::memcpy(buffer, scratch.inputs[i], bytes * static_cast<std::size_t>(count));
       for (std::int64_t r = count; r < padded && bytes > 0; r++)
-        std::memcpy(buffer + static_cast<std::size_t>(r) * bytes, row_address(x[i], first + count - 1), bytes);
+        std::memcpy(buffer + static_cast<std::size_t>(r) * bytes, row_address(x[i], first + count - 1),
+                    bytes);
       scratch.inputs[i] = buffer;
     }
     for (std::size_t i = 0; i < out.size(); i++)
-      scratch.outputs[i] = padded == count ? row_address(out[i], first)
-                                           : Scratch::reserve(scratch.padded_outputs, i,
-                                                              row_bytes(out[i]) * static_cast<std::size_t>(padded));
+      scratch.outputs[i] = padded == count
+                               ? row_address(out[i], first)
+                               : Scratch::reserve(scratch.padded_outputs, i,
+                                                  row_bytes(out[i]) * static_cast<std::size_t>(padded));
     try {
       const std::shared_lock lock(model_.weights_mutex());
       step->run(scratch.inputs.data(), scratch.outputs.data());
@@ -120,7 +127,8 @@ void Predictor::predict_into(std::span<const Tensor> x, std::span<Tensor> out, s
     if (padded != count)
       for (std::size_t i = 0; i < out.size(); i++)
         if (row_bytes(out[i]) > 0)
-          std::memcpy(row_address(out[i], first), scratch.outputs[i], row_bytes(out[i]) * static_cast<std::size_t>(count));
+          std::memcpy(row_address(out[i], first), scratch.outputs[i],
+                      row_bytes(out[i]) * static_cast<std::size_t>(count));
     if (after_batch) after_batch(++batch);
   }
 }

@@ -5,8 +5,8 @@
 
 namespace kiln::internal {
 
-/// Runs a model forward. Batches are padded up to 1, 2, 4, ... rows, so that many batch sizes need few graphs; a
-/// row's result doesn't depend on its batch. Any number of threads may use one.
+/// Runs a model forward. Batches are padded up to 1, 2, 4, ... rows, so that many batch sizes need few
+/// graphs; a row's result doesn't depend on its batch. Any number of threads may use one.
 class Predictor {
  public:
   explicit Predictor(ModelImpl& model) : model_(model) {}

@@ -10,7 +10,8 @@
 namespace kiln {
 namespace internal {
 
-CallbackList::CallbackList(std::vector<CallbackHandle> callbacks, ModelImpl& model, const CallbackParams& params)
+CallbackList::CallbackList(std::vector<CallbackHandle> callbacks, ModelImpl& model,
+                           const CallbackParams& params)
     : callbacks_(std::move(callbacks)) {
   const auto shared = std::static_pointer_cast<ModelImpl>(model.shared_from_this());
   each([&](Callback& c) { c.attach(shared, params); });
@@ -21,8 +22,8 @@ void check_batch_size(const char* caller, std::int64_t batch_size) {
     throw ValueError(fmt::format("{}: batch_size must be positive, but it is {}", caller, batch_size));
 }
 
-void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size, std::optional<std::int64_t> steps,
-                    CallbackList* callbacks, ProgressBar* bar) {
+void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size,
+                    std::optional<std::int64_t> steps, CallbackList* callbacks, ProgressBar* bar) {
   Trainer& trainer = model.trainer("evaluate");
   trainer.prepare(data);
   trainer.reset_metrics();
@@ -92,8 +93,8 @@ std::vector<Tensor> Model::predict_all(const Tensors& x, PredictArgs args) const
 Tensor Model::predict(const Tensors& x, PredictArgs args) const {
   std::vector<Tensor> outputs = predict_all(x, std::move(args));
   if (outputs.size() != 1)
-    throw StateError(fmt::format("model \"{}\" has {} outputs; call predict_all, which returns them all", name(),
-                                 outputs.size()));
+    throw StateError(fmt::format("model \"{}\" has {} outputs; call predict_all, which returns them all",
+                                 name(), outputs.size()));
   return outputs[0];
 }
 
@@ -102,8 +103,8 @@ namespace {
 void predict_rows(ModelImpl& model, std::span<const Tensor> x, Tensor& out, std::int64_t batch_size) {
   check_batch_size("predict_into", batch_size);
   // The usual case, an array as the model wants it, is not copied, so that nothing is allocated for it.
-  const bool ready = model.connected() && x.size() == 1 && model.inputs().size() == 1 && x[0].is_contiguous() &&
-                     x[0].rank() == model.inputs()[0].shape().rank();
+  const bool ready = model.connected() && x.size() == 1 && model.inputs().size() == 1 &&
+                     x[0].is_contiguous() && x[0].rank() == model.inputs()[0].shape().rank();
   std::vector<Tensor> prepared;
   if (ready)
     model.check({&x[0].shape(), 1});
@@ -124,10 +125,10 @@ void predict_rows(ModelImpl& model, std::span<const Tensor> x, Tensor& out, std:
   if (fits && !sizes_known) fits = model.predictor().output_type(0, inputs).shape == out.shape();
   if (!fits) {
     const graph::Type type = model.predictor().output_type(0, inputs);
-    throw ShapeError(fmt::format("predict_into: `out` must be contiguous, of shape {} and type {}, but it has shape {} and "
-                                 "type {}",
-                                 type.shape.to_string(), name(type.dtype), out.shape().to_string(),
-                                 name(out.dtype())));
+    throw ShapeError(fmt::format(
+        "predict_into: `out` must be contiguous, of shape {} and type {}, but it has shape {} and "
+        "type {}",
+        type.shape.to_string(), name(type.dtype), out.shape().to_string(), name(out.dtype())));
   }
   model.predictor().predict_into(inputs, {&out, 1}, batch_size);
 }
@@ -148,7 +149,8 @@ Tensor Model::predict_on_batch(const Tensors& x) const {
 
 namespace {
 
-Logs run_batch(ModelImpl& model, Mode mode, const char* caller, const Tensors& x, const Tensors& y, const BatchArgs& args) {
+Logs run_batch(ModelImpl& model, Mode mode, const char* caller, const Tensors& x, const Tensors& y,
+               const BatchArgs& args) {
   Trainer& trainer = model.trainer(caller);
   const Dataset data = prepare_dataset(model, caller, x, y, args.sample_weight, args.class_weight);
   trainer.prepare(data);
@@ -165,6 +167,8 @@ Logs Model::train_on_batch(const Tensors& x, const Tensors& y, BatchArgs args) {
 Logs Model::test_on_batch(const Tensors& x, const Tensors& y, BatchArgs args) {
   return run_batch(model_impl(), Mode::test, "test_on_batch", x, y, args);
 }
-void Model::reset_metrics() { model_impl().trainer("reset_metrics").reset_metrics(); }
+void Model::reset_metrics() {
+  model_impl().trainer("reset_metrics").reset_metrics();
+}
 
 }  // namespace kiln

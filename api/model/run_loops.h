@@ -25,7 +25,7 @@ class CallbackList {
 void check_batch_size(const char* caller, std::int64_t batch_size);
 
 /// Resets the metrics and runs evaluation steps over all rows; results are in the model's trainer.
-void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size, std::optional<std::int64_t> steps,
-                    CallbackList* callbacks, ProgressBar* bar);
+void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size,
+                    std::optional<std::int64_t> steps, CallbackList* callbacks, ProgressBar* bar);
 
 }  // namespace kiln::internal

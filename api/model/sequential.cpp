@@ -17,11 +17,12 @@ class SequentialImpl final : public ModelImpl {
   void add(const Layer& layer) {
     for (const Layer& other : layers_)
       if (other.name() == layer.name())
-        throw ValueError(fmt::format("Sequential \"{}\": two layers are named \"{}\"; names must be unique in a model{}",
-                                     name(), layer.name(),
-                                     other == layer ? " (the same layer was added twice; a shared layer needs the "
-                                                      "functional Model)"
-                                                    : ""));
+        throw ValueError(
+            fmt::format("Sequential \"{}\": two layers are named \"{}\"; names must be unique in a model{}",
+                        name(), layer.name(),
+                        other == layer ? " (the same layer was added twice; a shared layer needs the "
+                                         "functional Model)"
+                                       : ""));
     if (internal::as_input(layer) != nullptr && !layers_.empty())
       throw ValueError(fmt::format("Sequential \"{}\": Input must be the first layer", name()));
     layers_.push_back(layer);
@@ -46,7 +47,8 @@ class SequentialImpl final : public ModelImpl {
 
   void build_for(std::span<const Shape> inputs) override {
     if (connected()) return;
-    if (layers_.empty()) throw StateError(fmt::format("Sequential \"{}\" has no layers; add some first", name()));
+    if (layers_.empty())
+      throw StateError(fmt::format("Sequential \"{}\" has no layers; add some first", name()));
     if (inputs.size() != 1)
       throw ShapeError(fmt::format("Sequential \"{}\" takes one input, but got {}", name(), inputs.size()));
     Shape shape = inputs[0].tail();
@@ -54,8 +56,8 @@ class SequentialImpl final : public ModelImpl {
   }
 
  private:
-  // Runs a symbolic tensor through the layers, from the Input in front or from the one given. The layers stay as
-  // they were listed: a model without Input has none in layers_.
+  // Runs a symbolic tensor through the layers, from the Input in front or from the one given. The layers stay
+  // as they were listed: a model without Input has none in layers_.
   void join(SymbolicTensor start) {
     const std::vector<Layer> listed = layers_;
     const bool has_input = internal::as_input(layers_[0]) != nullptr;
@@ -74,7 +76,9 @@ class SequentialImpl final : public ModelImpl {
   }
 };
 
-SequentialImpl& impl_of(const Sequential& model) { return static_cast<SequentialImpl&>(model.impl()); }
+SequentialImpl& impl_of(const Sequential& model) {
+  return static_cast<SequentialImpl&>(model.impl());
+}
 
 std::shared_ptr<ModelImpl> make(const SequentialArgs& args) {
   auto impl = std::make_shared<SequentialImpl>(LayerOptions{.name = args.name});
@@ -87,7 +91,11 @@ std::shared_ptr<ModelImpl> make(const SequentialArgs& args) {
 Sequential::Sequential(std::vector<Layer> layers, SequentialArgs args) : Model(make(args)) {
   for (const Layer& layer : layers) add(layer);
 }
-void Sequential::add(const Layer& layer) { impl_of(*this).add(layer); }
-void Sequential::pop() { impl_of(*this).pop(); }
+void Sequential::add(const Layer& layer) {
+  impl_of(*this).add(layer);
+}
+void Sequential::pop() {
+  impl_of(*this).pop();
+}
 
 }  // namespace kiln

@@ -9,12 +9,14 @@
 
 namespace kiln::internal {
 
-/// A graph made ready, with the storage of its states: one training step, one evaluation step, or one prediction,
-/// for one batch size.
+/// A graph made ready, with the storage of its states: one training step, one evaluation step, or one
+/// prediction, for one batch size.
 class Step {
  public:
   Step(graph::Graph graph, std::vector<Tensor> storage);
-  void run(void* const* inputs, void* const* outputs = nullptr) { runnable_->run(inputs, states_.data(), outputs); }
+  void run(void* const* inputs, void* const* outputs = nullptr) {
+    runnable_->run(inputs, states_.data(), outputs);
+  }
   std::shared_ptr<const runtime::Program> program() const { return runnable_->program(); }
 
  private:
@@ -25,13 +27,14 @@ class Step {
 
 enum class Mode : std::uint8_t { train, test, predict };
 
-/// Steps made so far, by mode and types; the ones used longest ago are dropped beyond `capacity`, so that ever
-/// new batch sizes don't fill the memory.
+/// Steps made so far, by mode and types; the ones used longest ago are dropped beyond `capacity`, so that
+/// ever new batch sizes don't fill the memory.
 class StepCache {
  public:
   static constexpr std::size_t capacity = 64;
   /// The step, made by `make` if there is none. Safe to call from several threads.
-  std::shared_ptr<Step> get(Mode mode, const BatchTypes& types, const std::function<std::unique_ptr<Step>()>& make);
+  std::shared_ptr<Step> get(Mode mode, const BatchTypes& types,
+                            const std::function<std::unique_ptr<Step>()>& make);
   /// The programs of the steps there are, oldest first.
   std::vector<std::shared_ptr<const runtime::Program>> programs();
   /// Drops all.

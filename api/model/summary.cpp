@@ -18,7 +18,8 @@ using internal::Application;
 // 1234567 -> 1,234,567
 std::string with_commas(std::int64_t n) {
   std::string digits = std::to_string(n);
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<std::size_t>(at), 1, ',');
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3)
+    digits.insert(static_cast<std::size_t>(at), 1, ',');
   return digits;
 }
 
@@ -38,7 +39,9 @@ struct Size {
     elements += t.size();
     bytes += static_cast<std::int64_t>(t.nbytes());
   }
-  std::string to_string() const { return fmt::format("{} ({})", with_commas(elements), readable_bytes(bytes)); }
+  std::string to_string() const {
+    return fmt::format("{} ({})", with_commas(elements), readable_bytes(bytes));
+  }
 };
 
 Size size_of(const std::vector<Variable>& weights) {
@@ -108,7 +111,8 @@ class Summary {
         ends.push_back(1.0);
       }
     }
-    table_.columns = {{"Layer (type)", Align::left, 0}, {"Output Shape", Align::left, 0}, {"Param #", Align::right, 0}};
+    table_.columns = {
+        {"Layer (type)", Align::left, 0}, {"Output Shape", Align::left, 0}, {"Param #", Align::right, 0}};
     if (!chain_) table_.columns.push_back({"Connected to", Align::left, 0});
     if (args_.show_trainable) table_.columns.push_back({"Trainable", Align::center, 0});
     if (ends.size() != table_.columns.size())
@@ -118,7 +122,8 @@ class Summary {
     for (std::size_t i = 0; i < ends.size(); i++) {
       const int end = ends[i] <= 1 ? static_cast<int>(ends[i] * table_.width) : static_cast<int>(ends[i]);
       table_.columns[i].width = end - begin;
-      if (table_.columns[i].width < 4) throw ValueError("summary: insufficient console width to print the summary");
+      if (table_.columns[i].width < 4)
+        throw ValueError("summary: insufficient console width to print the summary");
       begin = end;
     }
   }
@@ -131,8 +136,7 @@ class Summary {
                                     output_shape(layer),
                                     layer.built() ? with_commas(layer.count_params()) : "0 (unbuilt)"};
     if (!chain_) row.push_back(connections(impl_, layer));
-    if (args_.show_trainable)
-      row.push_back(layer.weights().empty() ? "-" : layer.trainable() ? "Y" : "N");
+    if (args_.show_trainable) row.push_back(layer.weights().empty() ? "-" : layer.trainable() ? "Y" : "N");
     table_.rows.push_back(std::move(row));
     if (!args_.expand_nested || dynamic_cast<const ModelImpl*>(&layer.impl()) == nullptr) return;
     for (const Layer& inner : Model(std::static_pointer_cast<ModelImpl>(layer.shared())).layers())
@@ -167,7 +171,11 @@ class Summary {
 
 }  // namespace
 
-std::string Model::summary_text(SummaryArgs args) const { return Summary(*this, args).text(); }
-void Model::summary(SummaryArgs args) const { internal::print(summary_text(std::move(args))); }
+std::string Model::summary_text(SummaryArgs args) const {
+  return Summary(*this, args).text();
+}
+void Model::summary(SummaryArgs args) const {
+  internal::print(summary_text(std::move(args)));
+}
 
 }  // namespace kiln

@@ -18,7 +18,9 @@ std::string numbered(const std::string& name, std::map<std::string, int>& used) 
   return n == 0 ? name : fmt::format("{}_{}", name, n);
 }
 
-Tensor zero_sum() { return Tensor::scalar(0, DType::f64); }
+Tensor zero_sum() {
+  return Tensor::scalar(0, DType::f64);
+}
 
 }  // namespace
 
@@ -38,9 +40,11 @@ void Trainer::make_trackers(const Dataset& data) {
   const std::size_t count = outputs.size();
   const std::vector<Loss>& given = args_.loss.items();
   if (given.size() != 1 && given.size() != count)
-    throw ValueError(fmt::format("compile: {} losses for {} outputs; give one, or one for each", given.size(), count));
+    throw ValueError(
+        fmt::format("compile: {} losses for {} outputs; give one, or one for each", given.size(), count));
   if (!args_.loss_weights.empty() && args_.loss_weights.size() != count)
-    throw ValueError(fmt::format("compile: {} loss_weights for {} outputs", args_.loss_weights.size(), count));
+    throw ValueError(
+        fmt::format("compile: {} loss_weights for {} outputs", args_.loss_weights.size(), count));
   losses_ = given.size() == count ? given : std::vector<Loss>(count, given[0]);
 
   trackers_.clear();
@@ -57,8 +61,8 @@ void Trainer::make_trackers(const Dataset& data) {
   };
   const auto add_all = [&](const std::vector<Metric>& metrics, const char* argument, bool weighted) {
     if (count > 1 && !metrics.empty() && metrics.size() != count)
-      throw ValueError(fmt::format("compile: {} {} for {} outputs; give one for each output", metrics.size(), argument,
-                                   count));
+      throw ValueError(fmt::format("compile: {} {} for {} outputs; give one for each output", metrics.size(),
+                                   argument, count));
     for (std::size_t i = 0; i < metrics.size(); i++) add(metrics[i], count > 1 ? i : 0, weighted);
   };
   add_all(args_.metrics, "metrics", false);
@@ -80,11 +84,14 @@ void Trainer::prepare(const Dataset& data) {
 
 std::unique_ptr<Step> Trainer::make_step(Mode mode, const BatchTypes& types) {
   const bool training = mode == Mode::train;
-  graph::Graph graph(fmt::format("{}_{}_{}", model_.name(), training ? "train" : "test", types.x[0].shape[0]));
+  graph::Graph graph(
+      fmt::format("{}_{}_{}", model_.name(), training ? "train" : "test", types.x[0].shape[0]));
   Call call(graph, training, random_counter_);
   std::vector<graph::Value> x, y;
-  for (std::size_t i = 0; i < types.x.size(); i++) x.push_back(graph.input(fmt::format("x{}", i), types.x[i]));
-  for (std::size_t i = 0; i < types.y.size(); i++) y.push_back(graph.input(fmt::format("y{}", i), types.y[i]));
+  for (std::size_t i = 0; i < types.x.size(); i++)
+    x.push_back(graph.input(fmt::format("x{}", i), types.x[i]));
+  for (std::size_t i = 0; i < types.y.size(); i++)
+    y.push_back(graph.input(fmt::format("y{}", i), types.y[i]));
   const graph::Value weight = types.weight ? graph.input("sample_weight", *types.weight) : graph::Value{};
 
   const std::vector<graph::Value> y_pred = model_.call_all(call, x);
@@ -96,8 +103,9 @@ std::unique_ptr<Step> Trainer::make_step(Mode mode, const BatchTypes& types) {
   return std::make_unique<Step>(std::move(graph), call.storage());
 }
 
-graph::Value Trainer::total_loss(Call& call, std::span<const graph::Value> y_true, std::span<const graph::Value> y_pred,
-                                 graph::Value weight, std::int64_t rows) {
+graph::Value Trainer::total_loss(Call& call, std::span<const graph::Value> y_true,
+                                 std::span<const graph::Value> y_pred, graph::Value weight,
+                                 std::int64_t rows) {
   graph::Graph& graph = call.graph();
   graph::Value total;
   for (std::size_t i = 0; i < y_pred.size(); i++) {
@@ -118,7 +126,8 @@ graph::Value Trainer::total_loss(Call& call, std::span<const graph::Value> y_tru
   return total;
 }
 
-// The mean of a batch counts as many times as the batch has rows, so that a short last batch has its right share.
+// The mean of a batch counts as many times as the batch has rows, so that a short last batch has its right
+// share.
 void Trainer::track_mean(Call& call, Tracker& tracker, graph::Value mean, std::int64_t rows) {
   graph::Graph& graph = call.graph();
   const graph::LabelScope label(graph, tracker.name);
@@ -153,8 +162,8 @@ void Trainer::add_update(Call& call, graph::Value loss) {
 
 // ---- running ----------------------------------------------------------------------------------------------
 
-void Trainer::run(Mode mode, const BatchTypes& types, std::span<void* const> addresses, std::int64_t first_row,
-                  std::span<const std::int64_t> rows) {
+void Trainer::run(Mode mode, const BatchTypes& types, std::span<void* const> addresses,
+                  std::int64_t first_row, std::span<const std::int64_t> rows) {
   const std::shared_ptr<Step> step = steps_.get(mode, types, [&] { return make_step(mode, types); });
   const std::unique_lock lock(model_.weights_mutex());
   try {
@@ -162,14 +171,16 @@ void Trainer::run(Mode mode, const BatchTypes& types, std::span<void* const> add
   } catch (const DataError& error) {
     const std::int64_t batch_size = types.x[0].shape[0];
     if (error.row() >= batch_size) throw;
-    const std::int64_t row = rows.empty() ? first_row + error.row() : rows[static_cast<std::size_t>(error.row())];
+    const std::int64_t row =
+        rows.empty() ? first_row + error.row() : rows[static_cast<std::size_t>(error.row())];
     throw DataError(error.message(), row, error.value());
   }
 }
 
 void Trainer::reset_metrics() {
   for (Tracker& tracker : trackers_) {
-    const std::vector<Tensor> start = tracker.metric ? tracker.metric->initial_state() : std::vector<Tensor>{zero_sum(), zero_sum()};
+    const std::vector<Tensor> start =
+        tracker.metric ? tracker.metric->initial_state() : std::vector<Tensor>{zero_sum(), zero_sum()};
     for (std::size_t i = 0; i < start.size(); i++)
       std::memcpy(tracker.state[i].raw(), start[i].raw(), start[i].nbytes());
   }

@@ -9,15 +9,16 @@
 
 namespace kiln::internal {
 
-/// What `compile` makes of a model: optimizer, losses, metrics, and the training and evaluation steps made from
-/// them. Everything a step does is inside one graph: forward, loss, gradient, update, metrics.
+/// What `compile` makes of a model: optimizer, losses, metrics, and the training and evaluation steps made
+/// from them. Everything a step does is inside one graph: forward, loss, gradient, update, metrics.
 class Trainer {
  public:
   Trainer(ModelImpl& model, CompileArgs args);
 
   const Optimizer& optimizer() const { return args_.optimizer; }
 
-  /// Makes what depends on the data's shapes (which accuracy, the optimizer's slots) ready. Called before steps.
+  /// Makes what depends on the data's shapes (which accuracy, the optimizer's slots) ready. Called before
+  /// steps.
   void prepare(const Dataset& data);
   /// Runs one step on arrays at these addresses. A failed data check becomes a DataError whose row is the
   /// user's: `rows` gives the numbers of the batch's rows, or they follow `first_row`.
@@ -43,8 +44,8 @@ class Trainer {
     std::vector<Tensor> state;
   };
   std::unique_ptr<Step> make_step(Mode mode, const BatchTypes& types);
-  graph::Value total_loss(Call& call, std::span<const graph::Value> y_true, std::span<const graph::Value> y_pred,
-                          graph::Value weight, std::int64_t rows);
+  graph::Value total_loss(Call& call, std::span<const graph::Value> y_true,
+                          std::span<const graph::Value> y_pred, graph::Value weight, std::int64_t rows);
   void add_update(Call& call, graph::Value loss);
   void track_mean(Call& call, Tracker& tracker, graph::Value mean, std::int64_t rows);
   void track_metric(Call& call, Tracker& tracker, std::span<const graph::Value> y_true,
@@ -53,7 +54,7 @@ class Trainer {
 
   ModelImpl& model_;
   CompileArgs args_;
-  std::vector<Loss> losses_;      // one for each output, once prepared
+  std::vector<Loss> losses_;       // one for each output, once prepared
   std::vector<Tracker> trackers_;  // the total loss first
   std::vector<Variable> trained_;  // the weights that the training steps change
   Tensor random_counter_;          // {seed, step}

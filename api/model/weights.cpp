@@ -11,9 +11,10 @@ namespace {
 
 void require_built(const Model& model, const char* caller) {
   if (!model.model_impl().connected())
-    throw StateError(fmt::format("{}: model \"{}\" has no weights yet; put an Input in front, or call "
-                                 "build({{None, ...}})",
-                                 caller, model.name()));
+    throw StateError(
+        fmt::format("{}: model \"{}\" has no weights yet; put an Input in front, or call "
+                    "build({{None, ...}})",
+                    caller, model.name()));
 }
 
 }  // namespace
@@ -38,8 +39,9 @@ void Model::load_weights(const std::string& path) {
     if (value == nullptr) {
       missing += fmt::format("{}\"{}\"", missing.empty() ? "" : ", ", name);
     } else if (value->shape() != weight.shape()) {
-      throw ShapeError(fmt::format("load_weights: in {} the tensor \"{}\" has shape {}, but the model's weight has shape {}",
-                                   path, name, value->shape().to_string(), weight.shape().to_string()));
+      throw ShapeError(fmt::format(
+          "load_weights: in {} the tensor \"{}\" has shape {}, but the model's weight has shape {}", path,
+          name, value->shape().to_string(), weight.shape().to_string()));
     }
   }
   for (const files::NamedTensor& t : file.tensors)

@@ -16,8 +16,12 @@
 namespace kiln::internal {
 namespace {
 
-bool upper(char c) { return std::isupper(static_cast<unsigned char>(c)) != 0; }
-bool lower(char c) { return std::islower(static_cast<unsigned char>(c)) != 0; }
+bool upper(char c) {
+  return std::isupper(static_cast<unsigned char>(c)) != 0;
+}
+bool lower(char c) {
+  return std::islower(static_cast<unsigned char>(c)) != 0;
+}
 
 // Levenshtein distance, letters compared without case.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -70,7 +74,7 @@ void reset_unique_names() {
 std::string plain_class_name(const char* mangled) {
   int status = 0;
   const std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
-                                                     std::free);
+                                                    std::free);
   std::string name = status == 0 ? text.get() : mangled;
   name.erase(std::min(name.find('<'), name.size()));
   const std::size_t colon = name.rfind(':');

@@ -20,7 +20,8 @@ std::string plain_class_name(const char* mangled);
 std::string_view nearest_name(std::string_view given, std::span<const std::string_view> known);
 
 /// Throws ValueError: `activation "rellu" is not known. Did you mean "relu"? Known names: ...`.
-[[noreturn]] void unknown_name(std::string_view what, std::string_view given, std::span<const std::string_view> known);
+[[noreturn]] void unknown_name(std::string_view what, std::string_view given,
+                               std::span<const std::string_view> known);
 
 /// "a", "b", "c"
 std::string quoted_list(std::span<const std::string_view> names);

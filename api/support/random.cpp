@@ -75,7 +75,8 @@ double RandomSequence::normal() {
 
 std::int64_t RandomSequence::below(std::int64_t n) {
   const std::uint64_t bound = static_cast<std::uint64_t>(n);
-  const std::uint64_t limit = UINT64_MAX - UINT64_MAX % bound;  // the last, short run of values is drawn again
+  const std::uint64_t limit =
+      UINT64_MAX - UINT64_MAX % bound;  // the last, short run of values is drawn again
   for (;;) {
     const std::uint64_t high = word();
     const std::uint64_t value = (high << 32) | word();

@@ -6,8 +6,8 @@
 
 namespace kiln::internal {
 
-/// A seed for one use (a weight's initial values, a model's dropout masks, one epoch's order): the next word of the
-/// global sequence.
+/// A seed for one use (a weight's initial values, a model's dropout masks, one epoch's order): the next word
+/// of the global sequence.
 std::int64_t next_seed();
 
 /// A sequence of random numbers with a seed of its own, made of Philox words.

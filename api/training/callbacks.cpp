@@ -25,7 +25,9 @@ Model Callback::model() const {
   return Model(std::move(model));
 }
 
-void Callback::stop_training() { model().stop_training(); }
+void Callback::stop_training() {
+  model().stop_training();
+}
 
 const std::vector<double>& History::operator[](const std::string& name) const {
   const auto found = history.find(name);
@@ -50,7 +52,9 @@ EarlyStopping::EarlyStopping(EarlyStoppingArgs args) : args_(std::move(args)) {
   static constexpr std::array<std::string_view, 3> modes = {"auto", "min", "max"};
   if (std::find(modes.begin(), modes.end(), args_.mode) == modes.end())
     internal::unknown_name("EarlyStopping: mode", args_.mode, modes);
-  if (args_.patience < 0) throw ValueError(fmt::format("EarlyStopping: patience must not be negative, but it is {}", args_.patience));
+  if (args_.patience < 0)
+    throw ValueError(
+        fmt::format("EarlyStopping: patience must not be negative, but it is {}", args_.patience));
 }
 
 void EarlyStopping::on_train_begin(const Logs&) {
@@ -65,18 +69,20 @@ void EarlyStopping::on_epoch_end(std::int64_t epoch, Logs& logs) {
   if (current == nullptr) {
     std::vector<std::string_view> known;
     for (const auto& [name, value] : logs) known.push_back(name);
-    internal::print(fmt::format("Early stopping conditioned on metric `{}` which is not available. Available metrics are: "
-                                "{}\n",
-                                args_.monitor, internal::quoted_list(known)));
+    internal::print(fmt::format(
+        "Early stopping conditioned on metric `{}` which is not available. Available metrics are: "
+        "{}\n",
+        args_.monitor, internal::quoted_list(known)));
     return;
   }
   if (args_.mode == "auto") {
     const std::string name = args_.monitor.starts_with("val_") ? args_.monitor.substr(4) : args_.monitor;
     const MetricImpl* metric = model().model_impl().trainer("EarlyStopping").metric(name);
     if (metric == nullptr && !name.ends_with("loss"))
-      throw ValueError(fmt::format("EarlyStopping: whether \"{}\" should grow or fall isn't known; say .mode = \"max\" or "
-                                   "\"min\"",
-                                   args_.monitor));
+      throw ValueError(
+          fmt::format("EarlyStopping: whether \"{}\" should grow or fall isn't known; say .mode = \"max\" or "
+                      "\"min\"",
+                      args_.monitor));
     larger_is_better_ = metric != nullptr && metric->larger_is_better();
   } else {
     larger_is_better_ = args_.mode == "max";
@@ -106,7 +112,8 @@ void EarlyStopping::on_train_end(const Logs&) {
     internal::print(fmt::format("Epoch {}: early stopping\n", stopped_epoch_ + 1));
   if (!args_.restore_best_weights || best_weights_.empty()) return;
   if (args_.verbose > 0)
-    internal::print(fmt::format("Restoring model weights from the end of the best epoch: {}.\n", best_epoch_ + 1));
+    internal::print(
+        fmt::format("Restoring model weights from the end of the best epoch: {}.\n", best_epoch_ + 1));
   model().set_weights(best_weights_);
 }
 

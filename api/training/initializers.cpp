@@ -27,7 +27,8 @@ Fans fans(const Shape& shape) {
   if (shape.rank() == 0) return {1, 1};
   if (shape.rank() == 1) return {static_cast<double>(shape[0]), static_cast<double>(shape[0])};
   const double receptive_field = static_cast<double>(shape.slice(0, shape.rank() - 2).elements());
-  return {receptive_field * static_cast<double>(shape.dim(-2)), receptive_field * static_cast<double>(shape.dim(-1))};
+  return {receptive_field * static_cast<double>(shape.dim(-2)),
+          receptive_field * static_cast<double>(shape.dim(-1))};
 }
 
 // Fills a tensor with next() in row-major order.
@@ -45,7 +46,9 @@ Tensor filled(const Shape& shape, DType dtype, F next) {
 class ConstantImpl final : public InitializerImpl {
  public:
   explicit ConstantImpl(double value) : value_(value) {}
-  Tensor operator()(const Shape& shape, DType dtype) const override { return Tensor::full(shape, value_, dtype); }
+  Tensor operator()(const Shape& shape, DType dtype) const override {
+    return Tensor::full(shape, value_, dtype);
+  }
 
  private:
   double value_;
@@ -94,7 +97,8 @@ class NormalImpl final : public RandomImpl {
 
 class UniformImpl final : public RandomImpl {
  public:
-  explicit UniformImpl(const RandomUniformArgs& args) : RandomImpl(args.seed), low_(args.minval), high_(args.maxval) {}
+  explicit UniformImpl(const RandomUniformArgs& args)
+      : RandomImpl(args.seed), low_(args.minval), high_(args.maxval) {}
   Tensor draw(const Shape& shape, DType dtype, RandomSequence& random) const override {
     return draw_uniform(shape, dtype, random, low_, high_);
   }
@@ -107,8 +111,8 @@ class VarianceScalingImpl final : public RandomImpl {
  public:
   explicit VarianceScalingImpl(VarianceScalingArgs args) : RandomImpl(args.seed), args_(std::move(args)) {
     static constexpr std::array<std::string_view, 3> modes = {"fan_in", "fan_out", "fan_avg"};
-    static constexpr std::array<std::string_view, 4> distributions = {"truncated_normal", "untruncated_normal",
-                                                                      "normal", "uniform"};
+    static constexpr std::array<std::string_view, 4> distributions = {
+        "truncated_normal", "untruncated_normal", "normal", "uniform"};
     if (!(args_.scale > 0))
       throw ValueError(fmt::format("VarianceScaling: scale must be positive, not {}", args_.scale));
     if (std::find(modes.begin(), modes.end(), args_.mode) == modes.end())
@@ -118,7 +122,9 @@ class VarianceScalingImpl final : public RandomImpl {
   }
   Tensor draw(const Shape& shape, DType dtype, RandomSequence& random) const override {
     const Fans fan = fans(shape);
-    const double n = args_.mode == "fan_in" ? fan.in : args_.mode == "fan_out" ? fan.out : (fan.in + fan.out) / 2;
+    const double n = args_.mode == "fan_in"    ? fan.in
+                     : args_.mode == "fan_out" ? fan.out
+                                               : (fan.in + fan.out) / 2;
     const double variance = args_.scale / std::max(1.0, n);
     if (args_.distribution == "uniform") {
       const double limit = std::sqrt(3 * variance);
@@ -191,22 +197,48 @@ Initializer scaling(double scale, const char* mode, const char* distribution, Se
 
 }  // namespace
 
-Initializer Zeros() { return Constant(0); }
-Initializer Ones() { return Constant(1); }
-Initializer Constant(double value) { return Initializer(std::make_shared<ConstantImpl>(value)); }
-Initializer RandomNormal(RandomNormalArgs args) { return Initializer(std::make_shared<NormalImpl>(args, false)); }
-Initializer RandomUniform(RandomUniformArgs args) { return Initializer(std::make_shared<UniformImpl>(args)); }
-Initializer TruncatedNormal(RandomNormalArgs args) { return Initializer(std::make_shared<NormalImpl>(args, true)); }
+Initializer Zeros() {
+  return Constant(0);
+}
+Initializer Ones() {
+  return Constant(1);
+}
+Initializer Constant(double value) {
+  return Initializer(std::make_shared<ConstantImpl>(value));
+}
+Initializer RandomNormal(RandomNormalArgs args) {
+  return Initializer(std::make_shared<NormalImpl>(args, false));
+}
+Initializer RandomUniform(RandomUniformArgs args) {
+  return Initializer(std::make_shared<UniformImpl>(args));
+}
+Initializer TruncatedNormal(RandomNormalArgs args) {
+  return Initializer(std::make_shared<NormalImpl>(args, true));
+}
 Initializer VarianceScaling(VarianceScalingArgs args) {
   return Initializer(std::make_shared<VarianceScalingImpl>(std::move(args)));
 }
-Initializer GlorotUniform(SeedArgs args) { return scaling(1, "fan_avg", "uniform", args); }
-Initializer GlorotNormal(SeedArgs args) { return scaling(1, "fan_avg", "truncated_normal", args); }
-Initializer HeUniform(SeedArgs args) { return scaling(2, "fan_in", "uniform", args); }
-Initializer HeNormal(SeedArgs args) { return scaling(2, "fan_in", "truncated_normal", args); }
-Initializer LecunUniform(SeedArgs args) { return scaling(1, "fan_in", "uniform", args); }
-Initializer LecunNormal(SeedArgs args) { return scaling(1, "fan_in", "truncated_normal", args); }
-Initializer Orthogonal(OrthogonalArgs args) { return Initializer(std::make_shared<OrthogonalImpl>(args)); }
+Initializer GlorotUniform(SeedArgs args) {
+  return scaling(1, "fan_avg", "uniform", args);
+}
+Initializer GlorotNormal(SeedArgs args) {
+  return scaling(1, "fan_avg", "truncated_normal", args);
+}
+Initializer HeUniform(SeedArgs args) {
+  return scaling(2, "fan_in", "uniform", args);
+}
+Initializer HeNormal(SeedArgs args) {
+  return scaling(2, "fan_in", "truncated_normal", args);
+}
+Initializer LecunUniform(SeedArgs args) {
+  return scaling(1, "fan_in", "uniform", args);
+}
+Initializer LecunNormal(SeedArgs args) {
+  return scaling(1, "fan_in", "truncated_normal", args);
+}
+Initializer Orthogonal(OrthogonalArgs args) {
+  return Initializer(std::make_shared<OrthogonalImpl>(args));
+}
 
 namespace {
 

@@ -17,9 +17,10 @@ Value spread_weights(const std::string& user, Value weights, Value values) {
   for (int i = 0; fits && i < values.rank(); i++)
     fits = weights.shape().dim(i) == values.shape().dim(i) || (i > 0 && weights.shape().dim(i) == 1);
   if (!fits)
-    throw ShapeError(fmt::format("{}: sample_weight has shape {}, which doesn't fit the losses' shape {}; give one "
-                                 "weight for each sample",
-                                 user, weights.shape().to_string(), values.shape().to_string()));
+    throw ShapeError(
+        fmt::format("{}: sample_weight has shape {}, which doesn't fit the losses' shape {}; give one "
+                    "weight for each sample",
+                    user, weights.shape().to_string(), values.shape().to_string()));
   if (weights.dtype() != values.dtype()) weights = graph::convert(weights, values.dtype());
   return graph::broadcast_to(weights, values.shape());
 }
@@ -37,7 +38,8 @@ Value reduced_loss(const LossImpl& loss, Value y_true, Value y_pred, Value weigh
     // As Keras: weights that sum to 0 give a loss of 0.
     const Value total = graph::reduce_sum(weights);
     const Value is_zero = graph::compare(total, graph::scalar(total, 0), "eq");
-    return graph::select(is_zero, graph::scalar(sum, 0), sum / graph::select(is_zero, graph::scalar(total, 1), total));
+    return graph::select(is_zero, graph::scalar(sum, 0),
+                         sum / graph::select(is_zero, graph::scalar(total, 1), total));
   }
   return sum / static_cast<double>(values.shape().elements());
 }

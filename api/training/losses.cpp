@@ -13,7 +13,8 @@ namespace kiln {
 
 using graph::Value;
 
-LossImpl::LossImpl(std::string name, std::string reduction) : name_(std::move(name)), reduction_(std::move(reduction)) {
+LossImpl::LossImpl(std::string name, std::string reduction)
+    : name_(std::move(name)), reduction_(std::move(reduction)) {
   static constexpr std::array<std::string_view, 4> known = {"sum_over_batch_size", "mean", "sum",
                                                             "mean_with_sample_weight"};
   if (std::find(known.begin(), known.end(), reduction_) == known.end())
@@ -21,7 +22,9 @@ LossImpl::LossImpl(std::string name, std::string reduction) : name_(std::move(na
 }
 LossImpl::~LossImpl() = default;
 
-Value LossImpl::arrange(Value y_true, Value y_pred) const { return internal::same_shape(name_, y_true, y_pred); }
+Value LossImpl::arrange(Value y_true, Value y_pred) const {
+  return internal::same_shape(name_, y_true, y_pred);
+}
 
 namespace losses {
 namespace {
@@ -32,14 +35,18 @@ constexpr double epsilon = 1e-7;
 Value clip(Value x, double low, double high) {
   return graph::minimum(graph::maximum(x, graph::scalar(x, low)), graph::scalar(x, high));
 }
-Value mean_last(Value x) { return x.rank() < 2 ? x : graph::reduce_mean(x, {x.rank() - 1}); }
+Value mean_last(Value x) {
+  return x.rank() < 2 ? x : graph::reduce_mean(x, {x.rank() - 1});
+}
 
 void check_smoothing(const char* loss, double smoothing) {
   if (!(smoothing >= 0 && smoothing <= 1))
     throw ValueError(fmt::format("{}: label_smoothing must be in [0, 1], but it is {}", loss, smoothing));
 }
 
-std::string name_or(const std::string& name, const char* standard) { return name.empty() ? standard : name; }
+std::string name_or(const std::string& name, const char* standard) {
+  return name.empty() ? standard : name;
+}
 
 class FunctionLoss final : public LossImpl {
  public:
@@ -51,11 +58,16 @@ class FunctionLoss final : public LossImpl {
   std::function<Value(Value, Value)> values_;
 };
 
-Value absolute_norm(Value e, const graph::Ints& axes) { return graph::reduce_sum(graph::abs(e), axes); }
-Value largest(Value e, const graph::Ints& axes) { return graph::reduce_max(graph::abs(e), axes); }
+Value absolute_norm(Value e, const graph::Ints& axes) {
+  return graph::reduce_sum(graph::abs(e), axes);
+}
+Value largest(Value e, const graph::Ints& axes) {
+  return graph::reduce_max(graph::abs(e), axes);
+}
 
-// scale * sqrt(sum((e / scale)^2)) with the largest |e| as scale: the squares neither overflow nor vanish. Where all
-// errors are zero, scale and sum are replaced by 1, so that no infinite slope of the root gets into the gradient.
+// scale * sqrt(sum((e / scale)^2)) with the largest |e| as scale: the squares neither overflow nor vanish.
+// Where all errors are zero, scale and sum are replaced by 1, so that no infinite slope of the root gets into
+// the gradient.
 Value euclidean_norm(Value e, const graph::Ints& axes) {
   const Value peak = graph::reduce_max(graph::abs(e), axes, true);
   const Value is_zero = graph::compare(peak, graph::scalar(peak, 0), "eq");
@@ -83,7 +95,8 @@ class BinaryCrossentropyImpl final : public LossImpl {
     if (args_.label_smoothing != 0) y = y * (1 - args_.label_smoothing) + 0.5 * args_.label_smoothing;
     if (args_.from_logits) {
       const Value z = p;
-      return mean_last(graph::maximum(z, graph::scalar(z, 0)) - z * y + graph::log1p(graph::exp(-graph::abs(z))));
+      return mean_last(graph::maximum(z, graph::scalar(z, 0)) - z * y +
+                       graph::log1p(graph::exp(-graph::abs(z))));
     }
     p = clip(p, epsilon, 1 - epsilon);
     return mean_last(-(y * graph::log(p) + (1.0 - y) * graph::log(1.0 - p)));
@@ -121,10 +134,13 @@ class SparseCategoricalCrossentropyImpl final : public LossImpl {
       : LossImpl(name_or(args.name, "sparse_categorical_crossentropy"), args.reduction),
         from_logits_(args.from_logits) {}
 
-  Value arrange(Value y_true, Value y_pred) const override { return internal::class_labels(name(), y_true, y_pred); }
+  Value arrange(Value y_true, Value y_pred) const override {
+    return internal::class_labels(name(), y_true, y_pred);
+  }
 
-  // The label's element is picked by a sum over its one-hot row, not by a gather: that is one loop over the scores,
-  // and so is its gradient. It is selected, not multiplied: another class's infinite logarithm must not count.
+  // The label's element is picked by a sum over its one-hot row, not by a gather: that is one loop over the
+  // scores, and so is its gradient. It is selected, not multiplied: another class's infinite logarithm must
+  // not count.
   Value values(Value labels, Value p) const override {
     const int axis = p.rank() - 1;
     const Value hot = internal::one_hot(labels, p.shape().back());
@@ -146,20 +162,24 @@ class SparseCategoricalCrossentropyImpl final : public LossImpl {
 }  // namespace
 
 Loss make_loss(std::string name, std::function<Value(Value, Value)> values, LossArgs args) {
-  return Loss(std::make_shared<FunctionLoss>(name_or(args.name, name.c_str()), args.reduction, std::move(values)));
+  return Loss(
+      std::make_shared<FunctionLoss>(name_or(args.name, name.c_str()), args.reduction, std::move(values)));
 }
 Loss MeanSquaredError(LossArgs args) {
   return make_loss("mean_squared_error", [](Value y, Value p) { return mean_last((y - p) * (y - p)); }, args);
 }
 Loss MeanAbsoluteError(LossArgs args) {
-  return make_loss("mean_absolute_error", [](Value y, Value p) { return mean_last(graph::abs(y - p)); }, args);
+  return make_loss(
+      "mean_absolute_error", [](Value y, Value p) { return mean_last(graph::abs(y - p)); }, args);
 }
 Loss PNorm(double p, LossArgs args) {
   if (p != 1 && p != 2 && p != infinity)
     throw ValueError(fmt::format("PNorm: p must be 1, 2 or losses::infinity, but it is {}", p));
   return make_loss("p_norm", [p](Value y, Value y_pred) { return p_norm(p, y_pred - y); }, args);
 }
-Loss BinaryCrossentropy(BinaryCrossentropyArgs args) { return Loss(std::make_shared<BinaryCrossentropyImpl>(args)); }
+Loss BinaryCrossentropy(BinaryCrossentropyArgs args) {
+  return Loss(std::make_shared<BinaryCrossentropyImpl>(args));
+}
 Loss CategoricalCrossentropy(CategoricalCrossentropyArgs args) {
   return Loss(std::make_shared<CategoricalCrossentropyImpl>(args));
 }

@@ -70,9 +70,13 @@ Metric of_loss(const std::string& name, const Loss& loss) {
       [loss](Value y, Value p) { return loss.impl().values(loss.impl().arrange(y, p), p); }));
 }
 
-Value equal(Value a, Value b) { return graph::convert(graph::compare(a, b, "eq"), DType::f32); }
+Value equal(Value a, Value b) {
+  return graph::convert(graph::compare(a, b, "eq"), DType::f32);
+}
 
-std::string name_or(const std::string& name, const char* standard) { return name.empty() ? standard : name; }
+std::string name_or(const std::string& name, const char* standard) {
+  return name.empty() ? standard : name;
+}
 
 }  // namespace
 
@@ -101,10 +105,18 @@ Metric SparseCategoricalAccuracy(MetricArgs args) {
     return equal(internal::class_labels(name, y, p), graph::argmax(p, p.rank() - 1));
   });
 }
-Metric MeanSquaredError(MetricArgs args) { return of_loss(args.name, losses::MeanSquaredError()); }
-Metric MeanAbsoluteError(MetricArgs args) { return of_loss(args.name, losses::MeanAbsoluteError()); }
-Metric BinaryCrossentropy(MetricArgs args) { return of_loss(args.name, losses::BinaryCrossentropy()); }
-Metric CategoricalCrossentropy(MetricArgs args) { return of_loss(args.name, losses::CategoricalCrossentropy()); }
+Metric MeanSquaredError(MetricArgs args) {
+  return of_loss(args.name, losses::MeanSquaredError());
+}
+Metric MeanAbsoluteError(MetricArgs args) {
+  return of_loss(args.name, losses::MeanAbsoluteError());
+}
+Metric BinaryCrossentropy(MetricArgs args) {
+  return of_loss(args.name, losses::BinaryCrossentropy());
+}
+Metric CategoricalCrossentropy(MetricArgs args) {
+  return of_loss(args.name, losses::CategoricalCrossentropy());
+}
 Metric SparseCategoricalCrossentropy(MetricArgs args) {
   return of_loss(args.name, losses::SparseCategoricalCrossentropy());
 }
@@ -116,7 +128,9 @@ struct Named {
   Metric (*make)(MetricArgs);
 };
 
-Metric binary_accuracy(MetricArgs args) { return BinaryAccuracy({.name = args.name}); }
+Metric binary_accuracy(MetricArgs args) {
+  return BinaryAccuracy({.name = args.name});
+}
 
 constexpr std::array<Named, 19> by_name = {{
     {"accuracy", nullptr},
@@ -162,9 +176,11 @@ Metric::Metric(const std::string& name) : name_(name) {
 std::shared_ptr<const MetricImpl> Metric::resolve(const Shape& y_true, const Shape& y_pred) const {
   if (impl_) return impl_;
   const bool entropy = name_ == "crossentropy" || name_ == "ce";
-  if (y_pred.back() == 1) return (entropy ? metrics::BinaryCrossentropy({name_}) : metrics::BinaryAccuracy({name_})).impl_;
+  if (y_pred.back() == 1)
+    return (entropy ? metrics::BinaryCrossentropy({name_}) : metrics::BinaryAccuracy({name_})).impl_;
   if (y_true.rank() < y_pred.rank() || y_true.back() == 1)
-    return (entropy ? metrics::SparseCategoricalCrossentropy({name_}) : metrics::SparseCategoricalAccuracy({name_}))
+    return (entropy ? metrics::SparseCategoricalCrossentropy({name_})
+                    : metrics::SparseCategoricalAccuracy({name_}))
         .impl_;
   return (entropy ? metrics::CategoricalCrossentropy({name_}) : metrics::CategoricalAccuracy({name_})).impl_;
 }
@@ -179,7 +195,8 @@ double Metric::operator()(const Tensor& y_true, const Tensor& y_pred, const Tens
   std::vector<Value> values, accumulators;
   for (const Tensor& t : inputs) values.push_back(graph.input("x", {t.dtype(), t.shape()}));
   for (const Tensor& t : state) accumulators.push_back(graph::constant(graph, t));
-  for (Value v : impl->update(accumulators, values[0], values[1], sample_weight.defined() ? values[2] : Value{}))
+  for (Value v :
+       impl->update(accumulators, values[0], values[1], sample_weight.defined() ? values[2] : Value{}))
     graph.output("state", v);
   return impl->result(internal::run_once(graph, inputs));
 }

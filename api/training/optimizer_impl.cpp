@@ -13,8 +13,8 @@ namespace {
 
 void check_positive(const std::string& optimizer, const char* argument, const std::optional<double>& value) {
   if (value && !(*value > 0 && std::isfinite(*value)))
-    throw ValueError(fmt::format("optimizer \"{}\": {} must be positive and finite, but it is {}", optimizer, argument,
-                                 *value));
+    throw ValueError(fmt::format("optimizer \"{}\": {} must be positive and finite, but it is {}", optimizer,
+                                 argument, *value));
 }
 
 // The largest |element| of all gradients, or 1 if that is 0: what norms are scaled by.
@@ -27,7 +27,9 @@ Value safe_scale(std::span<const Value> gradients) {
   return graph::select(graph::compare(peak, graph::scalar(peak, 0), "eq"), graph::scalar(peak, 1), peak);
 }
 
-Value in_type(Value x, DType dtype) { return x.dtype() == dtype ? x : graph::convert(x, dtype); }
+Value in_type(Value x, DType dtype) {
+  return x.dtype() == dtype ? x : graph::convert(x, dtype);
+}
 
 // Gradients scaled down together so that their norm is at most `limit`.
 std::vector<Value> scaled_to_norm(std::span<const Value> gradients, double limit) {
@@ -58,14 +60,16 @@ OptimizerImpl::OptimizerImpl(std::string name, double learning_rate, OptimizerOp
       learning_rate_(Tensor::scalar(learning_rate)),
       iterations_(Tensor::scalar(0, DType::i64)) {
   if (!std::isfinite(learning_rate) || learning_rate < 0)
-    throw ValueError(fmt::format("optimizer \"{}\": learning_rate must be finite and not negative, but it is {}", name_,
-                                 learning_rate));
+    throw ValueError(
+        fmt::format("optimizer \"{}\": learning_rate must be finite and not negative, but it is {}", name_,
+                    learning_rate));
   check_positive(name_, "clipnorm", options_.clipnorm);
   check_positive(name_, "clipvalue", options_.clipvalue);
   check_positive(name_, "global_clipnorm", options_.global_clipnorm);
-  if (options_.clipnorm.has_value() + options_.clipvalue.has_value() + options_.global_clipnorm.has_value() > 1)
-    throw ValueError(fmt::format("optimizer \"{}\": only one of clipnorm, clipvalue and global_clipnorm can be set",
-                                 name_));
+  if (options_.clipnorm.has_value() + options_.clipvalue.has_value() + options_.global_clipnorm.has_value() >
+      1)
+    throw ValueError(fmt::format(
+        "optimizer \"{}\": only one of clipnorm, clipvalue and global_clipnorm can be set", name_));
 }
 OptimizerImpl::~OptimizerImpl() = default;
 
@@ -76,9 +80,10 @@ OptimizerImpl::Kept& OptimizerImpl::kept(const Variable& weight) {
 void OptimizerImpl::claim(const std::shared_ptr<const void>& model) {
   const std::shared_ptr<const void> other = model_.lock();
   if (other && other != model)
-    throw StateError(fmt::format("optimizer \"{}\" already trains another model; it keeps state for each weight and "
-                                 "belongs to one model: make a new one",
-                                 name_));
+    throw StateError(
+        fmt::format("optimizer \"{}\" already trains another model; it keeps state for each weight and "
+                    "belongs to one model: make a new one",
+                    name_));
   model_ = model;
 }
 
@@ -103,7 +108,8 @@ std::vector<Tensor> OptimizerImpl::variables() const {
 
 std::vector<Value> OptimizerImpl::clipped(std::span<const Value> gradients) const {
   std::vector<Value> clipped(gradients.begin(), gradients.end());
-  if (options_.global_clipnorm && !gradients.empty()) return scaled_to_norm(gradients, *options_.global_clipnorm);
+  if (options_.global_clipnorm && !gradients.empty())
+    return scaled_to_norm(gradients, *options_.global_clipnorm);
   for (Value& g : clipped) {
     if (options_.clipnorm) g = scaled_to_norm({&g, 1}, *options_.clipnorm)[0];
     if (options_.clipvalue)
@@ -125,9 +131,11 @@ void OptimizerImpl::apply(Call& call, std::span<const Variable> weights, std::sp
     const Value old = call(weights[i]);
     std::vector<Value> slot_values;
     for (std::size_t s = 0; s < k.slots.size(); s++)
-      slot_values.push_back(call.state(fmt::format("{}/{}/{}", name_, weights[i].name(), specs[s].name), k.slots[s]));
+      slot_values.push_back(
+          call.state(fmt::format("{}/{}/{}", name_, weights[i].name(), specs[s].name), k.slots[s]));
     const Step step = {in_type(rate, old.dtype()), graph::convert(iterations, old.dtype())};
-    const Value decayed = options_.weight_decay ? old - old * *options_.weight_decay * step.learning_rate : old;
+    const Value decayed =
+        options_.weight_decay ? old - old * *options_.weight_decay * step.learning_rate : old;
     const Updated updated = update(step, decayed, g[i], slot_values);
     graph.update(old, updated.weight);
     for (std::size_t s = 0; s < slot_values.size(); s++) graph.update(slot_values[s], updated.slots[s]);

@@ -26,7 +26,9 @@ void check_share(const char* optimizer, const char* argument, double value) {
 class SGDImpl final : public OptimizerImpl {
  public:
   explicit SGDImpl(const SGDArgs& args)
-      : OptimizerImpl("sgd", args.learning_rate, options(args)), momentum_(args.momentum), nesterov_(args.nesterov) {
+      : OptimizerImpl("sgd", args.learning_rate, options(args)),
+        momentum_(args.momentum),
+        nesterov_(args.nesterov) {
     check_share("SGD", "momentum", momentum_);
   }
   std::vector<Slot> slots() const override {
@@ -96,9 +98,11 @@ class AdagradImpl final : public OptimizerImpl {
 
 class AdamImpl final : public OptimizerImpl {
  public:
-  explicit AdamImpl(const AdamArgs& args) : OptimizerImpl("adam", args.learning_rate, options(args)), args_(args) {
+  explicit AdamImpl(const AdamArgs& args)
+      : OptimizerImpl("adam", args.learning_rate, options(args)), args_(args) {
     const auto check = [](const char* name, double beta) {
-      if (!(beta >= 0 && beta < 1)) throw ValueError(fmt::format("Adam: {} must be in [0, 1), but it is {}", name, beta));
+      if (!(beta >= 0 && beta < 1))
+        throw ValueError(fmt::format("Adam: {} must be in [0, 1), but it is {}", name, beta));
     };
     check("beta_1", args.beta_1);
     check("beta_2", args.beta_2);
@@ -110,7 +114,8 @@ class AdamImpl final : public OptimizerImpl {
   }
   Updated update(const Step& step, Value w, Value g, std::span<const Value> slots) const override {
     const Value t = step.iterations + 1.0;
-    const Value rate = step.learning_rate * graph::sqrt(one_minus_power(args_.beta_2, t)) / one_minus_power(args_.beta_1, t);
+    const Value rate =
+        step.learning_rate * graph::sqrt(one_minus_power(args_.beta_2, t)) / one_minus_power(args_.beta_1, t);
     const Value m = slots[0] + (g - slots[0]) * (1 - args_.beta_1);
     const Value v = slots[1] + (g * g - slots[1]) * (1 - args_.beta_2);
     Updated updated = {{}, {m, v}};
@@ -135,10 +140,18 @@ class AdamImpl final : public OptimizerImpl {
 
 }  // namespace
 
-Optimizer SGD(SGDArgs args) { return Optimizer(std::make_shared<SGDImpl>(args)); }
-Optimizer RMSprop(RMSpropArgs args) { return Optimizer(std::make_shared<RMSpropImpl>(args)); }
-Optimizer Adagrad(AdagradArgs args) { return Optimizer(std::make_shared<AdagradImpl>(args)); }
-Optimizer Adam(AdamArgs args) { return Optimizer(std::make_shared<AdamImpl>(args)); }
+Optimizer SGD(SGDArgs args) {
+  return Optimizer(std::make_shared<SGDImpl>(args));
+}
+Optimizer RMSprop(RMSpropArgs args) {
+  return Optimizer(std::make_shared<RMSpropImpl>(args));
+}
+Optimizer Adagrad(AdagradArgs args) {
+  return Optimizer(std::make_shared<AdagradImpl>(args));
+}
+Optimizer Adam(AdamArgs args) {
+  return Optimizer(std::make_shared<AdamImpl>(args));
+}
 
 namespace {
 
@@ -174,13 +187,17 @@ Optimizer::Optimizer(const std::string& name) {
 }
 Optimizer::Optimizer(const char* name) : Optimizer(std::string(name)) {}
 
-double Optimizer::learning_rate() const { return impl_->learning_rate().item(); }
+double Optimizer::learning_rate() const {
+  return impl_->learning_rate().item();
+}
 void Optimizer::set_learning_rate(double rate) const {
   if (!std::isfinite(rate) || rate < 0)
-    throw ValueError(fmt::format("optimizer \"{}\": the learning rate must be finite and not negative, but it is {}",
-                                 name(), rate));
+    throw ValueError(fmt::format(
+        "optimizer \"{}\": the learning rate must be finite and not negative, but it is {}", name(), rate));
   impl_->learning_rate()() = rate;
 }
-std::int64_t Optimizer::iterations() const { return static_cast<std::int64_t>(impl_->iterations().item()); }
+std::int64_t Optimizer::iterations() const {
+  return static_cast<std::int64_t>(impl_->iterations().item());
+}
 
 }  // namespace kiln

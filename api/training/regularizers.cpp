@@ -19,8 +19,8 @@ class L1L2Impl final : public RegularizerImpl {
  public:
   explicit L1L2Impl(L1L2Args args) : args_(args) {
     if (!(args.l1 >= 0) || !(args.l2 >= 0) || !std::isfinite(args.l1 + args.l2))
-      throw ValueError(fmt::format("L1L2: the factors must be finite and not negative, but l1 = {} and l2 = {}",
-                                   args.l1, args.l2));
+      throw ValueError(fmt::format(
+          "L1L2: the factors must be finite and not negative, but l1 = {} and l2 = {}", args.l1, args.l2));
   }
   graph::Value operator()(graph::Value w) const override {
     graph::Value penalty;
@@ -38,9 +38,15 @@ class L1L2Impl final : public RegularizerImpl {
 
 }  // namespace
 
-Regularizer L1(double l1) { return L1L2({.l1 = l1}); }
-Regularizer L2(double l2) { return L1L2({.l2 = l2}); }
-Regularizer L1L2(L1L2Args args) { return Regularizer(std::make_shared<L1L2Impl>(args)); }
+Regularizer L1(double l1) {
+  return L1L2({.l1 = l1});
+}
+Regularizer L2(double l2) {
+  return L1L2({.l2 = l2});
+}
+Regularizer L1L2(L1L2Args args) {
+  return Regularizer(std::make_shared<L1L2Impl>(args));
+}
 
 }  // namespace regularizers
 

@@ -20,10 +20,11 @@ bool is_one_longer(const Shape& longer, const Shape& shorter) {
 Value same_shape(const std::string& user, Value y_true, Value y_pred) {
   if (y_true.shape() != y_pred.shape()) {
     if (!is_one_longer(y_pred.shape(), y_true.shape()) && !is_one_longer(y_true.shape(), y_pred.shape()))
-      throw ShapeError(fmt::format("{}: the targets have shape {}, but the predictions have shape {}; they must be "
-                                   "equal (a last axis of size 1 may be missing). Nothing is broadcast: give one "
-                                   "target for each prediction",
-                                   user, y_true.shape().to_string(), y_pred.shape().to_string()));
+      throw ShapeError(
+          fmt::format("{}: the targets have shape {}, but the predictions have shape {}; they must be "
+                      "equal (a last axis of size 1 may be missing). Nothing is broadcast: give one "
+                      "target for each prediction",
+                      user, y_true.shape().to_string(), y_pred.shape().to_string()));
     y_true = graph::reshape(y_true, y_pred.shape());
   }
   return y_true.dtype() == y_pred.dtype() ? y_true : graph::convert(y_true, y_pred.dtype());
@@ -32,10 +33,11 @@ Value same_shape(const std::string& user, Value y_true, Value y_pred) {
 Value class_labels(const std::string& user, Value y_true, Value y_pred) {
   const Shape expected = y_pred.shape().slice(0, std::max(0, y_pred.rank() - 1));
   if (y_pred.rank() < 2 || (y_true.shape() != expected && !is_one_longer(y_true.shape(), expected)))
-    throw ShapeError(fmt::format("{}: the labels have shape {}, but for predictions of shape {} they must have shape "
-                                 "{}: one class number for each row of scores. For one-hot targets use "
-                                 "CategoricalCrossentropy or CategoricalAccuracy",
-                                 user, y_true.shape().to_string(), y_pred.shape().to_string(), expected.to_string()));
+    throw ShapeError(
+        fmt::format("{}: the labels have shape {}, but for predictions of shape {} they must have shape "
+                    "{}: one class number for each row of scores. For one-hot targets use "
+                    "CategoricalCrossentropy or CategoricalAccuracy",
+                    user, y_true.shape().to_string(), y_pred.shape().to_string(), expected.to_string()));
   const std::int64_t classes = y_pred.shape().back();
   // One row of the check is one sample, so that its number means something to the user.
   const std::int64_t samples = expected[0];

@@ -1,5 +1,5 @@
-// Console text against what Keras 3.15.1 prints for the same models and times (its own source, run on JAX; the clock
-// replaced).
+// Console text against what Keras 3.15.1 prints for the same models and times (its own source, run on JAX;
+// the clock replaced).
 #include "api/console/progress_bar.h"
 #include "api/console/table.h"
 #include "tests/api/support.h"
@@ -12,10 +12,11 @@ using testing::CapturedConsole;
 
 TEST(Summary, OfASequentialModel) {
   const CapturedConsole console(false, 100);
-  Sequential model({Input({28, 28, 1}), Rescaling(1.0 / 255, {.name = "rescaling"}),
-                    Conv2D(6, 5, {.padding = "same", .name = "conv2d"}), MaxPooling2D(2, {.name = "max_pooling2d"}),
-                    Flatten({.name = "flatten"}), Dense(10, {.name = "dense"})},
-                   {.name = "lenet"});
+  Sequential model(
+      {Input({28, 28, 1}), Rescaling(1.0 / 255, {.name = "rescaling"}),
+       Conv2D(6, 5, {.padding = "same", .name = "conv2d"}), MaxPooling2D(2, {.name = "max_pooling2d"}),
+       Flatten({.name = "flatten"}), Dense(10, {.name = "dense"})},
+      {.name = "lenet"});
   EXPECT_EQ(model.summary_text(), R"(Model: "lenet"
 ┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━┓
 ┃ Layer (type)                         ┃ Output Shape                ┃         Param # ┃
@@ -123,7 +124,9 @@ TEST(Summary, OfNestedUnbuiltAndUnbranchedModels) {
  Non-trainable params: 0 (0.00 B)
 )");
   const auto x = Input({8, 8, 1}, {.name = "im"});
-  Model chain({.inputs = {x}, .outputs = {Flatten({.name = "flat"})(Conv2D(2, 1, {.name = "c"})(x))}, .name = "chain"});
+  Model chain({.inputs = {x},
+               .outputs = {Flatten({.name = "flat"})(Conv2D(2, 1, {.name = "c"})(x))},
+               .name = "chain"});
   EXPECT_EQ(chain.summary_text({.line_length = 70}), R"(Model: "chain"
 ┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━┓
 ┃ Layer (type)                 ┃ Output Shape          ┃     Param # ┃
@@ -147,7 +150,8 @@ TEST(Summary, CountsTheOptimizersArraysOnceItHasThem) {
   EXPECT_EQ(model.summary_text().find("Optimizer params"), std::string::npos);
   model.train_on_batch(Tensor::zeros({1, 4}), Tensor::zeros({1, 2}));
   // Eight weights are trained, with two slots each; iteration (8 bytes) and learning rate (4) besides.
-  EXPECT_NE(model.summary_text().find(" Optimizer params: 18 (76.00 B)\n"), std::string::npos) << model.summary_text();
+  EXPECT_NE(model.summary_text().find(" Optimizer params: 18 (76.00 B)\n"), std::string::npos)
+      << model.summary_text();
   EXPECT_NE(model.summary_text().find(" Total params: 41 (168.00 B)\n"), std::string::npos);
   EXPECT_NE(model.summary_text().find(" Trainable params: 8 (32.00 B)\n"), std::string::npos);
   EXPECT_NE(model.summary_text().find(" Non-trainable params: 15 (60.00 B)\n"), std::string::npos);
@@ -177,13 +181,17 @@ TEST(ProgressBar, RedrawsOnATerminalAsKerasDoes) {
   internal::ProgressBar bar(469, 1, [&] { return time; });
   play(bar, time);
   EXPECT_EQ(console.text,
-            "\r\x1b[1m  1/469\x1b[0m \x1b[37m━━━━━━━━━━━━━━━━━━━━\x1b[0m \x1b[1m15:36\x1b[0m 2s/step - accuracy: 0.5000 - "
+            "\r\x1b[1m  1/469\x1b[0m \x1b[37m━━━━━━━━━━━━━━━━━━━━\x1b[0m \x1b[1m15:36\x1b[0m 2s/step - "
+            "accuracy: 0.5000 - "
             "loss: 2.2500"
-            "\r\x1b[1m100/469\x1b[0m \x1b[32m━━━━\x1b[0m\x1b[37m━━━━━━━━━━━━━━━━\x1b[0m \x1b[1m3s\x1b[0m 10ms/step - "
+            "\r\x1b[1m100/469\x1b[0m \x1b[32m━━━━\x1b[0m\x1b[37m━━━━━━━━━━━━━━━━\x1b[0m \x1b[1m3s\x1b[0m "
+            "10ms/step - "
             "accuracy: 0.6000 - loss: 1.5000 "
-            "\r\x1b[1m300/469\x1b[0m \x1b[32m━━━━━━━━━━━━\x1b[0m\x1b[37m━━━━━━━━\x1b[0m \x1b[1m55s\x1b[0m 328ms/step - "
+            "\r\x1b[1m300/469\x1b[0m \x1b[32m━━━━━━━━━━━━\x1b[0m\x1b[37m━━━━━━━━\x1b[0m \x1b[1m55s\x1b[0m "
+            "328ms/step - "
             "accuracy: 0.6500 - loss: 5.0000e-04"
-            "\r\x1b[1m469/469\x1b[0m \x1b[32m━━━━━━━━━━━━━━━━━━━━\x1b[0m\x1b[37m\x1b[0m \x1b[1m203s\x1b[0m 430ms/step - "
+            "\r\x1b[1m469/469\x1b[0m \x1b[32m━━━━━━━━━━━━━━━━━━━━\x1b[0m\x1b[37m\x1b[0m \x1b[1m203s\x1b[0m "
+            "430ms/step - "
             "accuracy: 0.9123 - loss: 0.2991 - val_loss: 1.0000e-03\n");
 }
 
@@ -193,7 +201,8 @@ TEST(ProgressBar, PrintsOnceIntoAFile) {
   internal::ProgressBar bar(469, 1, [&] { return time; });
   play(bar, time);
   EXPECT_EQ(console.text,
-            "469/469 ━━━━━━━━━━━━━━━━━━━━ 203s 430ms/step - accuracy: 0.9123 - loss: 0.2991 - val_loss: 1.0000e-03\n");
+            "469/469 ━━━━━━━━━━━━━━━━━━━━ 203s 430ms/step - accuracy: 0.9123 - loss: 0.2991 - val_loss: "
+            "1.0000e-03\n");
 }
 
 TEST(ProgressBar, VerboseTwoIsOneLine) {
@@ -202,7 +211,8 @@ TEST(ProgressBar, VerboseTwoIsOneLine) {
     double time = 100;
     internal::ProgressBar bar(469, 2, [&] { return time; });
     play(bar, time);
-    EXPECT_EQ(console.text, "469/469 - 203s - 430ms/step - accuracy: 0.9123 - loss: 0.2991 - val_loss: 1.0000e-03\n");
+    EXPECT_EQ(console.text,
+              "469/469 - 203s - 430ms/step - accuracy: 0.9123 - loss: 0.2991 - val_loss: 1.0000e-03\n");
   }
 }
 
@@ -228,8 +238,9 @@ TEST(Console, OfFitEvaluateAndPredict) {
   const Tensor y = Tensor::zeros({3});
   model.fit(x, y, {.batch_size = 2, .epochs = 2, .validation_data = {x, y}});
   const std::string line = "2/2 ━━━━━━━━━━━━━━━━━━━━ <times> - loss: 4.6667 - mae: 2.0000";
-  EXPECT_EQ(without_times(console.text), "Epoch 1/2\n" + line + " - val_loss: 4.6667 - val_mae: 2.0000\nEpoch 2/2\n" +
-                                             line + " - val_loss: 4.6667 - val_mae: 2.0000\n");
+  EXPECT_EQ(without_times(console.text), "Epoch 1/2\n" + line +
+                                             " - val_loss: 4.6667 - val_mae: 2.0000\nEpoch 2/2\n" + line +
+                                             " - val_loss: 4.6667 - val_mae: 2.0000\n");
   console.text.clear();
   model.fit(x, y, {.batch_size = 2});
   EXPECT_EQ(without_times(console.text), line + "\n");

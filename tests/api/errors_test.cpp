@@ -17,10 +17,11 @@ TEST(Errors, DenseOnAnUnknownSize) {
 TEST(Errors, AnotherNumberOfFeaturesThanTheLayerWasBuiltFor) {
   Layer dense = Dense(4, {.name = "dense_x"});
   dense(Input({784}));
-  EXPECT_ERROR(ShapeError,
-               "Input 0 of layer \"dense_x\" is incompatible with the layer: expected axis -1 of input shape to have "
-               "value 784, but received input with shape (None, 10)",
-               dense(Input({10})));
+  EXPECT_ERROR(
+      ShapeError,
+      "Input 0 of layer \"dense_x\" is incompatible with the layer: expected axis -1 of input shape to have "
+      "value 784, but received input with shape (None, 10)",
+      dense(Input({10})));
   Layer conv = Conv2D(4, 3, {.name = "conv_x"});
   conv(Input({8, 8, 3}));
   EXPECT_ERROR(ShapeError, "expected axis -1 of input shape to have value 3", conv(Input({8, 8, 1})));
@@ -43,18 +44,21 @@ TEST(Errors, RowsOfXAndYDiffer) {
 
 TEST(Errors, AnImageOfAnotherSize) {
   Sequential model({Input({28, 28, 1}), Flatten(), Dense(2)}, {.name = "net"});
-  EXPECT_ERROR(ShapeError, "Input 0 of model \"net\" is incompatible with it: expected shape=(None, 28, 28, 1), found "
-                           "shape=(3, 784)",
+  EXPECT_ERROR(ShapeError,
+               "Input 0 of model \"net\" is incompatible with it: expected shape=(None, 28, 28, 1), found "
+               "shape=(3, 784)",
                model.predict(Tensor::zeros({3, 784}), {.verbose = 0}));
   // A missing channel axis is mended, as Keras does.
   EXPECT_EQ(model.predict(Tensor::zeros({3, 28, 28}), {.verbose = 0}).shape(), (Shape{3, 2}));
 }
 
 TEST(Errors, UnknownNamesSuggestTheNearest) {
-  EXPECT_ERROR(ValueError, "activation \"rellu\" is not known. Did you mean \"relu\"?", Dense(1, {.activation = "rellu"}));
+  EXPECT_ERROR(ValueError, "activation \"rellu\" is not known. Did you mean \"relu\"?",
+               Dense(1, {.activation = "rellu"}));
   EXPECT_ERROR(ValueError, "Did you mean \"adam\"?", Optimizer("adm"));
   EXPECT_ERROR(ValueError, "Did you mean \"accuracy\"?", Metric("acuracy"));
-  EXPECT_ERROR(ValueError, "Did you mean \"sparse_categorical_crossentropy\"?", Loss("sparse_categorical_crosentropy"));
+  EXPECT_ERROR(ValueError, "Did you mean \"sparse_categorical_crossentropy\"?",
+               Loss("sparse_categorical_crosentropy"));
   EXPECT_ERROR(ValueError, "Did you mean \"glorot_uniform\"?", Initializer("glorot_unifrom"));
   EXPECT_ERROR(ValueError, "Did you mean \"l1_l2\"?", Regularizer("l1l2"));
   EXPECT_ERROR(ValueError, "Did you mean \"same\"?", Conv2D(1, 1, {.padding = "Same"}));
@@ -86,7 +90,8 @@ TEST(Errors, ArgumentsOutOfRange) {
   EXPECT_ERROR(ValueError, "kernel_size must be positive, not (3, 0)", Conv2D(1, {3, 0}));
   EXPECT_ERROR(ValueError, "strides must be positive", Conv2D(1, 3, {.strides = 0}));
   EXPECT_ERROR(ValueError, "multiple of groups", Conv2D(4, 3, {.groups = 3}));
-  EXPECT_ERROR(ShapeError, "3 channels don't divide into 2 groups", Conv2D(4, 3, {.groups = 2})(Input({8, 8, 3})));
+  EXPECT_ERROR(ShapeError, "3 channels don't divide into 2 groups",
+               Conv2D(4, 3, {.groups = 2})(Input({8, 8, 3})));
   EXPECT_ERROR(ValueError, "rate must be in [0, 1]", Dropout(1.5));
   EXPECT_ERROR(ValueError, "negative_slope must not be negative", ReLU({.negative_slope = -1}));
   EXPECT_ERROR(ValueError, "p must be 1, 2 or", losses::PNorm(3));
@@ -104,8 +109,9 @@ TEST(Errors, ArgumentsOutOfRange) {
   EXPECT_ERROR(ValueError, "epochs", model.fit(x, x, {.epochs = -1}));
   EXPECT_ERROR(ValueError, "not both",
                model.fit(x, x, {.verbose = 0, .validation_split = 0.5, .validation_data = {x, x}}));
-  EXPECT_ERROR(ValueError, "can't be given together",
-               model.fit(x, x, {.verbose = 0, .class_weight = {{0, 1.0}}, .sample_weight = Tensor::zeros({2})}));
+  EXPECT_ERROR(
+      ValueError, "can't be given together",
+      model.fit(x, x, {.verbose = 0, .class_weight = {{0, 1.0}}, .sample_weight = Tensor::zeros({2})}));
 }
 
 TEST(Errors, ShapesThatDoNotMerge) {
@@ -123,7 +129,8 @@ TEST(Errors, ShapesThatDoNotMerge) {
 TEST(Errors, ModelsThatAreNotConnected) {
   const auto a = Input({4}), b = Input({4});
   EXPECT_ERROR(StateError, "not among the inputs", Model({.inputs = {a}, .outputs = {Dense(1)(b)}}));
-  EXPECT_ERROR(ValueError, "inputs come from Input", Model({.inputs = {Dense(1)(a)}, .outputs = {Dense(1)(a)}}));
+  EXPECT_ERROR(ValueError, "inputs come from Input",
+               Model({.inputs = {Dense(1)(a)}, .outputs = {Dense(1)(a)}}));
   EXPECT_ERROR(ValueError, "at least one", Model({.inputs = {a}, .outputs = {}}));
   EXPECT_ERROR(StateError, "empty SymbolicTensor", Dense(1)(SymbolicTensor()));
   EXPECT_ERROR(StateError, "empty Layer", Layer()(a));
@@ -140,7 +147,8 @@ TEST(Errors, OutputsThatDoNotFitTheCall) {
   EXPECT_ERROR(StateError, "call predict_all", two.predict(Tensor::zeros({1, 2}), {.verbose = 0}));
   EXPECT_ERROR(StateError, "`apply`", two(Input({2})));
   two.compile({.loss = "mse"});
-  EXPECT_ERROR(ShapeError, "has 2 outputs, but y holds 1", two.fit(Tensor::zeros({1, 2}), Tensor::zeros({1, 1})));
+  EXPECT_ERROR(ShapeError, "has 2 outputs, but y holds 1",
+               two.fit(Tensor::zeros({1, 2}), Tensor::zeros({1, 1})));
   Sequential one({Input({2}), Dense(3)});
   Tensor wrong = Tensor::zeros({4, 2});
   EXPECT_ERROR(ShapeError, "of shape (4, 3) and type float32, but it has shape (4, 2)",
@@ -154,7 +162,8 @@ TEST(Errors, AnOptimizerBelongsToOneModel) {
   Sequential first = line(1), second = line(1);
   first.compile({.optimizer = adam, .loss = "mse"});
   EXPECT_NO_THROW(first.compile({.optimizer = adam, .loss = "mae"}));
-  EXPECT_ERROR(StateError, "already trains another model", second.compile({.optimizer = adam, .loss = "mse"}));
+  EXPECT_ERROR(StateError, "already trains another model",
+               second.compile({.optimizer = adam, .loss = "mse"}));
 }
 
 TEST(Errors, SparseLabelsOfTheWrongShape) {

@@ -22,7 +22,9 @@ Outcome run(const std::string& command) {
   return outcome;
 }
 
-std::string example(const std::string& name) { return std::string(KILN_EXAMPLES_DIR) + "/" + name; }
+std::string example(const std::string& name) {
+  return std::string(KILN_EXAMPLES_DIR) + "/" + name;
+}
 
 class Examples : public ::testing::Test {
  protected:
@@ -44,13 +46,19 @@ TEST_F(Examples, LinearRegressionFindsTheWeightsWithEachNorm) {
   const Outcome outcome = run(example("linear_regression"));
   EXPECT_EQ(outcome.status, 0) << outcome.output;
 }
-TEST_F(Examples, SoftmaxRegressionLearns) { expect_accuracy("softmax_regression --epochs 2 --train-samples 5000", 0.68); }
-TEST_F(Examples, MlpLearns) { expect_accuracy("mlp --epochs 2 --train-samples 4000", 0.70); }
+TEST_F(Examples, SoftmaxRegressionLearns) {
+  expect_accuracy("softmax_regression --epochs 2 --train-samples 5000", 0.68);
+}
+TEST_F(Examples, MlpLearns) {
+  expect_accuracy("mlp --epochs 2 --train-samples 4000", 0.70);
+}
 TEST_F(Examples, LenetWithReluLearns) {
   const auto file = std::filesystem::temp_directory_path() / "kiln_example_lenet.safetensors";
   expect_accuracy("lenet --activation relu --epochs 2 --train-samples 4000 --save " + file.string(), 0.60);
   EXPECT_TRUE(std::filesystem::remove(file));
 }
-TEST_F(Examples, TwoBranchesLearn) { expect_accuracy("functional_two_branches --epochs 1 --train-samples 3000", 0.60); }
+TEST_F(Examples, TwoBranchesLearn) {
+  expect_accuracy("functional_two_branches --epochs 1 --train-samples 3000", 0.60);
+}
 
 }  // namespace

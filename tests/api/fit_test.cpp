@@ -9,7 +9,8 @@ namespace {
 using namespace layers;
 
 Sequential line(double weight) {
-  return Sequential({Input({1}), Dense(1, {.use_bias = false, .kernel_initializer = initializers::Constant(weight)})});
+  return Sequential(
+      {Input({1}), Dense(1, {.use_bias = false, .kernel_initializer = initializers::Constant(weight)})});
 }
 
 TEST(Fit, OneStepOfGradientDescentIsAsByHand) {

@@ -32,15 +32,19 @@ TEST(Shapes, AreKerasShapes) {
 TEST(Layers, ComputeWhatTheirNamesSay) {
   const Tensor image(std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 3, 3, 1});
   EXPECT_EQ(floats(run(MaxPooling2D(2, {.strides = 1}), image)), (std::vector<float>{5, 6, 8, 9}));
-  EXPECT_EQ(floats(run(AveragePooling2D(2, {.padding = "same"}), image)), (std::vector<float>{3, 4.5, 7.5, 9}));
+  EXPECT_EQ(floats(run(AveragePooling2D(2, {.padding = "same"}), image)),
+            (std::vector<float>{3, 4.5, 7.5, 9}));
   EXPECT_EQ(floats(run(GlobalAveragePooling2D(), image)), (std::vector<float>{5}));
-  EXPECT_EQ(floats(run(Rescaling(2, {.offset = 1}), image)), (std::vector<float>{3, 5, 7, 9, 11, 13, 15, 17, 19}));
+  EXPECT_EQ(floats(run(Rescaling(2, {.offset = 1}), image)),
+            (std::vector<float>{3, 5, 7, 9, 11, 13, 15, 17, 19}));
   const Tensor v({{-3.f, -0.5f, 0.f, 2.f, 9.f}});
   EXPECT_EQ(floats(run(ReLU(), v)), (std::vector<float>{0, 0, 0, 2, 9}));
-  EXPECT_EQ(floats(run(ReLU({.max_value = 6, .negative_slope = 0.5}), v)), (std::vector<float>{-1.5, -0.25, 0, 2, 6}));
+  EXPECT_EQ(floats(run(ReLU({.max_value = 6, .negative_slope = 0.5}), v)),
+            (std::vector<float>{-1.5, -0.25, 0, 2, 6}));
   EXPECT_EQ(floats(run(ReLU({.threshold = 1}), v)), (std::vector<float>{0, 0, 0, 2, 9}));
   expect_near(run(Softmax(), Tensor({{0.f, std::log(3.f)}})), {0.25, 0.75});
-  expect_near(run(Softmax({.axis = 1}), Tensor(std::vector<float>{0, 0, std::log(3.f), 0}, {1, 2, 2})), {0.25, 0.5, 0.75, 0.5});
+  expect_near(run(Softmax({.axis = 1}), Tensor(std::vector<float>{0, 0, std::log(3.f), 0}, {1, 2, 2})),
+              {0.25, 0.5, 0.75, 0.5});
 }
 
 TEST(Layers, ActivationsFollowTheirFormulas) {
@@ -73,7 +77,8 @@ TEST(Layers, ActivationsFollowTheirFormulas) {
 TEST(Layers, AFunctionCanBeAnActivation) {
   const Tensor x({{-1.f, 2.f}});
   EXPECT_EQ(floats(run(Activation(activations::relu), x)), (std::vector<float>{0, 2}));
-  EXPECT_EQ(floats(run(Activation([](graph::Value v) { return v * v + 1.0; }), x)), (std::vector<float>{2, 5}));
+  EXPECT_EQ(floats(run(Activation([](graph::Value v) { return v * v + 1.0; }), x)),
+            (std::vector<float>{2, 5}));
 }
 
 // The layer of the documentation.
@@ -134,14 +139,16 @@ TEST(Models, NamesOfWeightsCountInTheModelNotInTheProgram) {
   make();  // uses names up
   std::vector<std::string> names;
   for (const auto& [name, weight] : make().named_weights()) names.push_back(name);
-  EXPECT_EQ(names, (std::vector<std::string>{"dense/kernel", "dense/bias", "sequential/dense/kernel", "sequential/dense/bias",
-                                             "sequential/mine/kernel", "sequential/mine/bias", "dense_1/kernel", "dense_1/bias"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"dense/kernel", "dense/bias", "sequential/dense/kernel",
+                                             "sequential/dense/bias", "sequential/mine/kernel",
+                                             "sequential/mine/bias", "dense_1/kernel", "dense_1/bias"}));
 }
 
 class WeightFiles : public ::testing::Test {
  protected:
-  std::string path = std::filesystem::temp_directory_path() /
-                     ("kiln_weights_" + std::to_string(::testing::UnitTest::GetInstance()->random_seed()) + ".safetensors");
+  std::string path =
+      std::filesystem::temp_directory_path() /
+      ("kiln_weights_" + std::to_string(::testing::UnitTest::GetInstance()->random_seed()) + ".safetensors");
   void TearDown() override { std::filesystem::remove(path); }
 };
 
@@ -162,11 +169,17 @@ TEST_F(WeightFiles, ThatDoNotFitChangeNothing) {
   const auto unchanged = [&](Sequential& model, auto try_it) {
     const auto before = model.get_weights();
     try_it();
-    for (std::size_t i = 0; i < before.size(); i++) EXPECT_EQ(floats(model.get_weights()[i]), floats(before[i]));
+    for (std::size_t i = 0; i < before.size(); i++)
+      EXPECT_EQ(floats(model.get_weights()[i]), floats(before[i]));
   };
-  unchanged(more, [&] { EXPECT_ERROR(FileError, "lacks \"dense_2/kernel\", \"dense_2/bias\"", more.load_weights(path)); });
-  unchanged(fewer, [&] { EXPECT_ERROR(FileError, "the model lacks \"dense_1/kernel\"", fewer.load_weights(path)); });
-  unchanged(other, [&] { EXPECT_ERROR(ShapeError, "(4, 3), but the model's weight has shape (5, 3)", other.load_weights(path)); });
+  unchanged(more, [&] {
+    EXPECT_ERROR(FileError, "lacks \"dense_2/kernel\", \"dense_2/bias\"", more.load_weights(path));
+  });
+  unchanged(fewer,
+            [&] { EXPECT_ERROR(FileError, "the model lacks \"dense_1/kernel\"", fewer.load_weights(path)); });
+  unchanged(other, [&] {
+    EXPECT_ERROR(ShapeError, "(4, 3), but the model's weight has shape (5, 3)", other.load_weights(path));
+  });
   // Case 21: a file that was cut off.
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 5);
   unchanged(source, [&] { EXPECT_ERROR(FileError, path, source.load_weights(path)); });
@@ -174,7 +187,8 @@ TEST_F(WeightFiles, ThatDoNotFitChangeNothing) {
   unchanged(source, [&] { EXPECT_ERROR(FileError, path, source.load_weights(path)); });
 }
 
-// ---- initial values ----------------------------------------------------------------------------------------
+// ---- initial values
+// ----------------------------------------------------------------------------------------
 
 struct Moments {
   double mean, deviation, least, largest;
@@ -223,7 +237,9 @@ TEST(Initializers, OrthogonalKeepsNorms) {
     const Tensor w = initializers::Orthogonal({.gain = 2})({rows, columns});
     // The products of the shorter side's vectors are 4 on the diagonal, 0 elsewhere; so ||W' d|| = 2 ||d||.
     const std::int64_t n = std::min(rows, columns), length = std::max(rows, columns);
-    const auto at = [&](std::int64_t vector, std::int64_t i) { return rows <= columns ? w(vector, i) : w(i, vector); };
+    const auto at = [&](std::int64_t vector, std::int64_t i) {
+      return rows <= columns ? w(vector, i) : w(i, vector);
+    };
     for (std::int64_t a = 0; a < n; a++)
       for (std::int64_t b = 0; b < n; b++) {
         double sum = 0;
@@ -246,9 +262,14 @@ TEST(Initializers, SeedsDecideTheValues) {
 }
 
 TEST(Names, SnakeCaseIsKeras) {
-  for (const auto& [name, snake] : {std::pair<const char*, const char*>{"Conv2D", "conv2d"}, {"MaxPooling2D", "max_pooling2d"},
-                                    {"ReLU", "re_lu"}, {"GlobalAveragePooling2D", "global_average_pooling2d"},
-                                    {"InputLayer", "input_layer"}, {"RMSprop", "rm_sprop"}, {"PReLU", "p_re_lu"}, {"GRU", "gru"}})
+  for (const auto& [name, snake] : {std::pair<const char*, const char*>{"Conv2D", "conv2d"},
+                                    {"MaxPooling2D", "max_pooling2d"},
+                                    {"ReLU", "re_lu"},
+                                    {"GlobalAveragePooling2D", "global_average_pooling2d"},
+                                    {"InputLayer", "input_layer"},
+                                    {"RMSprop", "rm_sprop"},
+                                    {"PReLU", "p_re_lu"},
+                                    {"GRU", "gru"}})
     EXPECT_EQ(internal::snake_case(name), snake);
 }
 

@@ -20,8 +20,12 @@ void* operator new(std::size_t size) {
   if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
   throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p) noexcept {
+  std::free(p);
+}
+void operator delete(void* p, std::size_t) noexcept {
+  std::free(p);
+}
 #endif
 
 namespace kiln {
@@ -32,13 +36,15 @@ using testing::floats;
 
 Sequential small_net() {
   set_random_seed(2);
-  return Sequential({Input({12, 12, 1}), Rescaling(1.0 / 255), Conv2D(3, 3, {.activation = "relu"}), MaxPooling2D(2), Flatten(),
-                     Dense(17, {.activation = "tanh"}), Dense(5, {.activation = "softmax"})});
+  return Sequential({Input({12, 12, 1}), Rescaling(1.0 / 255), Conv2D(3, 3, {.activation = "relu"}),
+                     MaxPooling2D(2), Flatten(), Dense(17, {.activation = "tanh"}),
+                     Dense(5, {.activation = "softmax"})});
 }
 
 Tensor images(std::int64_t n) {
   std::vector<std::uint8_t> bytes;
-  for (std::int64_t i = 0; i < n * 144; i++) bytes.push_back(static_cast<std::uint8_t>((i * 131 + i / 7) % 256));
+  for (std::int64_t i = 0; i < n * 144; i++)
+    bytes.push_back(static_cast<std::uint8_t>((i * 131 + i / 7) % 256));
   return Tensor(bytes, {n, 12, 12, 1});
 }
 
@@ -47,10 +53,12 @@ TEST(Predict, ARowDoesNotDependOnItsBatch) {
   const Tensor x = images(37);
   const auto all = floats(model.predict(x, {.batch_size = 64, .verbose = 0}));
   for (std::int64_t batch_size : {1, 2, 3, 8, 32}) {
-    EXPECT_EQ(floats(model.predict(x, {.batch_size = batch_size, .verbose = 0})), all) << "batch size " << batch_size;
+    EXPECT_EQ(floats(model.predict(x, {.batch_size = batch_size, .verbose = 0})), all)
+        << "batch size " << batch_size;
   }
   for (std::int64_t i : {0, 5, 36})
-    EXPECT_EQ(floats(model.predict(x.slice(i, i + 1), {.verbose = 0})), std::vector<float>(all.begin() + i * 5, all.begin() + i * 5 + 5));
+    EXPECT_EQ(floats(model.predict(x.slice(i, i + 1), {.verbose = 0})),
+              std::vector<float>(all.begin() + i * 5, all.begin() + i * 5 + 5));
 }
 
 TEST(Predict, ManyBatchSizesGiveTheRightRows) {
@@ -105,8 +113,8 @@ TEST(Predict, FromManyThreadsIsAsFromOne) {
 }
 
 TEST(Predict, DuringTrainingSeesWholeSteps) {
-  // Both weights are always equal, for they start equal and get equal gradients; a prediction between two halves of
-  // a step would see them differ.
+  // Both weights are always equal, for they start equal and get equal gradients; a prediction between two
+  // halves of a step would see them differ.
   const auto x = Input({1});
   const auto one = [&] { return Dense(1, {.use_bias = false, .kernel_initializer = "ones"})(x); };
   Model both({.inputs = {x}, .outputs = {Concatenate()({one(), one()})}});
@@ -140,7 +148,8 @@ TEST(Predict, UnknownImageSizesAreCompiledPerSize) {
   const auto x = Input({None, None, 1});
   Model model({.inputs = {x}, .outputs = {GlobalAveragePooling2D()(x)}});
   EXPECT_EQ(model.outputs()[0].shape(), (Shape{None, 1}));
-  EXPECT_EQ(floats(model.predict(Tensor::full({3, 4, 5, 1}, 2), {.verbose = 0})), (std::vector<float>{2, 2, 2}));
+  EXPECT_EQ(floats(model.predict(Tensor::full({3, 4, 5, 1}, 2), {.verbose = 0})),
+            (std::vector<float>{2, 2, 2}));
   EXPECT_EQ(floats(model.predict(Tensor::full({1, 7, 3, 1}, 4), {.verbose = 0})), (std::vector<float>{4}));
   Model same({.inputs = {x}, .outputs = {Conv2D(1, 3, {.padding = "same"})(x)}});
   EXPECT_EQ(same.outputs()[0].shape(), (Shape{None, None, None, 1}));

@@ -17,7 +17,9 @@ inline Tensor run(const Layer& layer, const Tensor& x) {
   return Model({.inputs = {input}, .outputs = {layer(input)}})(x);
 }
 
-inline std::vector<float> floats(const Tensor& t) { return t.to_vector<float>(); }
+inline std::vector<float> floats(const Tensor& t) {
+  return t.to_vector<float>();
+}
 
 inline void expect_near(const Tensor& actual, const std::vector<double>& expected, double absolute = 1e-6,
                         double relative = 1e-5) {
@@ -47,8 +49,8 @@ class CapturedConsole {
 }  // namespace kiln::testing
 
 /// Expects that a statement throws `type` with a message that contains the text.
-#define EXPECT_ERROR(type, text, ...)                                                                    \
-  do {                                                                                                   \
-    const std::string message = kiln::testing::message_of<type>([&] { __VA_ARGS__; });                   \
-    EXPECT_NE(message.find(text), std::string::npos) << "the message is: " << message;                    \
+#define EXPECT_ERROR(type, text, ...)                                                  \
+  do {                                                                                 \
+    const std::string message = kiln::testing::message_of<type>([&] { __VA_ARGS__; }); \
+    EXPECT_NE(message.find(text), std::string::npos) << "the message is: " << message; \
   } while (false)

@@ -1,6 +1,6 @@
 // fit's arguments, callbacks, optimizers and losses, by hand.
-#include <csignal>
 #include <cmath>
+#include <csignal>
 
 #include "tests/api/support.h"
 
@@ -12,19 +12,27 @@ using testing::expect_near;
 using testing::floats;
 using testing::line;
 
-// ---- weights of samples and classes ------------------------------------------------------------------------
+// ---- weights of samples and classes
+// ------------------------------------------------------------------------
 
 TEST(SampleWeight, CountsInTheLossAndInWeightedMetrics) {
   Sequential model = line(1);
-  model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}), .loss = "mse", .metrics = {"mae"}, .weighted_metrics = {"mse"}});
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}),
+                 .loss = "mse",
+                 .metrics = {"mae"},
+                 .weighted_metrics = {"mse"}});
   const Tensor x({1.f, 2.f, 3.f}), y = Tensor::zeros({3}), w({1.f, 0.f, 2.f});
   const Logs logs = model.evaluate(x, y, {.batch_size = 2, .verbose = 0, .sample_weight = w});
-  EXPECT_FLOAT_EQ(logs["loss"], 19.0f / 3);  // as Keras: the sum of weighted losses over the number of samples
+  EXPECT_FLOAT_EQ(logs["loss"],
+                  19.0f / 3);  // as Keras: the sum of weighted losses over the number of samples
   EXPECT_FLOAT_EQ(logs["mae"], 2);
-  EXPECT_FLOAT_EQ(logs["mse"], 19.0f / 3);   // over the sum of weights, which is 3, too
+  EXPECT_FLOAT_EQ(logs["mse"], 19.0f / 3);  // over the sum of weights, which is 3, too
   EXPECT_DOUBLE_EQ(losses::MeanSquaredError({.reduction = "sum"})(y, x, w), 19);
-  EXPECT_NEAR(losses::MeanSquaredError({.reduction = "mean_with_sample_weight"})(y, x, Tensor({0.f, 0.f, 5.f})), 9, 1e-6);
-  EXPECT_DOUBLE_EQ(losses::MeanSquaredError({.reduction = "mean_with_sample_weight"})(y, x, Tensor({0.f, 0.f, 0.f})), 0);
+  EXPECT_NEAR(
+      losses::MeanSquaredError({.reduction = "mean_with_sample_weight"})(y, x, Tensor({0.f, 0.f, 5.f})), 9,
+      1e-6);
+  EXPECT_DOUBLE_EQ(
+      losses::MeanSquaredError({.reduction = "mean_with_sample_weight"})(y, x, Tensor({0.f, 0.f, 0.f})), 0);
 }
 
 TEST(ClassWeight, IsTheWeightOfEachSamplesClass) {
@@ -35,25 +43,34 @@ TEST(ClassWeight, IsTheWeightOfEachSamplesClass) {
   const std::vector<std::int32_t> labels = {0, 1, 1, 1};
   const double plain = std::log(2.0);
   EXPECT_NEAR(model.fit(x, labels, {.verbose = 0})["loss"][0], plain, 1e-6);
-  EXPECT_NEAR(model.fit(x, labels, {.verbose = 0, .class_weight = {{0, 5.0}}})["loss"][0], plain * 8 / 4, 1e-6);
-  EXPECT_NEAR(model.fit(x, labels, {.verbose = 0, .class_weight = {{0, 0.0}, {1, 0.5}}})["loss"][0], plain * 1.5 / 4, 1e-6);
-  model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}), .loss = losses::CategoricalCrossentropy({.from_logits = true})});
+  EXPECT_NEAR(model.fit(x, labels, {.verbose = 0, .class_weight = {{0, 5.0}}})["loss"][0], plain * 8 / 4,
+              1e-6);
+  EXPECT_NEAR(model.fit(x, labels, {.verbose = 0, .class_weight = {{0, 0.0}, {1, 0.5}}})["loss"][0],
+              plain * 1.5 / 4, 1e-6);
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}),
+                 .loss = losses::CategoricalCrossentropy({.from_logits = true})});
   const Tensor one_hot({{1.f, 0.f}, {0.f, 1.f}, {0.f, 1.f}, {0.f, 1.f}});
-  EXPECT_NEAR(model.fit(x, one_hot, {.verbose = 0, .class_weight = {{0, 5.0}}})["loss"][0], plain * 8 / 4, 1e-6);
+  EXPECT_NEAR(model.fit(x, one_hot, {.verbose = 0, .class_weight = {{0, 5.0}}})["loss"][0], plain * 8 / 4,
+              1e-6);
 }
 
-// ---- the course of training --------------------------------------------------------------------------------
+// ---- the course of training
+// --------------------------------------------------------------------------------
 
 struct Recorder : Callback {
   std::vector<std::string> events;
   void on_train_begin(const Logs&) override { events.push_back("train_begin"); }
   void on_train_end(const Logs&) override { events.push_back("train_end"); }
-  void on_epoch_begin(std::int64_t e, const Logs&) override { events.push_back("epoch_begin " + std::to_string(e)); }
+  void on_epoch_begin(std::int64_t e, const Logs&) override {
+    events.push_back("epoch_begin " + std::to_string(e));
+  }
   void on_epoch_end(std::int64_t e, Logs& logs) override {
     events.push_back("epoch_end " + std::to_string(e));
     logs.set("added", static_cast<double>(e));
   }
-  void on_train_batch_begin(std::int64_t b, const Logs&) override { events.push_back("batch_begin " + std::to_string(b)); }
+  void on_train_batch_begin(std::int64_t b, const Logs&) override {
+    events.push_back("batch_begin " + std::to_string(b));
+  }
   void on_train_batch_end(std::int64_t b, const Logs& logs) override {
     events.push_back("batch_end " + std::to_string(b));
     EXPECT_TRUE(logs.contains("loss"));
@@ -73,16 +90,19 @@ TEST(Callbacks, HooksAreCalledInKerasOrder) {
   model.compile({.optimizer = "sgd", .loss = "mse"});
   const Tensor x({1.f, 2.f, 3.f}), y = Tensor::zeros({3});
   Recorder recorder;
-  const History h = model.fit(x, y, {.batch_size = 2, .verbose = 0, .callbacks = {recorder}, .validation_data = {x, y}});
+  const History h =
+      model.fit(x, y, {.batch_size = 2, .verbose = 0, .callbacks = {recorder}, .validation_data = {x, y}});
   EXPECT_EQ(recorder.events,
-            (std::vector<std::string>{"train_begin", "epoch_begin 0", "batch_begin 0", "batch_end 0", "batch_begin 1", "batch_end 1",
-                                      "test_begin", "test_batch_begin", "test_batch_end", "test_batch_begin",
-                                      "test_batch_end", "test_end", "epoch_end 0", "train_end"}));
+            (std::vector<std::string>{"train_begin", "epoch_begin 0", "batch_begin 0", "batch_end 0",
+                                      "batch_begin 1", "batch_end 1", "test_begin", "test_batch_begin",
+                                      "test_batch_end", "test_batch_begin", "test_batch_end", "test_end",
+                                      "epoch_end 0", "train_end"}));
   EXPECT_EQ(h["added"], (std::vector<double>{0}));  // what a callback adds to the logs gets into the history
   recorder.events.clear();
   model.predict(x, {.batch_size = 2, .verbose = 0, .callbacks = {recorder}});
-  EXPECT_EQ(recorder.events, (std::vector<std::string>{"predict_begin", "predict_batch_begin", "predict_batch_end",
-                                                       "predict_batch_begin", "predict_batch_end", "predict_end"}));
+  EXPECT_EQ(recorder.events,
+            (std::vector<std::string>{"predict_begin", "predict_batch_begin", "predict_batch_end",
+                                      "predict_batch_begin", "predict_batch_end", "predict_end"}));
 }
 
 TEST(Callbacks, CanStopTrainingAndSeeTheModel) {
@@ -95,50 +115,67 @@ TEST(Callbacks, CanStopTrainingAndSeeTheModel) {
   };
   Sequential model = line(1);
   model.compile({.optimizer = "sgd", .loss = "mse"});
-  const History h = model.fit(Tensor::zeros({10, 1}), Tensor::zeros({10}), {.batch_size = 1, .epochs = 5, .verbose = 0, .callbacks = {Stopper()}});
+  const History h = model.fit(Tensor::zeros({10, 1}), Tensor::zeros({10}),
+                              {.batch_size = 1, .epochs = 5, .verbose = 0, .callbacks = {Stopper()}});
   EXPECT_EQ(model.optimizer().iterations(), 4);
   EXPECT_EQ(h.epoch.size(), 1u);
   // The next fit starts afresh.
-  EXPECT_EQ(model.fit(Tensor::zeros({10, 1}), Tensor::zeros({10}), {.epochs = 2, .verbose = 0}).epoch.size(), 2u);
+  EXPECT_EQ(model.fit(Tensor::zeros({10, 1}), Tensor::zeros({10}), {.epochs = 2, .verbose = 0}).epoch.size(),
+            2u);
 }
 
 TEST(Callbacks, EarlyStoppingWatchesWhatItIsTold) {
   const Tensor x({1.f}), y({0.f});
   const auto epochs = [&](callbacks::EarlyStoppingArgs args, double learning_rate) {
     Sequential model = line(1);
-    model.compile({.optimizer = optimizers::SGD({.learning_rate = learning_rate}), .loss = "mse", .metrics = {"accuracy"}});
+    model.compile({.optimizer = optimizers::SGD({.learning_rate = learning_rate}),
+                   .loss = "mse",
+                   .metrics = {"accuracy"}});
     testing::CapturedConsole console;
     callbacks::EarlyStopping stopping(args);
-    const std::size_t n = model.fit(x, y, {.epochs = 6, .verbose = 0, .callbacks = {stopping}, .validation_data = {x, y}})["loss"].size();
+    const std::size_t n =
+        model
+            .fit(x, y,
+                 {.epochs = 6, .verbose = 0, .callbacks = {stopping}, .validation_data = {x, y}})["loss"]
+            .size();
     return std::pair(n, console.text);
   };
-  EXPECT_EQ(epochs({.monitor = "loss"}, 0.1).first, 6u);                        // falls all the time
-  EXPECT_EQ(epochs({.monitor = "loss"}, 1.1).first, 2u);                        // grows
+  EXPECT_EQ(epochs({.monitor = "loss"}, 0.1).first, 6u);  // falls all the time
+  EXPECT_EQ(epochs({.monitor = "loss"}, 1.1).first, 2u);  // grows
   EXPECT_EQ(epochs({.monitor = "loss", .mode = "max"}, 0.1).first, 2u);
   EXPECT_EQ(epochs({.patience = 3}, 1.1).first, 4u);
   EXPECT_EQ(epochs({.monitor = "loss", .min_delta = 10}, 0.1).first, 2u);
   EXPECT_EQ(epochs({.patience = 1, .start_from_epoch = 3}, 1.1).first, 5u);
   EXPECT_EQ(epochs({.patience = 2, .verbose = 1, .baseline = 1e-9}, 1.1).second, "Epoch 2: early stopping\n");
-  EXPECT_NE(epochs({.monitor = "val_los"}, 0.1).second.find("metric `val_los` which is not available"), std::string::npos);
-  EXPECT_EQ(epochs({.monitor = "accuracy", .patience = 1}, 0.1).first, 2u);  // larger is better, and it never grows
+  EXPECT_NE(epochs({.monitor = "val_los"}, 0.1).second.find("metric `val_los` which is not available"),
+            std::string::npos);
+  EXPECT_EQ(epochs({.monitor = "accuracy", .patience = 1}, 0.1).first,
+            2u);  // larger is better, and it never grows
 }
 
 TEST(Fit, StepsPerEpochGoesOnWhereItLeft) {
   Sequential model = line(1);
   model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}), .loss = "mae"});
   const Tensor x({1.f, 2.f, 3.f, 4.f, 5.f, 6.f}), y = Tensor::zeros({6});
-  const History h = model.fit(x, y, {.batch_size = 2, .epochs = 4, .verbose = 0, .shuffle = false, .steps_per_epoch = 2});
+  const History h =
+      model.fit(x, y, {.batch_size = 2, .epochs = 4, .verbose = 0, .shuffle = false, .steps_per_epoch = 2});
   EXPECT_EQ(h["loss"], (std::vector<double>{2.5, 3.5, 4.5, 2.5}));  // 1-4, 5-6 and 1-2, 3-6, 1-4
-  EXPECT_EQ(model.fit(x, y, {.epochs = 5, .verbose = 0, .initial_epoch = 3}).epoch, (std::vector<std::int64_t>{3, 4}));
+  EXPECT_EQ(model.fit(x, y, {.epochs = 5, .verbose = 0, .initial_epoch = 3}).epoch,
+            (std::vector<std::int64_t>{3, 4}));
 }
 
 TEST(Fit, ValidationEverySecondEpochAndWithFewSteps) {
   Sequential model = line(1);
   model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}), .loss = "mae"});
   const Tensor x({1.f, 2.f, 3.f, 4.f}), y = Tensor::zeros({4});
-  const History h = model.fit(x, y, {.epochs = 4, .verbose = 0, .validation_data = {x, y, Tensor({0.f, 0.f, 0.f, 4.f})}, .validation_freq = 2});
+  const History h = model.fit(x, y,
+                              {.epochs = 4,
+                               .verbose = 0,
+                               .validation_data = {x, y, Tensor({0.f, 0.f, 0.f, 4.f})},
+                               .validation_freq = 2});
   EXPECT_EQ(h["val_loss"], (std::vector<double>{4, 4}));
-  const History few = model.fit(x, y, {.verbose = 0, .validation_data = {x, y}, .validation_steps = 1, .validation_batch_size = 2});
+  const History few = model.fit(
+      x, y, {.verbose = 0, .validation_data = {x, y}, .validation_steps = 1, .validation_batch_size = 2});
   EXPECT_EQ(few["val_loss"], (std::vector<double>{1.5}));
 }
 
@@ -148,7 +185,8 @@ TEST(Fit, ShufflingFeedsEveryRowOnce) {
     model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}), .loss = losses::MeanAbsoluteError()});
     std::vector<float> x;
     for (int i = 0; i < 10; i++) x.push_back(static_cast<float>(1 << i));
-    const History h = model.fit(x, Tensor::zeros({10}), {.batch_size = batch_size, .epochs = 3, .verbose = 0});
+    const History h =
+        model.fit(x, Tensor::zeros({10}), {.batch_size = batch_size, .epochs = 3, .verbose = 0});
     for (double loss : h["loss"]) EXPECT_NEAR(loss, 102.3, 1e-4);
   }
 }
@@ -190,7 +228,8 @@ TEST(Fit, AFrozenLayerStaysAsItIsUntilItIsUnfrozen) {
   EXPECT_NE(floats(first.get_weights()[0]), frozen);
 }
 
-// ---- several outputs ---------------------------------------------------------------------------------------
+// ---- several outputs
+// ---------------------------------------------------------------------------------------
 
 TEST(Outputs, EachHasItsLossAndMetricsUnderItsName) {
   const auto x = Input({1});
@@ -198,7 +237,8 @@ TEST(Outputs, EachHasItsLossAndMetricsUnderItsName) {
     return Dense(1, {.use_bias = false, .kernel_initializer = initializers::Constant(w), .name = name})(x);
   };
   Model model({.inputs = {x}, .outputs = {dense("a", 1), dense("b", 2)}});
-  model.compile({.optimizer = "sgd", .loss = {"mse", "mae"}, .loss_weights = {1, 10}, .metrics = {"mae", "mse"}});
+  model.compile(
+      {.optimizer = "sgd", .loss = {"mse", "mae"}, .loss_weights = {1, 10}, .metrics = {"mae", "mse"}});
   const Tensor data({1.f, 3.f}), zero = Tensor::zeros({2});
   const Logs logs = model.evaluate(data, {zero, zero}, {.verbose = 0});
   EXPECT_FLOAT_EQ(logs["a_loss"], 5);
@@ -209,12 +249,14 @@ TEST(Outputs, EachHasItsLossAndMetricsUnderItsName) {
   EXPECT_EQ(logs.size(), 5u);
 }
 
-// ---- optimizers by hand ------------------------------------------------------------------------------------
+// ---- optimizers by hand
+// ------------------------------------------------------------------------------------
 
 // w after steps of a model whose gradient is always g: loss g * w.
 std::vector<double> walk(Optimizer optimizer, double g, int steps) {
   Sequential model = line(1);
-  model.compile({.optimizer = optimizer, .loss = losses::make_loss("mean", [](graph::Value, graph::Value p) { return p; })});
+  model.compile({.optimizer = optimizer,
+                 .loss = losses::make_loss("mean", [](graph::Value, graph::Value p) { return p; })});
   std::vector<double> path;
   for (int i = 0; i < steps; i++) {
     model.train_on_batch(Tensor({{static_cast<float>(g)}}), Tensor({{0.f}}));
@@ -252,12 +294,13 @@ TEST(Optimizers, GoTheWayOfTheirFormulas) {
   });
   v = m = 0;
   double average = 0;
-  expect_path(optimizers::RMSprop({.learning_rate = 0.01, .momentum = 0.5, .centered = true}), [&](int, double w) {
-    v = 0.9 * v + 0.1 * g * g;
-    average = 0.9 * average + 0.1 * g;
-    m = 0.5 * m + 0.01 * g / std::sqrt(v - average * average + 1e-7);
-    return w - m;
-  });
+  expect_path(optimizers::RMSprop({.learning_rate = 0.01, .momentum = 0.5, .centered = true}),
+              [&](int, double w) {
+                v = 0.9 * v + 0.1 * g * g;
+                average = 0.9 * average + 0.1 * g;
+                m = 0.5 * m + 0.01 * g / std::sqrt(v - average * average + 1e-7);
+                return w - m;
+              });
   v = 0.1;
   expect_path(optimizers::Adagrad({.learning_rate = 0.1}), [&](int, double w) {
     v += g * g;
@@ -269,10 +312,12 @@ TEST(Optimizers, GoTheWayOfTheirFormulas) {
       m += (g - m) * 0.1;
       v += (g * g - v) * 0.001;
       const double t = i + 1;
-      return w - 0.01 * std::sqrt(1 - std::pow(0.999, t)) / (1 - std::pow(0.9, t)) * m / (std::sqrt(v) + 1e-7);
+      return w -
+             0.01 * std::sqrt(1 - std::pow(0.999, t)) / (1 - std::pow(0.9, t)) * m / (std::sqrt(v) + 1e-7);
     });
   }
-  expect_path(optimizers::SGD({.learning_rate = 0.1, .weight_decay = 0.2}), [&](int, double w) { return w - 0.02 * w - 0.1 * g; });
+  expect_path(optimizers::SGD({.learning_rate = 0.1, .weight_decay = 0.2}),
+              [&](int, double w) { return w - 0.02 * w - 0.1 * g; });
 }
 
 TEST(Optimizers, TheLearningRateCanBeSetBetweenSteps) {
@@ -285,18 +330,24 @@ TEST(Optimizers, TheLearningRateCanBeSetBetweenSteps) {
   EXPECT_ERROR(ValueError, "learning rate", model.optimizer().set_learning_rate(-1));
 }
 
-// ---- metrics -----------------------------------------------------------------------------------------------
+// ---- metrics
+// -----------------------------------------------------------------------------------------------
 
 TEST(Metrics, AccuracyIsChosenByTheShapes) {
   const Tensor probabilities({{0.2f, 0.8f, 0.f}, {0.6f, 0.3f, 0.1f}, {0.1f, 0.2f, 0.7f}});
   EXPECT_NEAR(Metric("accuracy")(Tensor({1, 1, 2}), probabilities), 2.0 / 3, 1e-6);
   EXPECT_NEAR(Metric("acc")(Tensor({{1}, {1}, {2}}), probabilities), 2.0 / 3, 1e-6);
-  EXPECT_NEAR(Metric("accuracy")(Tensor({{0.f, 1.f, 0.f}, {0.f, 1.f, 0.f}, {0.f, 0.f, 1.f}}), probabilities), 2.0 / 3, 1e-6);
-  EXPECT_NEAR(Metric("accuracy")(Tensor({1.f, 0.f, 1.f, 0.f}), Tensor({{0.9f}, {0.5f}, {0.51f}, {0.6f}})), 0.75, 1e-6);
-  EXPECT_NEAR(metrics::BinaryAccuracy({.threshold = 0.55})(Tensor({1.f, 0.f, 1.f}), Tensor({{0.9f}, {0.5f}, {0.51f}})), 2.0 / 3, 1e-6);
+  EXPECT_NEAR(Metric("accuracy")(Tensor({{0.f, 1.f, 0.f}, {0.f, 1.f, 0.f}, {0.f, 0.f, 1.f}}), probabilities),
+              2.0 / 3, 1e-6);
+  EXPECT_NEAR(Metric("accuracy")(Tensor({1.f, 0.f, 1.f, 0.f}), Tensor({{0.9f}, {0.5f}, {0.51f}, {0.6f}})),
+              0.75, 1e-6);
+  EXPECT_NEAR(metrics::BinaryAccuracy({.threshold = 0.55})(Tensor({1.f, 0.f, 1.f}),
+                                                           Tensor({{0.9f}, {0.5f}, {0.51f}})),
+              2.0 / 3, 1e-6);
   EXPECT_EQ(Metric("mse").name(), "mse");
   EXPECT_EQ(metrics::MeanSquaredError().name(), "mean_squared_error");
-  EXPECT_ERROR(ValueError, "label 3 in row 2 is outside [0, 3)", Metric("accuracy")(Tensor({1, 1, 3}), probabilities));
+  EXPECT_ERROR(ValueError, "label 3 in row 2 is outside [0, 3)",
+               Metric("accuracy")(Tensor({1, 1, 3}), probabilities));
 }
 
 TEST(Metrics, ANameUsedTwiceIsNumbered) {
@@ -310,7 +361,8 @@ TEST(Losses, ByHand) {
   const Tensor y({{0.f, 1.f}, {1.f, 0.f}}), p({{0.25f, 0.75f}, {0.5f, 0.5f}});
   EXPECT_NEAR(Loss("binary_crossentropy")(y, p), -(2 * std::log(0.75) + 2 * std::log(0.5)) / 4, 1e-6);
   EXPECT_NEAR(Loss("categorical_crossentropy")(y, p), -(std::log(0.75) + std::log(0.5)) / 2, 1e-6);
-  EXPECT_NEAR(Loss("sparse_categorical_crossentropy")(Tensor({1, 0}), p), -(std::log(0.75) + std::log(0.5)) / 2, 1e-6);
+  EXPECT_NEAR(Loss("sparse_categorical_crossentropy")(Tensor({1, 0}), p),
+              -(std::log(0.75) + std::log(0.5)) / 2, 1e-6);
   const double smooth = -(0.9 * std::log(0.75) + 0.1 * std::log(0.25) + std::log(0.5)) / 2;
   EXPECT_NEAR(losses::CategoricalCrossentropy({.label_smoothing = 0.2})(y, p), smooth, 1e-6);
   EXPECT_NEAR(losses::BinaryCrossentropy({.label_smoothing = 0.2})(y, p), smooth, 1e-6);
@@ -319,7 +371,8 @@ TEST(Losses, ByHand) {
   EXPECT_NEAR(losses::PNorm(2)(zero, e), (5.0 + 1) / 2, 1e-6);
   EXPECT_NEAR(losses::PNorm(losses::infinity)(zero, e), (4.0 + 1) / 2, 1e-6);
   // Scores that don't sum to 1 are divided by their sum, and 0 is kept from log by the clip at 1e-7.
-  EXPECT_NEAR(Loss("sparse_categorical_crossentropy")(Tensor({1}), Tensor({{2.f, 0.f}})), -std::log(1e-7), 1e-4);
+  EXPECT_NEAR(Loss("sparse_categorical_crossentropy")(Tensor({1}), Tensor({{2.f, 0.f}})), -std::log(1e-7),
+              1e-4);
 }
 
 }  // namespace

@@ -1,0 +1,285 @@
+// Faults that other projects had, each as a test of its kind: gradients, read off one training step.
+#include <cmath>
+
+#include "tests/api/cases_support.h"
+
+namespace kiln {
+namespace {
+
+using namespace layers;
+using testing::Elementwise;
+using testing::Emitted;
+using testing::expect_near;
+using testing::floats;
+using testing::ramp;
+using testing::run;
+using testing::sum_of_outputs;
+
+// ---- case 3: dropout
+// ---------------------------------------------------------------------------------------
+
+// A model whose training shows the mask: y = dropout(x * w), w ones; the loss is the sum of the outputs, so
+// the gradient of w is x * mask and, with learning rate 1, w - 1 = -x * mask after a step.
+struct DropoutRun {
+  Tensor mask;  // of the step's gradient
+  double sum;   // of the step's outputs
+};
+
+std::vector<DropoutRun> dropout_steps(double rate, std::int64_t seed, int steps) {
+  set_random_seed(seed);
+  Sequential model({Input({1000}), make_layer<Elementwise>(), Dropout(rate)});
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 1}), .loss = sum_of_outputs()});
+  const Tensor x = Tensor::full({1, 1000}, 1);
+  std::vector<DropoutRun> runs;
+  for (int i = 0; i < steps; i++) {
+    model.set_weights({Tensor::full({1000}, 1)});
+    model.reset_metrics();
+    const double sum = model.train_on_batch(x, x)["loss"];
+    Tensor mask = model.get_weights()[0];
+    for (std::int64_t k = 0; k < 1000; k++) mask(k) = 1 - mask(k);
+    runs.push_back({mask, sum});
+  }
+  return runs;
+}
+
+TEST(Case3, ForwardAndBackwardDropTheSameElements) {
+  const auto runs = dropout_steps(0.5, 7, 2);
+  for (const DropoutRun& r : runs) {
+    std::int64_t kept = 0;
+    double sum = 0;
+    for (std::int64_t k = 0; k < 1000; k++) {
+      const double m = r.mask(k);
+      ASSERT_TRUE(m == 0 || m == 2) << m;
+      kept += m == 2;
+      sum += m;
+    }
+    EXPECT_GE(kept, 440);
+    EXPECT_LE(kept, 560);
+    // The same elements went forward, and their number shows in the loss.
+    EXPECT_DOUBLE_EQ(r.sum, sum);
+  }
+  EXPECT_NE(floats(runs[0].mask), floats(runs[1].mask)) << "every step must drop other elements";
+}
+
+TEST(Case3, TheSameSeedDropsTheSame) {
+  const auto a = dropout_steps(0.3, 11, 3);
+  const auto b = dropout_steps(0.3, 11, 3);
+  const auto c = dropout_steps(0.3, 12, 3);
+  for (std::size_t i = 0; i < a.size(); i++) {
+    EXPECT_EQ(floats(a[i].mask), floats(b[i].mask));
+    EXPECT_NE(floats(a[i].mask), floats(c[i].mask));
+  }
+}
+
+TEST(Case3, TheMaskIsNotGuessedFromZeroOutputs) {
+  // x = 0 gives an output of 0 whether dropped or not; the gradient of an addition behind it shows the mask.
+  struct Shifted final : LayerImpl {
+    Variable b;
+    void build(const Shape& input) override {
+      b = add_weight({.name = "b", .shape = input.tail(), .initializer = "zeros"});
+    }
+    graph::Value call(Call& call, graph::Value x) override { return x + call(b); }
+  };
+  set_random_seed(5);
+  Sequential model({Input({1000}), make_layer<Shifted>(), Dropout(0.5)});
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 1}), .loss = sum_of_outputs()});
+  std::vector<float> x;
+  for (int i = 0; i < 1000; i++) x.push_back(i % 2 == 0 ? 1.f : 0.f);
+  model.train_on_batch(Tensor(x, {1, 1000}), Tensor(x, {1, 1000}));
+  int kept_zeros = 0;
+  const Tensor b = model.get_weights()[0];
+  for (std::int64_t i = 1; i < 1000; i += 2) kept_zeros += b(i) == -2.0;
+  EXPECT_GT(kept_zeros, 190);
+  EXPECT_LT(kept_zeros, 310);
+}
+
+TEST(Case3, PredictionAndRateZeroKeepEverything) {
+  const Tensor x(ramp(1000, 1), {1, 1000});
+  EXPECT_EQ(floats(run(Dropout(0.5), x)), floats(x));
+  const auto runs = dropout_steps(0, 7, 1);
+  EXPECT_EQ(runs[0].sum, 1000);
+  const auto none = dropout_steps(1, 7, 1);
+  EXPECT_EQ(none[0].sum, 0);
+}
+
+// ---- case 4: saturated sigmoids ---------------------------------------------------------------------------
+
+// Per-sample losses and dL/dz of a loss of logits, by a model z = x + b whose b takes one step.
+struct PerSample {
+  std::vector<float> gradients;
+  double loss;
+};
+PerSample gradients_of(const Loss& loss, const std::vector<float>& z, const Tensor& y,
+                       const char* activation) {
+  struct Bias final : LayerImpl {
+    explicit Bias(std::int64_t rows) : rows(rows) {}
+    std::int64_t rows;
+    Variable b;
+    void build(const Shape&) override {
+      b = add_weight({.name = "b", .shape = {rows, 1}, .initializer = "zeros"});
+    }
+    graph::Value call(Call& call, graph::Value x) override {
+      return x.shape()[0] == rows ? x + call(b) : x;  // the probes of shapes have other batch sizes
+    }
+  };
+  const auto rows = static_cast<std::int64_t>(z.size());
+  Sequential model({Input({1}), make_layer<Bias>(rows), Activation(activation)});
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 1}), .loss = loss});
+  const double value = model.train_on_batch(Tensor(z, {rows, 1}), y)["loss"];
+  PerSample result{{}, value};
+  for (float b : floats(model.get_weights()[0])) result.gradients.push_back(-b * static_cast<float>(rows));
+  return result;
+}
+
+TEST(Case4, LogitsKeepTheirGradientHoweverLarge) {
+  const std::vector<float> z = {120, -90, 0, -60, 25};
+  const Tensor y(std::vector<float>{0, 1, 1, 1, 1}, {5, 1});
+  const PerSample r = gradients_of(losses::BinaryCrossentropy({.from_logits = true}), z, y, "linear");
+  EXPECT_NEAR(r.loss, 54.138629, 1e-4);
+  const std::vector<double> expected = {1, -1, -0.5, -1, -1.4e-11};
+  for (std::size_t i = 0; i < 5; i++) EXPECT_NEAR(r.gradients[i], expected[i], 1e-6) << i;
+}
+
+TEST(Case4, ProbabilitiesAreClippedAndTheGradientIsFinite) {
+  const std::vector<float> z = {120, -90, 0, -60, 25};
+  const Tensor y(std::vector<float>{0, 1, 1, 1, 1}, {5, 1});
+  const PerSample r = gradients_of(losses::BinaryCrossentropy(), z, y, "sigmoid");
+  EXPECT_TRUE(std::isfinite(r.loss));
+  for (float g : r.gradients) EXPECT_TRUE(std::isfinite(g));
+  const PerSample one =
+      gradients_of(losses::BinaryCrossentropy(), {120}, Tensor(std::vector<float>{0}, {1, 1}), "sigmoid");
+  EXPECT_NEAR(one.loss, 15.9424, 1e-3);
+}
+
+TEST(Case4, SparseLogitsAreStable) {
+  const Tensor y({0, 1});
+  const Tensor z(std::vector<float>{1000, 0, -1000, 0, -3000, 1e4}, {2, 3});
+  EXPECT_NEAR(losses::SparseCategoricalCrossentropy({.from_logits = true})(y, z), (0 + 13000.0) / 2, 1e-2);
+}
+
+// ---- case 14: norms
+// ----------------------------------------------------------------------------------------
+
+// The gradient of a p-norm at a point, by one step of a model y = b.
+std::vector<float> norm_gradient(double p, const std::vector<float>& at) {
+  struct Point final : LayerImpl {
+    explicit Point(std::int64_t n) : n(n) {}
+    std::int64_t n;
+    Variable b;
+    void build(const Shape&) override { b = add_weight({.name = "b", .shape = {n}, .initializer = "zeros"}); }
+    graph::Value call(Call& call, graph::Value x) override { return x + call(b); }
+  };
+  const auto n = static_cast<std::int64_t>(at.size());
+  Sequential model({Input({n}), make_layer<Point>(n)});
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 1}), .loss = losses::PNorm(p)});
+  model.train_on_batch(Tensor(at, {1, n}), Tensor::zeros({1, n}));
+  std::vector<float> gradient;
+  for (float b : floats(model.get_weights()[0])) gradient.push_back(-b);
+  return gradient;
+}
+
+TEST(Case14, TheGradientOfANormIsFiniteEverywhere) {
+  EXPECT_EQ(norm_gradient(2, {0, 0, 0}), (std::vector<float>{0, 0, 0}));
+  const auto g = norm_gradient(2, {3, 4});
+  EXPECT_NEAR(g[0], 0.6, 1e-6);
+  EXPECT_NEAR(g[1], 0.8, 1e-6);
+  EXPECT_NEAR(norm_gradient(2, {1e-23f, 0})[0], 1, 1e-6);
+  const auto large = norm_gradient(2, {1e30f, 1e30f});
+  EXPECT_NEAR(large[0], std::sqrt(0.5), 1e-6);
+  for (double p : {1.0, losses::infinity})
+    for (float x : norm_gradient(p, {0, 0, 0})) EXPECT_TRUE(std::isfinite(x));
+  EXPECT_EQ(norm_gradient(1, {3, -4, 0}), (std::vector<float>{1, -1, 0}));
+  EXPECT_EQ(norm_gradient(losses::infinity, {3, -4, 0}), (std::vector<float>{0, -1, 0}));
+}
+
+// Clipping by norm, of a gradient given as the data: loss = sum(x * b).
+std::vector<float> clipped_step(const std::vector<float>& gradient, optimizers::SGDArgs args) {
+  const auto n = static_cast<std::int64_t>(gradient.size());
+  Sequential model({Input({n}), make_layer<Elementwise>()});
+  args.learning_rate = 1;
+  model.compile({.optimizer = optimizers::SGD(args), .loss = sum_of_outputs()});
+  model.set_weights({Tensor::zeros({n})});
+  model.train_on_batch(Tensor(gradient, {1, n}), Tensor::zeros({1, n}));
+  std::vector<float> step;
+  for (float w : floats(model.get_weights()[0])) step.push_back(-w);
+  return step;
+}
+
+TEST(Case14, ClippingKeepsZeroGradientsAndThoseWhoseSquareOverflows) {
+  for (const auto& args : {optimizers::SGDArgs{.clipnorm = 1}, optimizers::SGDArgs{.global_clipnorm = 1}}) {
+    EXPECT_EQ(clipped_step({0, 0}, args), (std::vector<float>{0, 0}));
+    expect_near(Tensor(clipped_step({3, 4}, args)), {0.6, 0.8});
+    expect_near(Tensor(clipped_step({0.3f, 0.4f}, args)), {0.3, 0.4});
+    expect_near(Tensor(clipped_step({1e30f, 1e30f}, args)), {0.7071068, 0.7071068});
+    expect_near(Tensor(clipped_step({1e-30f, 0}, args)), {1e-30, 0}, 1e-36);
+  }
+  EXPECT_EQ(clipped_step({3, -4, 0.5f}, {.clipvalue = 1}), (std::vector<float>{1, -1, 0.5f}));
+}
+
+// ---- case 15: ties in a maximum
+// ----------------------------------------------------------------------------
+
+// dL/dx for L = sum of the layer's outputs, x given; read off one step of weights added to the input.
+std::vector<float> input_gradient(const Layer& layer, const Tensor& x) {
+  struct Shift final : LayerImpl {
+    explicit Shift(Shape shape) : shape(std::move(shape)) {}
+    Shape shape;
+    Variable b;
+    void build(const Shape&) override {
+      b = add_weight({.name = "b", .shape = shape, .initializer = "zeros"});
+    }
+    graph::Value call(Call& call, graph::Value v) override { return v + call(b); }
+  };
+  Sequential model({Input(x.shape().tail()), make_layer<Shift>(x.shape().tail()), layer, Flatten()});
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 1}), .loss = sum_of_outputs()});
+  model.train_on_batch(x, Tensor::zeros(model.outputs()[0].shape().tail().prepend(1)));
+  std::vector<float> gradient;
+  for (float b : floats(model.get_weights()[0])) gradient.push_back(-b);
+  return gradient;
+}
+
+TEST(Case15, TheGradientOfAMaximumSumsToOne) {
+  const Tensor window(std::vector<float>{7, 4, 7, 1}, {1, 2, 2, 1});
+  EXPECT_EQ(input_gradient(MaxPooling2D(2), window), (std::vector<float>{1, 0, 0, 0}));
+  const auto reduce_max =
+      make_layer<Emitted>([](graph::Value x) { return graph::reduce_max(x, {1, 2, 3}, true); });
+  EXPECT_EQ(input_gradient(reduce_max, window), (std::vector<float>{0.5f, 0, 0.5f, 0}));
+  // Overlapping windows over equal elements: nine windows, each sends 1.
+  float total = 0;
+  for (float g : input_gradient(MaxPooling2D(2, {.strides = 1}), Tensor::full({1, 4, 4, 1}, 3))) total += g;
+  EXPECT_EQ(total, 9);
+}
+
+// ---- case 35: concatenation ------------------------------------------------------------------------------
+
+TEST(Case35, ConcatenationSendsEachBranchItsGradient) {
+  // Upstream gradient 0 to 11; a is used by both branches and by two concatenations.
+  const auto weighted = make_layer<Emitted>([](graph::Value v) {
+    std::vector<float> up;
+    for (std::int64_t i = 0; i < v.shape().tail().elements(); i++) up.push_back(static_cast<float>(i));
+    return v * graph::constant(v.graph(), Tensor(up, v.shape().tail().prepend(1)));
+  });
+  struct Doubled final : LayerImpl {
+    graph::Value call(Call&, graph::Value v) override {
+      const graph::Value pair[] = {v * 10.0, v * 20.0};
+      const graph::Value b = graph::concatenate(pair, 3);
+      const graph::Value all[] = {v, b};
+      return graph::concatenate(all, 3);
+    }
+  };
+  struct Chain final : LayerImpl {
+    Chain(Layer first, Layer second) : first(std::move(first)), second(std::move(second)) {}
+    Layer first, second;
+    graph::Value call(Call& call, graph::Value v) override {
+      const graph::Value inner[] = {first.impl().emit(call, {&v, 1})[0]};
+      return second.impl().emit(call, inner)[0];
+    }
+  };
+  const auto chain = make_layer<Chain>(make_layer<Doubled>(), weighted);
+  const auto g = input_gradient(chain, Tensor(ramp(4, 1), {1, 2, 2, 1}));
+  // da = [0, 3, 6, 9] and db = [1, 2, 4, 5, 7, 8, 10, 11], of which a gets 10 and 20 times its pair.
+  EXPECT_EQ(g, (std::vector<float>{0 + 10 + 40, 3 + 40 + 100, 6 + 70 + 160, 9 + 100 + 220}));
+}
+
+}  // namespace
+}  // namespace kiln
