@@ -89,7 +89,8 @@ void ProgressBar::redraw(std::int64_t step, const Logs& logs, bool last, double 
            s.bold(clock) + duration_per_step(step, time) + format_logs(logs);
   };
   const std::int64_t columns = width(line({false}));
-  std::string text = out.terminal ? "\r" + line({true}) : line({false});
+  std::string text = out.terminal ? "\r" : "";
+  text += line({out.terminal});
   if (out.terminal && columns < last_width_)
     text += std::string(static_cast<std::size_t>(last_width_ - columns), ' ');
   last_width_ = columns;
