@@ -208,7 +208,7 @@ Listing list_kernel(const Kernel& kernel, const Target& target) {
   llvm::LLVMContext context;
   const std::unique_ptr<llvm::TargetMachine> machine = make_machine(target);
   const std::unique_ptr<llvm::Module> module = emit_kernel(kernel, target, "kernel", context);
-  optimize(*module, *machine);
+  optimize(*module, *machine, false);
   Listing listing;
   listing.ir = text_of(*module);
   listing.assembly = make_assembly(*module, *machine);

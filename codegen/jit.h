@@ -40,7 +40,8 @@ std::shared_ptr<MachineCode> compile_module(const std::string& name, const Targe
 std::vector<std::shared_ptr<MachineCode>> compile_kernels(std::span<const Kernel> kernels,
                                                           const Target& target);
 
-/// For tests and dumps: the optimised LLVM IR, the assembly and the undefined symbols of a kernel's object.
+/// For tests: the optimised LLVM IR, the assembly and the undefined symbols of a kernel's object, without a
+/// sanitizer's instructions.
 struct Listing {
   std::string ir, assembly;
   std::vector<std::string> undefined_symbols;

@@ -18,7 +18,6 @@
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
 #include <llvm/Transforms/Utils/Cloning.h>
 
-#include "codegen/sanitize.h"
 #include "kiln/runtime/error.h"
 
 namespace kiln::codegen {
@@ -61,7 +60,7 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
                                  llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, /*JIT=*/true));
 }
 
-void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
+void optimize(llvm::Module& module, llvm::TargetMachine& machine, bool instrument) {
   module.setTargetTriple(machine.getTargetTriple().str());
   module.setDataLayout(machine.createDataLayout());
   std::string error;
@@ -93,7 +92,7 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
 
   llvm::ModulePassManager pipeline;
   pipeline.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(passes)));
-  if constexpr (built_with_address_sanitizer) {
+  if (instrument) {
     for (llvm::Function& function : module) {
       if (!function.isDeclaration()) function.addFnAttr(llvm::Attribute::SanitizeAddress);
     }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "codegen/sanitize.h"
 #include "codegen/target.h"
 
 /// From LLVM IR to an object file in memory.
@@ -17,7 +18,8 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target);
 /// Verifies the module and runs the few passes that our IR, vectorised and unrolled already, needs: registers
 /// into SSA, common subexpressions, invariants out of loops. In builds with -fsanitize=address it then
 /// instruments every access. Throws InternalError with the module's text if it is broken.
-void optimize(llvm::Module& module, llvm::TargetMachine& machine);
+void optimize(llvm::Module& module, llvm::TargetMachine& machine,
+              bool instrument = built_with_address_sanitizer);
 
 std::unique_ptr<llvm::MemoryBuffer> make_object(llvm::Module& module, llvm::TargetMachine& machine);
 std::string text_of(const llvm::Module& module);
