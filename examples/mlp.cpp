@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
                  .loss = losses::SparseCategoricalCrossentropy({.from_logits = true}),
                  .metrics = {"accuracy"}});
   model.fit(train.x.slice(0, samples), train.y.slice(0, samples),
-            {.batch_size = 128, .epochs = options.number("epochs", 8)});
+            {.batch_size = 128, .epochs = options.number("epochs", 10)});
 
   auto result = model.evaluate(test.x, test.y, {.batch_size = 500});
   std::printf("test accuracy %.4f\n", result["accuracy"]);
