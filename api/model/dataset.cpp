@@ -82,7 +82,7 @@ std::vector<Tensor> prepare_inputs(ModelImpl& model, const Tensors& x) {
 }
 
 Dataset prepare_dataset(ModelImpl& model, const char* caller, const Tensors& x, const Tensors& y,
-                        const Tensor& sample_weight, const std::map<std::int64_t, double>& class_weight) {
+                        const Tensor& sample_weight) {
   Dataset data;
   data.x = prepare_inputs(model, x);
   data.rows = data.x[0].dim(0);
@@ -100,21 +100,24 @@ Dataset prepare_dataset(ModelImpl& model, const char* caller, const Tensors& x, 
     check_rows(caller, "y", t.dim(0), data.rows);
     data.y.push_back(t.contiguous());
   }
-  if (sample_weight.defined() && !class_weight.empty())
-    throw ValueError(
-        fmt::format("{}: sample_weight and class_weight can't be given together; multiply them into "
-                    "sample_weight",
-                    caller));
   if (sample_weight.defined()) {
     check_rows(caller, "sample_weight", sample_weight.rank() < 1 ? 0 : sample_weight.dim(0), data.rows);
     data.weight = sample_weight.astype(DType::f32).contiguous();
   }
-  if (!class_weight.empty()) {
-    if (data.y.size() != 1)
-      throw ValueError(fmt::format("{}: class_weight works for models with one output only", caller));
-    data.weight = weights_by_class(data.y[0], class_weight);
-  }
   return data;
+}
+
+void apply_class_weight(Dataset& data, const char* caller,
+                        const std::map<std::int64_t, double>& class_weight) {
+  if (class_weight.empty()) return;
+  if (data.weight.defined())
+    throw ValueError(
+        fmt::format("{}: sample_weight and class_weight can't be given together; multiply them into "
+                    "sample_weight",
+                    caller));
+  if (data.y.size() != 1)
+    throw ValueError(fmt::format("{}: class_weight works for models with one output only", caller));
+  data.weight = weights_by_class(data.y[0], class_weight);
 }
 
 Dataset Dataset::slice(std::int64_t first, std::int64_t last) const {

@@ -33,10 +33,14 @@ struct Dataset {
 /// without Input. Throws ShapeError if number, shapes or rows don't fit.
 std::vector<Tensor> prepare_inputs(ModelImpl& model, const Tensors& x);
 
-/// All of it. Throws ShapeError if rows differ, ValueError for zero rows or for class weights that can't be
-/// applied. `caller` stands in messages.
+/// All of it. Throws ShapeError if rows differ, ValueError for zero rows. `caller` stands in messages.
 Dataset prepare_dataset(ModelImpl& model, const char* caller, const Tensors& x, const Tensors& y,
-                        const Tensor& sample_weight, const std::map<std::int64_t, double>& class_weight);
+                        const Tensor& sample_weight);
+
+/// Gives each row the weight of its class; rows of other classes count 1. Nothing happens without class
+/// weights. Throws ValueError if the rows have weights already or there are several outputs.
+void apply_class_weight(Dataset& data, const char* caller,
+                        const std::map<std::int64_t, double>& class_weight);
 
 /// Gives the addresses of batches' arrays: of the rows themselves where they follow each other, else of a
 /// buffer into which they are gathered.

@@ -101,7 +101,7 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
   ModelImpl& model = model_impl();
   Trainer& trainer = model.trainer("fit");
   check_fit_args(args);
-  Dataset data = prepare_dataset(model, "fit", x, y, args.sample_weight, args.class_weight);
+  Dataset data = prepare_dataset(model, "fit", x, y, args.sample_weight);
   Dataset validation;
   if (args.validation_split > 0) {
     const std::int64_t kept = training_rows(data.rows, args.validation_split);
@@ -109,8 +109,10 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
     data = data.slice(0, kept);
   } else if (!args.validation_data.x.empty()) {
     validation = prepare_dataset(model, "fit: validation_data", args.validation_data.x,
-                                 args.validation_data.y, args.validation_data.sample_weight, {});
+                                 args.validation_data.y, args.validation_data.sample_weight);
   }
+  // Only now, as Keras: classes are weighed for training, not for validation.
+  apply_class_weight(data, "fit", args.class_weight);
   trainer.prepare(data);
 
   const std::int64_t batches = (data.rows + args.batch_size - 1) / args.batch_size;

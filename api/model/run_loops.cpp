@@ -56,7 +56,7 @@ Logs Model::evaluate(const Tensors& x, const Tensors& y, EvaluateArgs args) {
   ModelImpl& model = model_impl();
   Trainer& trainer = model.trainer("evaluate");
   check_batch_size("evaluate", args.batch_size);
-  const Dataset data = prepare_dataset(model, "evaluate", x, y, args.sample_weight, {});
+  const Dataset data = prepare_dataset(model, "evaluate", x, y, args.sample_weight);
   const std::int64_t batches = (data.rows + args.batch_size - 1) / args.batch_size;
   const std::int64_t steps = std::min(batches, args.steps.value_or(batches));
   CallbackList callbacks(args.callbacks, model, {args.verbose, 1, steps});
@@ -152,7 +152,8 @@ namespace {
 Logs run_batch(ModelImpl& model, Mode mode, const char* caller, const Tensors& x, const Tensors& y,
                const BatchArgs& args) {
   Trainer& trainer = model.trainer(caller);
-  const Dataset data = prepare_dataset(model, caller, x, y, args.sample_weight, args.class_weight);
+  Dataset data = prepare_dataset(model, caller, x, y, args.sample_weight);
+  apply_class_weight(data, caller, args.class_weight);
   trainer.prepare(data);
   Feeder feeder(data.arrays(), data.rows);
   trainer.run(mode, data.types(data.rows), feeder.consecutive(0), 0);

@@ -54,6 +54,21 @@ TEST(ClassWeight, IsTheWeightOfEachSamplesClass) {
               1e-6);
 }
 
+TEST(ClassWeight, DoesNotCountInTheValidationSplit) {
+  Sequential model = line(0);
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}), .loss = "mse"});
+  const Tensor x = Tensor::zeros({10, 1}), y({0.f, 0.f, 0.f, 0.f, 0.f, 0.f, 0.f, 1.f, 1.f, 1.f});
+  const History by_class = model.fit(
+      x, y, {.verbose = 0, .validation_split = 0.2, .class_weight = {{0, 1.0}, {1, 100.0}}});
+  EXPECT_DOUBLE_EQ(by_class["loss"][0], 100.0 / 8);
+  EXPECT_DOUBLE_EQ(by_class["val_loss"][0], 1);
+  // Weights of samples count in both parts.
+  const History by_sample =
+      model.fit(x, y, {.verbose = 0, .validation_split = 0.2, .sample_weight = Tensor::full({10}, 100)});
+  EXPECT_DOUBLE_EQ(by_sample["loss"][0], 100.0 / 8);
+  EXPECT_DOUBLE_EQ(by_sample["val_loss"][0], 100);
+}
+
 // ---- the course of training
 // --------------------------------------------------------------------------------
 
