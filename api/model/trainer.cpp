@@ -47,17 +47,18 @@ void Trainer::make_trackers(const Dataset& data) {
         fmt::format("compile: {} loss_weights for {} outputs", args_.loss_weights.size(), count));
   losses_ = given.size() == count ? given : std::vector<Loss>(count, given[0]);
 
-  trackers_.clear();
-  trackers_.push_back({"loss", nullptr, 0, false, {zero_sum(), zero_sum()}});
+  // Kept only when whole: a failure must not leave some of them to the next call.
+  std::vector<Tracker> trackers;
+  trackers.push_back({"loss", nullptr, 0, false, {zero_sum(), zero_sum()}});
   for (std::size_t i = 0; count > 1 && i < count; i++)
-    trackers_.push_back({outputs[i] + "_loss", nullptr, i, false, {zero_sum(), zero_sum()}});
+    trackers.push_back({outputs[i] + "_loss", nullptr, i, false, {zero_sum(), zero_sum()}});
   std::map<std::string, int> used;
   const auto add = [&](const Metric& metric, std::size_t output, bool weighted) {
     auto impl = metric.resolve(data.y[output].shape(), model_.outputs()[output].shape());
     std::string name = count > 1 ? outputs[output] + "_" + metric.name() : metric.name();
     if (weighted && used.contains(name)) name = "weighted_" + name;
     std::vector<Tensor> state = impl->initial_state();
-    trackers_.push_back({numbered(name, used), std::move(impl), output, weighted, std::move(state)});
+    trackers.push_back({numbered(name, used), std::move(impl), output, weighted, std::move(state)});
   };
   const auto add_all = [&](const std::vector<Metric>& metrics, const char* argument, bool weighted) {
     if (count > 1 && !metrics.empty() && metrics.size() != count)
@@ -67,6 +68,7 @@ void Trainer::make_trackers(const Dataset& data) {
   };
   add_all(args_.metrics, "metrics", false);
   add_all(args_.weighted_metrics, "weighted_metrics", true);
+  trackers_ = std::move(trackers);
 }
 
 void Trainer::prepare(const Dataset& data) {
