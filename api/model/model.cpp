@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "api/layers/input.h"
 #include "api/model/model_impl.h"
@@ -25,14 +26,19 @@ void collect_names(const Layer& layer, const std::string& prefix,
                    std::vector<std::pair<std::string, Variable>>& out) {
   for (const Variable& w : layer.impl().own_weights()) out.emplace_back(prefix + w.name(), w);
   // Names given by Kiln count all layers of the program; in a file they count this model's layers of the
-  // class.
+  // class, but pass over names that the user gave.
   std::map<std::string, int> counts;
+  std::set<std::string> taken;
+  for (const Layer& inner : layer.impl().sublayers())
+    if (inner.impl().named_by_user()) taken.insert(inner.name());
   for (const Layer& inner : layer.impl().sublayers()) {
     std::string name = inner.name();
     if (!inner.impl().named_by_user()) {
       const std::string stem = internal::snake_case(inner.class_name());
-      const int n = counts[stem]++;
-      name = n == 0 ? stem : fmt::format("{}_{}", stem, n);
+      do {
+        const int n = counts[stem]++;
+        name = n == 0 ? stem : fmt::format("{}_{}", stem, n);
+      } while (!taken.insert(name).second);
     }
     collect_names(inner, prefix + name + "/", out);
   }

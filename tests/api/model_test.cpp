@@ -99,6 +99,22 @@ TEST(Layers, OnesOwnLayerTrainsAndSaves) {
   EXPECT_NE(floats(model.get_weights()[0]), (std::vector<float>{1, 1, 1, 1}));
 }
 
+TEST(Models, NamesOfWeightsPassOverTheUsersNames) {
+  Sequential model({Input({2}), Dense(2, {.use_bias = false}), Dense(2, {.use_bias = false, .name = "dense"}),
+                    Dense(2, {.use_bias = false}), Dense(2, {.use_bias = false, .name = "dense_2"})});
+  std::vector<std::string> names;
+  for (const auto& [name, weight] : model.named_weights()) names.push_back(name);
+  EXPECT_EQ(names, (std::vector<std::string>{"dense_1/kernel", "dense/kernel", "dense_3/kernel",
+                                             "dense_2/kernel"}));
+  const std::string path = (std::filesystem::temp_directory_path() / "kiln_taken_names.safetensors").string();
+  const auto saved = floats(model.get_weights()[2]);
+  model.save_weights(path);
+  model.set_weights(std::vector<Tensor>(4, Tensor::zeros({2, 2})));
+  model.load_weights(path);
+  EXPECT_EQ(floats(model.get_weights()[2]), saved);
+  std::filesystem::remove(path);
+}
+
 TEST(Layers, OfDoublesComputeInDoubles) {
   Sequential model({Input({1}, {.dtype = DType::f64}),
                     Dense(1, {.kernel_initializer = initializers::Constant(1.0 / 3), .dtype = DType::f64})});
