@@ -73,8 +73,15 @@ std::vector<Value> LayerImpl::call_all(Call& context, std::span<const Value> xs)
 }
 
 Variable LayerImpl::add_weight(const WeightArgs& args) {
-  weights_.emplace_back(args, options_.dtype);
-  return weights_.back();
+  const Variable weight(args, options_.dtype);
+  if (weight.shape() != args.shape || weight.dtype() != options_.dtype)
+    throw ShapeError(fmt::format(
+        "layer \"{}\": the initializer of weight \"{}\" returned shape {} and type {}, but it was asked for "
+        "shape {} and type {}",
+        name_, args.name, weight.shape().to_string(), kiln::name(weight.dtype()), args.shape.to_string(),
+        kiln::name(options_.dtype)));
+  weights_.push_back(weight);
+  return weight;
 }
 
 void LayerImpl::ensure_built(std::span<const Shape> inputs) {

@@ -13,9 +13,11 @@ struct Variable::Data {
   Tensor value;
 };
 
+// The initializer's tensor is copied: one that an initializer keeps must not be changed by training, nor be
+// shared by two weights.
 Variable::Variable(const WeightArgs& args, DType dtype)
     : data_(std::make_shared<Data>(
-          Data{args.name, args.trainable, args.regularizer, args.initializer(args.shape, dtype)})) {}
+          Data{args.name, args.trainable, args.regularizer, args.initializer(args.shape, dtype).clone()})) {}
 
 const std::string& Variable::name() const {
   return data_->name;

@@ -99,6 +99,34 @@ TEST(Layers, OnesOwnLayerTrainsAndSaves) {
   EXPECT_NE(floats(model.get_weights()[0]), (std::vector<float>{1, 1, 1, 1}));
 }
 
+// Returns the same tensor whatever it is asked for.
+struct Given : InitializerImpl {
+  explicit Given(Tensor t) : values(std::move(t)) {}
+  Tensor operator()(const Shape&, DType) const override { return values; }
+  Tensor values;
+};
+
+TEST(Layers, AnInitializersTensorStaysItsOwn) {
+  const Tensor values({{2.f}});
+  const Initializer given(std::make_shared<Given>(values));
+  const auto args = [&] { return DenseArgs{.use_bias = false, .kernel_initializer = given}; };
+  Sequential model({Input({1}), Dense(1, args()), Dense(1, args())});
+  model.set_weights({Tensor({{3.f}}), Tensor({{4.f}})});
+  EXPECT_EQ(values.item(), 2);
+  EXPECT_EQ(model.get_weights()[0].item(), 3);
+}
+
+TEST(Layers, AnInitializerMustReturnWhatItIsAskedFor) {
+  const auto kernel_from = [](const Tensor& t) {
+    Dense(2, {.kernel_initializer = Initializer(std::make_shared<Given>(t)), .name = "head"})(Input({3}));
+  };
+  EXPECT_ERROR(ShapeError,
+               "layer \"head\": the initializer of weight \"kernel\" returned shape (2, 3) and type float32, "
+               "but it was asked for shape (3, 2) and type float32",
+               kernel_from(Tensor::zeros({2, 3})));
+  EXPECT_ERROR(ShapeError, "type float64", kernel_from(Tensor::zeros({3, 2}, DType::f64)));
+}
+
 TEST(Models, NamesOfWeightsPassOverTheUsersNames) {
   Sequential model({Input({2}), Dense(2, {.use_bias = false}), Dense(2, {.use_bias = false, .name = "dense"}),
                     Dense(2, {.use_bias = false}), Dense(2, {.use_bias = false, .name = "dense_2"})});
