@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,8 +24,8 @@ class KILN_API MetricImpl {
                                            graph::Value y_pred, graph::Value weights) const = 0;
   /// The metric from the accumulators.
   virtual double result(std::span<const Tensor> state) const = 0;
-  /// True if larger is better, for EarlyStopping's "auto".
-  virtual bool larger_is_better() const { return false; }
+  /// Whether larger is better, for EarlyStopping's "auto"; nothing if it isn't known.
+  virtual std::optional<bool> larger_is_better() const { return {}; }
 
   const std::string& name() const { return name_; }
 
@@ -94,8 +95,9 @@ KILN_API Metric CategoricalCrossentropy(MetricArgs args = {});
 KILN_API Metric SparseCategoricalCrossentropy(MetricArgs args = {});
 
 /// A metric of your own: the mean of the value of each sample that `values` emits from targets and
-/// predictions, both as the model gives them.
-KILN_API Metric make_metric(std::string name, std::function<graph::Value(graph::Value, graph::Value)> values);
+/// predictions, both as the model gives them. `larger_is_better` tells EarlyStopping's "auto" the direction.
+KILN_API Metric make_metric(std::string name, std::function<graph::Value(graph::Value, graph::Value)> values,
+                            std::optional<bool> larger_is_better = {});
 
 }  // namespace metrics
 }  // namespace kiln

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "api/console/console.h"
 #include "api/model/model_impl.h"
@@ -55,6 +56,7 @@ EarlyStopping::EarlyStopping(EarlyStoppingArgs args) : args_(std::move(args)) {
   if (args_.patience < 0)
     throw ValueError(
         fmt::format("EarlyStopping: patience must not be negative, but it is {}", args_.patience));
+  args_.min_delta = std::abs(args_.min_delta);  // as Keras
 }
 
 void EarlyStopping::on_train_begin(const Logs&) {
@@ -78,12 +80,15 @@ void EarlyStopping::on_epoch_end(std::int64_t epoch, Logs& logs) {
   if (args_.mode == "auto") {
     const std::string name = args_.monitor.starts_with("val_") ? args_.monitor.substr(4) : args_.monitor;
     const MetricImpl* metric = model().model_impl().trainer("EarlyStopping").metric(name);
-    if (metric == nullptr && !name.ends_with("loss"))
+    const std::optional<bool> direction = metric != nullptr          ? metric->larger_is_better()
+                                          : name.ends_with("loss") ? std::optional(false)
+                                                                   : std::nullopt;
+    if (!direction)
       throw ValueError(
           fmt::format("EarlyStopping: whether \"{}\" should grow or fall isn't known; say .mode = \"max\" or "
                       "\"min\"",
                       args_.monitor));
-    larger_is_better_ = metric != nullptr && metric->larger_is_better();
+    larger_is_better_ = *direction;
   } else {
     larger_is_better_ = args_.mode == "max";
   }

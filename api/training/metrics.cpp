@@ -49,14 +49,15 @@ namespace {
 
 class FunctionMetric final : public MeanMetricImpl {
  public:
-  FunctionMetric(std::string name, std::function<Value(Value, Value)> values, bool larger_is_better = false)
+  FunctionMetric(std::string name, std::function<Value(Value, Value)> values,
+                 std::optional<bool> larger_is_better)
       : MeanMetricImpl(std::move(name)), values_(std::move(values)), larger_is_better_(larger_is_better) {}
   Value values(Value y_true, Value y_pred) const override { return values_(y_true, y_pred); }
-  bool larger_is_better() const override { return larger_is_better_; }
+  std::optional<bool> larger_is_better() const override { return larger_is_better_; }
 
  private:
   std::function<Value(Value, Value)> values_;
-  bool larger_is_better_;
+  std::optional<bool> larger_is_better_;
 };
 
 Metric accuracy(std::string name, std::function<Value(Value, Value)> values) {
@@ -67,7 +68,7 @@ Metric accuracy(std::string name, std::function<Value(Value, Value)> values) {
 Metric of_loss(const std::string& name, const Loss& loss) {
   return Metric(std::make_shared<FunctionMetric>(
       name.empty() ? loss.impl().name() : name,
-      [loss](Value y, Value p) { return loss.impl().values(loss.impl().arrange(y, p), p); }));
+      [loss](Value y, Value p) { return loss.impl().values(loss.impl().arrange(y, p), p); }, false));
 }
 
 Value equal(Value a, Value b) {
@@ -80,8 +81,9 @@ std::string name_or(const std::string& name, const char* standard) {
 
 }  // namespace
 
-Metric make_metric(std::string name, std::function<Value(Value, Value)> values) {
-  return Metric(std::make_shared<FunctionMetric>(std::move(name), std::move(values)));
+Metric make_metric(std::string name, std::function<Value(Value, Value)> values,
+                   std::optional<bool> larger_is_better) {
+  return Metric(std::make_shared<FunctionMetric>(std::move(name), std::move(values), larger_is_better));
 }
 
 Metric BinaryAccuracy(BinaryAccuracyArgs args) {

@@ -160,12 +160,32 @@ TEST(Callbacks, EarlyStoppingWatchesWhatItIsTold) {
   EXPECT_EQ(epochs({.monitor = "loss", .mode = "max"}, 0.1).first, 2u);
   EXPECT_EQ(epochs({.patience = 3}, 1.1).first, 4u);
   EXPECT_EQ(epochs({.monitor = "loss", .min_delta = 10}, 0.1).first, 2u);
+  EXPECT_EQ(epochs({.monitor = "loss", .min_delta = -10}, 0.1).first, 2u);  // only its size counts
   EXPECT_EQ(epochs({.patience = 1, .start_from_epoch = 3}, 1.1).first, 5u);
   EXPECT_EQ(epochs({.patience = 2, .verbose = 1, .baseline = 1e-9}, 1.1).second, "Epoch 2: early stopping\n");
   EXPECT_NE(epochs({.monitor = "val_los"}, 0.1).second.find("metric `val_los` which is not available"),
             std::string::npos);
   EXPECT_EQ(epochs({.monitor = "accuracy", .patience = 1}, 0.1).first,
             2u);  // larger is better, and it never grows
+}
+
+TEST(Callbacks, EarlyStoppingIsToldTheDirectionOfOnesOwnMetric) {
+  const Tensor x({1.f}), y({0.f});
+  // The prediction itself, which falls towards 0.
+  const auto epochs = [&](std::optional<bool> larger_is_better, const std::string& mode) {
+    Sequential model = line(1);
+    model.compile(
+        {.optimizer = optimizers::SGD({.learning_rate = 0.1}),
+         .loss = "mse",
+         .metrics = {metrics::make_metric(
+             "mine", [](graph::Value, graph::Value p) { return p; }, larger_is_better)}});
+    callbacks::EarlyStopping stopping({.monitor = "mine", .mode = mode});
+    return model.fit(x, y, {.epochs = 4, .verbose = 0, .callbacks = {stopping}}).epoch.size();
+  };
+  EXPECT_EQ(epochs(true, "auto"), 2u);
+  EXPECT_EQ(epochs(false, "auto"), 4u);
+  EXPECT_EQ(epochs({}, "max"), 2u);
+  EXPECT_ERROR(ValueError, "whether \"mine\" should grow or fall isn't known; say .mode", epochs({}, "auto"));
 }
 
 TEST(Fit, StepsPerEpochGoesOnWhereItLeft) {
