@@ -392,6 +392,11 @@ TEST(Metrics, ANameUsedTwiceIsNumbered) {
   EXPECT_EQ(model.metrics_names(), (std::vector<std::string>{"loss", "mae", "mae_1", "weighted_mae"}));
 }
 
+TEST(Losses, OfWholeNumbersKeepTheirFractions) {
+  EXPECT_NEAR(losses::MeanSquaredError()(Tensor({1, 2, 4}), Tensor({1, 2, 3})), 1.0 / 3, 1e-6);
+  EXPECT_NEAR(losses::MeanAbsoluteError()(Tensor({{1, 2}, {4, 4}}), Tensor({{1, 2}, {3, 4}})), 0.25, 1e-6);
+}
+
 TEST(Losses, ByHand) {
   const Tensor y({{0.f, 1.f}, {1.f, 0.f}}), p({{0.25f, 0.75f}, {0.5f, 0.5f}});
   EXPECT_NEAR(Loss("binary_crossentropy")(y, p), -(2 * std::log(0.75) + 2 * std::log(0.5)) / 4, 1e-6);
