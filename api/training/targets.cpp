@@ -38,6 +38,10 @@ Value class_labels(const std::string& user, Value y_true, Value y_pred) {
                     "{}: one class number for each row of scores. For one-hot targets use "
                     "CategoricalCrossentropy or CategoricalAccuracy",
                     user, y_true.shape().to_string(), y_pred.shape().to_string(), expected.to_string()));
+  // The number of classes may be too large for one byte. Wider types are checked as they are: converting them
+  // first could bring a wrong label into the range.
+  if (y_true.dtype() == DType::u8 || y_true.dtype() == DType::bool_)
+    y_true = graph::convert(y_true, DType::i32);
   const std::int64_t classes = y_pred.shape().back();
   // One row of the check is one sample, so that its number means something to the user.
   const std::int64_t samples = expected[0];

@@ -392,6 +392,17 @@ TEST(Metrics, ANameUsedTwiceIsNumbered) {
   EXPECT_EQ(model.metrics_names(), (std::vector<std::string>{"loss", "mae", "mae_1", "weighted_mae"}));
 }
 
+TEST(Losses, LabelsOfOneByteSelectAmongManyClasses) {
+  const Loss loss = losses::SparseCategoricalCrossentropy({.from_logits = true});
+  const Tensor scores = Tensor::zeros({2, 300});
+  EXPECT_NEAR(loss(Tensor({0, 255}).astype(DType::u8), scores), std::log(300.0), 1e-4);
+  EXPECT_NEAR(loss(Tensor({0, 1}).astype(DType::bool_), scores), std::log(300.0), 1e-4);
+  EXPECT_NEAR(Metric("accuracy")(Tensor({0, 1}).astype(DType::bool_), Tensor({{2.f, 1.f}, {1.f, 2.f}})), 1,
+              1e-6);
+  EXPECT_ERROR(ValueError, "label 4294967296 in row 1 is outside [0, 300)",
+               loss(Tensor({std::int64_t{0}, std::int64_t{1} << 32}), scores));
+}
+
 TEST(Losses, OfWholeNumbersKeepTheirFractions) {
   EXPECT_NEAR(losses::MeanSquaredError()(Tensor({1, 2, 4}), Tensor({1, 2, 3})), 1.0 / 3, 1e-6);
   EXPECT_NEAR(losses::MeanAbsoluteError()(Tensor({{1, 2}, {4, 4}}), Tensor({{1, 2}, {3, 4}})), 0.25, 1e-6);
