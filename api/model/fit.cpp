@@ -20,6 +20,9 @@ void check_fit_args(const FitArgs& args) {
   if (args.validation_batch_size) check_batch_size("fit: validation", *args.validation_batch_size);
   if (args.epochs < 0)
     throw ValueError(fmt::format("fit: epochs must not be negative, but it is {}", args.epochs));
+  if (args.initial_epoch < 0)
+    throw ValueError(
+        fmt::format("fit: initial_epoch must not be negative, but it is {}", args.initial_epoch));
   if (!(args.validation_split >= 0 && args.validation_split < 1))
     throw ValueError(
         fmt::format("fit: validation_split must be in [0, 1), the share of rows to validate on, but it is {}",
@@ -30,7 +33,10 @@ void check_fit_args(const FitArgs& args) {
   if (args.steps_per_epoch && *args.steps_per_epoch < 1)
     throw ValueError(
         fmt::format("fit: steps_per_epoch must be positive, but it is {}", *args.steps_per_epoch));
-  if (args.validation_split > 0 && !args.validation_data.x.empty())
+  const ValidationData& validation = args.validation_data;
+  if (validation.x.empty() && (!validation.y.empty() || validation.sample_weight.defined()))
+    throw ValueError("fit: validation_data has no x; give its samples, too, as .validation_data = {x, y}");
+  if (args.validation_split > 0 && !validation.x.empty())
     throw ValueError("fit: give validation_split or validation_data, not both");
 }
 
@@ -117,6 +123,9 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
 
   const std::int64_t batches = (data.rows + args.batch_size - 1) / args.batch_size;
   const std::int64_t steps = args.steps_per_epoch.value_or(batches);
+  const std::int64_t validation_batch_size = args.validation_batch_size.value_or(args.batch_size);
+  const std::int64_t validation_steps =
+      steps_over("fit: validation_steps", validation.rows, validation_batch_size, args.validation_steps);
   History history;
   std::vector<CallbackHandle> handles = args.callbacks;
   handles.push_back(history);
@@ -147,8 +156,7 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
       break;
     }
     if (validation.rows > 0 && (epoch + 1) % args.validation_freq == 0) {
-      run_evaluation(model, validation, args.validation_batch_size.value_or(args.batch_size),
-                     args.validation_steps, &callbacks, nullptr);
+      run_evaluation(model, validation, validation_batch_size, validation_steps, &callbacks, nullptr);
       for (const auto& [name, value] : sorted(trainer.logs())) logs.set("val_" + name, value);
     }
     bar.update(steps, logs, true);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "api/model/predictor.h"
 #include "api/model/trainer.h"
@@ -20,16 +21,26 @@ CallbackList::CallbackList(std::vector<CallbackHandle> callbacks, ModelImpl& mod
 void check_batch_size(const char* caller, std::int64_t batch_size) {
   if (batch_size < 1)
     throw ValueError(fmt::format("{}: batch_size must be positive, but it is {}", caller, batch_size));
+  if (batch_size > std::numeric_limits<std::int32_t>::max())
+    throw ValueError(fmt::format("{}: batch_size must be below 2^31, but it is {}", caller, batch_size));
+}
+
+std::int64_t steps_over(const char* argument, std::int64_t rows, std::int64_t batch_size,
+                        std::optional<std::int64_t> steps) {
+  if (steps && *steps < 1)
+    throw ValueError(fmt::format("{} must be positive, but it is {}", argument, *steps));
+  const std::int64_t batches = (rows + batch_size - 1) / batch_size;
+  return std::min(batches, steps.value_or(batches));
 }
 
 void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size,
-                    std::optional<std::int64_t> steps, CallbackList* callbacks, ProgressBar* bar) {
+                    std::int64_t steps, CallbackList* callbacks, ProgressBar* bar) {
   Trainer& trainer = model.trainer("evaluate");
   trainer.prepare(data);
   trainer.reset_metrics();
   Feeder feeder(data.arrays(), batch_size);
   if (callbacks) callbacks->each([](Callback& c) { c.on_test_begin({}); });
-  const std::int64_t last = steps ? std::min(data.rows, *steps * batch_size) : data.rows;
+  const std::int64_t last = std::min(data.rows, steps * batch_size);
   BatchTypes types;
   std::int64_t types_count = -1;
   std::int64_t step = 0;
@@ -57,11 +68,10 @@ Logs Model::evaluate(const Tensors& x, const Tensors& y, EvaluateArgs args) {
   Trainer& trainer = model.trainer("evaluate");
   check_batch_size("evaluate", args.batch_size);
   const Dataset data = prepare_dataset(model, "evaluate", x, y, args.sample_weight);
-  const std::int64_t batches = (data.rows + args.batch_size - 1) / args.batch_size;
-  const std::int64_t steps = std::min(batches, args.steps.value_or(batches));
+  const std::int64_t steps = steps_over("evaluate: steps", data.rows, args.batch_size, args.steps);
   CallbackList callbacks(args.callbacks, model, {args.verbose, 1, steps});
   ProgressBar bar(steps, args.verbose);
-  run_evaluation(model, data, args.batch_size, args.steps, &callbacks, &bar);
+  run_evaluation(model, data, args.batch_size, steps, &callbacks, &bar);
   return trainer.logs();
 }
 
@@ -69,9 +79,10 @@ std::vector<Tensor> Model::predict_all(const Tensors& x, PredictArgs args) const
   ModelImpl& model = model_impl();
   check_batch_size("predict", args.batch_size);
   std::vector<Tensor> inputs = prepare_inputs(model, x);
+  const std::int64_t rows = inputs[0].dim(0);
+  const std::int64_t steps = steps_over("predict: steps", rows, args.batch_size, args.steps);
   if (args.steps)
-    for (Tensor& t : inputs) t = t.slice(0, *args.steps * args.batch_size);
-  const std::int64_t steps = (inputs[0].dim(0) + args.batch_size - 1) / args.batch_size;
+    for (Tensor& t : inputs) t = t.slice(0, std::min(rows, steps * args.batch_size));
   CallbackList callbacks(args.callbacks, model, {args.verbose, 1, steps});
   ProgressBar bar(steps, args.verbose);
   callbacks.each([](Callback& c) { c.on_predict_begin({}); });

@@ -21,11 +21,16 @@ class CallbackList {
   std::vector<CallbackHandle> callbacks_;
 };
 
-/// Throws ValueError unless it is positive.
+/// Throws ValueError unless it is positive and below 2^31: sizes computed from it don't overflow then.
 void check_batch_size(const char* caller, std::int64_t batch_size);
 
-/// Resets the metrics and runs evaluation steps over all rows; results are in the model's trainer.
+/// How many batches there are, or `steps` if that is fewer. Throws ValueError naming `argument` unless `steps`
+/// is positive.
+std::int64_t steps_over(const char* argument, std::int64_t rows, std::int64_t batch_size,
+                        std::optional<std::int64_t> steps);
+
+/// Resets the metrics and runs so many evaluation steps, at most all rows; results are in the model's trainer.
 void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size,
-                    std::optional<std::int64_t> steps, CallbackList* callbacks, ProgressBar* bar);
+                    std::int64_t steps, CallbackList* callbacks, ProgressBar* bar);
 
 }  // namespace kiln::internal

@@ -1,4 +1,6 @@
 // One test for each mistake a user can make: what the message names, and that nothing was changed.
+#include <limits>
+
 #include "tests/api/support.h"
 
 namespace kiln {
@@ -107,6 +109,21 @@ TEST(Errors, ArgumentsOutOfRange) {
   EXPECT_ERROR(ValueError, "batch_size must be positive", model.fit(x, x, {.batch_size = 0}));
   EXPECT_ERROR(ValueError, "batch_size must be positive", model.predict(x, {.batch_size = -3}));
   EXPECT_ERROR(ValueError, "epochs", model.fit(x, x, {.epochs = -1}));
+  constexpr std::int64_t huge = std::numeric_limits<std::int64_t>::max();
+  EXPECT_ERROR(ValueError, "fit: batch_size must be below 2^31", model.fit(x, x, {.batch_size = huge}));
+  EXPECT_ERROR(ValueError, "evaluate: batch_size must be below", model.evaluate(x, x, {.batch_size = huge}));
+  EXPECT_ERROR(ValueError, "predict: batch_size must be below", model.predict(x, {.batch_size = huge}));
+  EXPECT_ERROR(ValueError, "initial_epoch must not be negative", model.fit(x, x, {.initial_epoch = -1}));
+  EXPECT_ERROR(ValueError, "validation_data has no x", model.fit(x, x, {.validation_data = {.y = x}}));
+  for (std::int64_t steps : {std::int64_t{0}, std::int64_t{-2}}) {
+    EXPECT_ERROR(ValueError, "evaluate: steps must be positive", model.evaluate(x, x, {.steps = steps}));
+    EXPECT_ERROR(ValueError, "predict: steps must be positive", model.predict(x, {.steps = steps}));
+    EXPECT_ERROR(ValueError, "fit: validation_steps must be positive",
+                 model.fit(x, x, {.validation_data = {x, x}, .validation_steps = steps}));
+  }
+  // More steps than there are rows for are all rows.
+  EXPECT_EQ(model.predict(x, {.verbose = 0, .steps = huge}).dim(0), 2);
+  EXPECT_NO_THROW(model.evaluate(x, x, {.verbose = 0, .steps = huge}));
   EXPECT_ERROR(ValueError, "not both",
                model.fit(x, x, {.verbose = 0, .validation_split = 0.5, .validation_data = {x, x}}));
   EXPECT_ERROR(
