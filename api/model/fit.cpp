@@ -135,7 +135,8 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
   model.stop_training = false;
   Logs last;
   callbacks.each([](Callback& c) { c.on_train_begin({}); });
-  for (std::int64_t epoch = args.initial_epoch; epoch < args.epochs && !model.stop_training; epoch++) {
+  for (std::int64_t epoch = args.initial_epoch;
+       epoch < args.epochs && !model.stop_training && !InterruptGuard::interrupted(); epoch++) {
     trainer.reset_metrics();
     callbacks.each([&](Callback& c) { c.on_epoch_begin(epoch, {}); });
     if (args.verbose != 0 && args.epochs > 1) print(fmt::format("Epoch {}/{}\n", epoch + 1, args.epochs));
@@ -150,14 +151,16 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
       bar.update(++step, so_far);
     }
     Logs logs = sorted(trainer.logs());
+    if (!InterruptGuard::interrupted() && validation.rows > 0 && (epoch + 1) % args.validation_freq == 0) {
+      run_evaluation(model, validation, validation_batch_size, validation_steps, &callbacks, nullptr,
+                     &guard);
+      if (!InterruptGuard::interrupted())
+        for (const auto& [name, value] : sorted(trainer.logs())) logs.set("val_" + name, value);
+    }
     if (InterruptGuard::interrupted()) {
       // The epoch isn't whole, so it doesn't get into the history.
       bar.update(step, logs, true);
       break;
-    }
-    if (validation.rows > 0 && (epoch + 1) % args.validation_freq == 0) {
-      run_evaluation(model, validation, validation_batch_size, validation_steps, &callbacks, nullptr);
-      for (const auto& [name, value] : sorted(trainer.logs())) logs.set("val_" + name, value);
     }
     bar.update(steps, logs, true);
     callbacks.each([&](Callback& c) { c.on_epoch_end(epoch, logs); });

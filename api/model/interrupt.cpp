@@ -26,11 +26,14 @@ InterruptGuard::InterruptGuard() {
   const std::lock_guard lock(mutex);
   if (guards++ > 0) return;  // several trainings at once share one handler
   flag = 0;
+  sigaction(SIGINT, nullptr, &previous);
+  // A program that ignores Ctrl-C, as nohup or a shell's background job has it, goes on ignoring it.
+  if (previous.sa_handler == SIG_IGN) return;
   struct sigaction action{};
   action.sa_handler = handle;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, &previous);
+  sigaction(SIGINT, &action, nullptr);
 }
 
 InterruptGuard::~InterruptGuard() {

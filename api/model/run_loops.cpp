@@ -34,7 +34,8 @@ std::int64_t steps_over(const char* argument, std::int64_t rows, std::int64_t ba
 }
 
 void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size,
-                    std::int64_t steps, CallbackList* callbacks, ProgressBar* bar) {
+                    std::int64_t steps, CallbackList* callbacks, ProgressBar* bar,
+                    const InterruptGuard* guard) {
   Trainer& trainer = model.trainer("evaluate");
   trainer.prepare(data);
   trainer.reset_metrics();
@@ -45,6 +46,7 @@ void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_si
   std::int64_t types_count = -1;
   std::int64_t step = 0;
   for (std::int64_t first = 0; first < last; first += batch_size, step++) {
+    if (guard && guard->interrupted()) break;
     const std::int64_t count = std::min(batch_size, last - first);
     if (count != types_count) types = data.types(types_count = count);
     if (callbacks) callbacks->each([&](Callback& c) { c.on_test_batch_begin(step, {}); });

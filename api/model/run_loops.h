@@ -4,6 +4,7 @@
 
 #include "api/console/progress_bar.h"
 #include "api/model/dataset.h"
+#include "api/model/interrupt.h"
 #include "kiln/callbacks.h"
 
 namespace kiln::internal {
@@ -30,7 +31,9 @@ std::int64_t steps_over(const char* argument, std::int64_t rows, std::int64_t ba
                         std::optional<std::int64_t> steps);
 
 /// Resets the metrics and runs so many evaluation steps, at most all rows; results are in the model's trainer.
+/// With a guard, Ctrl-C ends it after the running step.
 void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size,
-                    std::int64_t steps, CallbackList* callbacks, ProgressBar* bar);
+                    std::int64_t steps, CallbackList* callbacks, ProgressBar* bar,
+                    const InterruptGuard* guard = nullptr);
 
 }  // namespace kiln::internal

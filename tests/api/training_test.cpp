@@ -246,6 +246,60 @@ TEST(Fit, CtrlCEndsAfterTheStepAndRestoresTheHandler) {
   std::signal(SIGINT, old);
 }
 
+TEST(Fit, CtrlCEndsTheValidationToo) {
+  const auto old = std::signal(SIGINT, SIG_DFL);
+  struct Interrupt : Recorder {
+    void on_test_batch_end(std::int64_t batch, const Logs& logs) override {
+      Recorder::on_test_batch_end(batch, logs);
+      if (batch == 1) std::raise(SIGINT);
+    }
+  };
+  Sequential model = line(1);
+  model.compile({.optimizer = "sgd", .loss = "mse"});
+  const Tensor x = Tensor::zeros({4, 1});
+  Interrupt interrupt;
+  const History h = model.fit(x, x,
+                              {.epochs = 3,
+                               .verbose = 0,
+                               .callbacks = {interrupt},
+                               .validation_data = {x, x},
+                               .validation_batch_size = 1});
+  EXPECT_EQ(interrupt.events,
+            (std::vector<std::string>{"train_begin", "epoch_begin 0", "batch_begin 0", "batch_end 0",
+                                      "test_begin", "test_batch_begin", "test_batch_end", "test_batch_begin",
+                                      "test_batch_end", "test_end", "train_end"}));
+  EXPECT_TRUE(h.history.empty());
+  std::signal(SIGINT, old);
+}
+
+TEST(Fit, CtrlCBetweenEpochsBeginsNoOther) {
+  const auto old = std::signal(SIGINT, SIG_DFL);
+  struct Interrupt : Callback {
+    void on_epoch_begin(std::int64_t, const Logs&) override { begun++; }
+    void on_epoch_end(std::int64_t, Logs&) override { std::raise(SIGINT); }
+    int begun = 0;
+  };
+  Sequential model = line(1);
+  model.compile({.optimizer = "sgd", .loss = "mse"});
+  const Tensor x = Tensor::zeros({4, 1});
+  Interrupt interrupt;
+  EXPECT_EQ(model.fit(x, x, {.epochs = 3, .verbose = 0, .callbacks = {interrupt}}).epoch.size(), 1u);
+  EXPECT_EQ(interrupt.begun, 1);
+  std::signal(SIGINT, old);
+}
+
+TEST(Fit, AnIgnoredCtrlCStaysIgnored) {
+  const auto old = std::signal(SIGINT, SIG_IGN);
+  struct Interrupt : Callback {
+    void on_train_batch_end(std::int64_t, const Logs&) override { std::raise(SIGINT); }
+  };
+  Sequential model = line(1);
+  model.compile({.optimizer = "sgd", .loss = "mse"});
+  const Tensor x = Tensor::zeros({4, 1});
+  EXPECT_EQ(model.fit(x, x, {.epochs = 2, .verbose = 0, .callbacks = {Interrupt()}}).epoch.size(), 2u);
+  EXPECT_EQ(std::signal(SIGINT, old), SIG_IGN);
+}
+
 TEST(Fit, AFrozenLayerStaysAsItIsUntilItIsUnfrozen) {
   Sequential model({Input({2}), Dense(3), Dense(1)});
   model.compile({.optimizer = "adam", .loss = "mse"});
