@@ -152,8 +152,7 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
     }
     Logs logs = sorted(trainer.logs());
     if (!InterruptGuard::interrupted() && validation.rows > 0 && (epoch + 1) % args.validation_freq == 0) {
-      run_evaluation(model, validation, validation_batch_size, validation_steps, &callbacks, nullptr,
-                     &guard);
+      run_evaluation(model, validation, validation_batch_size, validation_steps, &callbacks, nullptr, &guard);
       if (!InterruptGuard::interrupted())
         for (const auto& [name, value] : sorted(trainer.logs())) logs.set("val_" + name, value);
     }

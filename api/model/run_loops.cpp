@@ -33,9 +33,8 @@ std::int64_t steps_over(const char* argument, std::int64_t rows, std::int64_t ba
   return std::min(batches, steps.value_or(batches));
 }
 
-void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size,
-                    std::int64_t steps, CallbackList* callbacks, ProgressBar* bar,
-                    const InterruptGuard* guard) {
+void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size, std::int64_t steps,
+                    CallbackList* callbacks, ProgressBar* bar, const InterruptGuard* guard) {
   Trainer& trainer = model.trainer("evaluate");
   trainer.prepare(data);
   trainer.reset_metrics();

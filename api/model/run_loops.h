@@ -25,15 +25,14 @@ class CallbackList {
 /// Throws ValueError unless it is positive and below 2^31: sizes computed from it don't overflow then.
 void check_batch_size(const char* caller, std::int64_t batch_size);
 
-/// How many batches there are, or `steps` if that is fewer. Throws ValueError naming `argument` unless `steps`
-/// is positive.
+/// How many batches there are, or `steps` if that is fewer. Throws ValueError naming `argument` unless
+/// `steps` is positive.
 std::int64_t steps_over(const char* argument, std::int64_t rows, std::int64_t batch_size,
                         std::optional<std::int64_t> steps);
 
-/// Resets the metrics and runs so many evaluation steps, at most all rows; results are in the model's trainer.
-/// With a guard, Ctrl-C ends it after the running step.
-void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size,
-                    std::int64_t steps, CallbackList* callbacks, ProgressBar* bar,
-                    const InterruptGuard* guard = nullptr);
+/// Resets the metrics and runs so many evaluation steps, at most all rows; results are in the model's
+/// trainer. With a guard, Ctrl-C ends it after the running step.
+void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size, std::int64_t steps,
+                    CallbackList* callbacks, ProgressBar* bar, const InterruptGuard* guard = nullptr);
 
 }  // namespace kiln::internal

@@ -80,9 +80,11 @@ void EarlyStopping::on_epoch_end(std::int64_t epoch, Logs& logs) {
   if (args_.mode == "auto") {
     const std::string name = args_.monitor.starts_with("val_") ? args_.monitor.substr(4) : args_.monitor;
     const MetricImpl* metric = model().model_impl().trainer("EarlyStopping").metric(name);
-    const std::optional<bool> direction = metric != nullptr          ? metric->larger_is_better()
-                                          : name.ends_with("loss") ? std::optional(false)
-                                                                   : std::nullopt;
+    std::optional<bool> direction;
+    if (metric != nullptr)
+      direction = metric->larger_is_better();
+    else if (name.ends_with("loss"))
+      direction = false;
     if (!direction)
       throw ValueError(
           fmt::format("EarlyStopping: whether \"{}\" should grow or fall isn't known; say .mode = \"max\" or "

@@ -132,8 +132,8 @@ TEST(Models, NamesOfWeightsPassOverTheUsersNames) {
                     Dense(2, {.use_bias = false}), Dense(2, {.use_bias = false, .name = "dense_2"})});
   std::vector<std::string> names;
   for (const auto& [name, weight] : model.named_weights()) names.push_back(name);
-  EXPECT_EQ(names, (std::vector<std::string>{"dense_1/kernel", "dense/kernel", "dense_3/kernel",
-                                             "dense_2/kernel"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"dense_1/kernel", "dense/kernel", "dense_3/kernel", "dense_2/kernel"}));
   const std::string path = (std::filesystem::temp_directory_path() / "kiln_taken_names.safetensors").string();
   const auto saved = floats(model.get_weights()[2]);
   model.save_weights(path);

@@ -58,8 +58,8 @@ TEST(ClassWeight, DoesNotCountInTheValidationSplit) {
   Sequential model = line(0);
   model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}), .loss = "mse"});
   const Tensor x = Tensor::zeros({10, 1}), y({0.f, 0.f, 0.f, 0.f, 0.f, 0.f, 0.f, 1.f, 1.f, 1.f});
-  const History by_class = model.fit(
-      x, y, {.verbose = 0, .validation_split = 0.2, .class_weight = {{0, 1.0}, {1, 100.0}}});
+  const History by_class =
+      model.fit(x, y, {.verbose = 0, .validation_split = 0.2, .class_weight = {{0, 1.0}, {1, 100.0}}});
   EXPECT_DOUBLE_EQ(by_class["loss"][0], 100.0 / 8);
   EXPECT_DOUBLE_EQ(by_class["val_loss"][0], 1);
   // Weights of samples count in both parts.
@@ -174,11 +174,10 @@ TEST(Callbacks, EarlyStoppingIsToldTheDirectionOfOnesOwnMetric) {
   // The prediction itself, which falls towards 0.
   const auto epochs = [&](std::optional<bool> larger_is_better, const std::string& mode) {
     Sequential model = line(1);
-    model.compile(
-        {.optimizer = optimizers::SGD({.learning_rate = 0.1}),
-         .loss = "mse",
-         .metrics = {metrics::make_metric(
-             "mine", [](graph::Value, graph::Value p) { return p; }, larger_is_better)}});
+    model.compile({.optimizer = optimizers::SGD({.learning_rate = 0.1}),
+                   .loss = "mse",
+                   .metrics = {metrics::make_metric(
+                       "mine", [](graph::Value, graph::Value p) { return p; }, larger_is_better)}});
     callbacks::EarlyStopping stopping({.monitor = "mine", .mode = mode});
     return model.fit(x, y, {.epochs = 4, .verbose = 0, .callbacks = {stopping}}).epoch.size();
   };
