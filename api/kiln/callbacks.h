@@ -70,6 +70,7 @@ class CallbackHandle {
     requires(std::derived_from<T, Callback> && !std::is_lvalue_reference_v<T>)
   CallbackHandle(T&& callback) : callback_(std::make_shared<T>(std::move(callback))) {}
 
+  explicit operator bool() const { return callback_ != nullptr; }
   Callback& operator*() const { return *callback_; }
   Callback* operator->() const { return callback_.get(); }
 

@@ -58,10 +58,11 @@ class KILN_API Layer {
   /// True once the weights exist.
   bool built() const;
   bool trainable() const;
-  /// Freezes or unfreezes the layer and those inside it. Takes effect at the next training step.
+  /// Freezes or unfreezes the layer and those inside it. Takes effect at the next call of fit, evaluate or
+  /// train_on_batch.
   void set_trainable(bool trainable);
 
-  /// All weights: the trainable ones first.
+  /// All weights, layer by layer, frozen or not: what is trainable doesn't change the order.
   std::vector<Variable> weights() const;
   std::vector<Variable> trainable_weights() const;
   std::vector<Variable> non_trainable_weights() const;
@@ -75,7 +76,8 @@ class KILN_API Layer {
   Shape input_shape() const;
   Shape output_shape() const;
 
-  LayerImpl& impl() const { return *impl_; }
+  /// Throws StateError for an empty handle.
+  LayerImpl& impl() const;
   const std::shared_ptr<LayerImpl>& shared() const { return impl_; }
   friend bool operator==(const Layer&, const Layer&) = default;
 

@@ -21,16 +21,30 @@ Layer SymbolicTensor::layer() const {
 
 namespace {
 
-void collect(const Layer& layer, bool parents_trainable, std::vector<Variable>& trainable,
-             std::vector<Variable>& other) {
+struct Weight {
+  Variable variable;
+  bool trainable;
+};
+
+// Layer by layer, so that the order doesn't depend on what is frozen.
+void collect(const Layer& layer, bool parents_trainable, std::vector<Weight>& found) {
   const bool all_trainable = parents_trainable && layer.trainable();
-  const auto seen = [&](const Variable& w) {  // a layer may stand in several places
-    return std::find(trainable.begin(), trainable.end(), w) != trainable.end() ||
-           std::find(other.begin(), other.end(), w) != other.end();
-  };
-  for (const Variable& w : layer.impl().own_weights())
-    if (!seen(w)) (all_trainable && w.trainable() ? trainable : other).push_back(w);
-  for (const Layer& inner : layer.impl().sublayers()) collect(inner, all_trainable, trainable, other);
+  for (const Variable& w : layer.impl().own_weights()) {
+    const bool seen = std::any_of(found.begin(), found.end(),  // a layer may stand in several places
+                                  [&](const Weight& other) { return other.variable == w; });
+    if (!seen) found.push_back({w, all_trainable && w.trainable()});
+  }
+  for (const Layer& inner : layer.impl().sublayers()) collect(inner, all_trainable, found);
+}
+
+template <class Predicate>
+std::vector<Variable> collect_if(const Layer& layer, Predicate wanted) {
+  std::vector<Weight> found;
+  collect(layer, true, found);
+  std::vector<Variable> variables;
+  for (const Weight& w : found)
+    if (wanted(w)) variables.push_back(w.variable);
+  return variables;
 }
 
 }  // namespace
@@ -49,41 +63,38 @@ SymbolicTensor Layer::operator()(const std::vector<SymbolicTensor>& xs) const {
   return ys[0];
 }
 std::vector<SymbolicTensor> Layer::apply(const std::vector<SymbolicTensor>& xs) const {
-  if (!impl_) throw StateError("an empty Layer handle was called; make a layer first, e.g. Dense(10)");
-  return impl_->apply(xs);
+  return impl().apply(xs);
+}
+
+LayerImpl& Layer::impl() const {
+  if (!impl_) throw StateError("an empty Layer or Model handle was used; make one first, e.g. Dense(10)");
+  return *impl_;
 }
 
 const std::string& Layer::name() const {
-  return impl_->name();
+  return impl().name();
 }
 std::string Layer::class_name() const {
-  return impl_->class_name();
+  return impl().class_name();
 }
 bool Layer::built() const {
-  return impl_->built();
+  return impl().built();
 }
 bool Layer::trainable() const {
-  return impl_->trainable();
+  return impl().trainable();
 }
 void Layer::set_trainable(bool trainable) {
-  impl_->set_trainable(trainable);
+  impl().set_trainable(trainable);
 }
 
 std::vector<Variable> Layer::weights() const {
-  std::vector<Variable> trainable, other;
-  collect(*this, true, trainable, other);
-  trainable.insert(trainable.end(), other.begin(), other.end());
-  return trainable;
+  return collect_if(*this, [](const Weight&) { return true; });
 }
 std::vector<Variable> Layer::trainable_weights() const {
-  std::vector<Variable> trainable, other;
-  collect(*this, true, trainable, other);
-  return trainable;
+  return collect_if(*this, [](const Weight& w) { return w.trainable; });
 }
 std::vector<Variable> Layer::non_trainable_weights() const {
-  std::vector<Variable> trainable, other;
-  collect(*this, true, trainable, other);
-  return other;
+  return collect_if(*this, [](const Weight& w) { return !w.trainable; });
 }
 
 std::vector<Tensor> Layer::get_weights() const {
@@ -113,14 +124,14 @@ std::int64_t Layer::count_params() const {
 }
 
 Shape Layer::input_shape() const {
-  if (impl_->input_shapes().empty())
+  if (impl().input_shapes().empty())
     throw StateError(fmt::format("layer \"{}\" has no input shape yet: it was never called", name()));
-  return impl_->input_shapes()[0];
+  return impl().input_shapes()[0];
 }
 Shape Layer::output_shape() const {
-  if (impl_->output_shapes().empty())
+  if (impl().output_shapes().empty())
     throw StateError(fmt::format("layer \"{}\" has no output shape yet: it was never called", name()));
-  return impl_->output_shapes()[0];
+  return impl().output_shapes()[0];
 }
 
 }  // namespace kiln

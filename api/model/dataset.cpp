@@ -65,7 +65,7 @@ std::vector<Tensor> prepare_inputs(ModelImpl& model, const Tensors& x) {
   if (!model.connected()) {
     std::vector<Shape> shapes;
     for (const Tensor& t : prepared) shapes.push_back(t.shape().tail().prepend(None));
-    model.build_for(shapes);
+    model.build_once(shapes);
   }
   std::vector<Shape> shapes;
   for (std::size_t i = 0; i < prepared.size(); i++) {

@@ -132,6 +132,7 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
   CallbackList callbacks(handles, model, {args.verbose, args.epochs, steps});
   TrainingBatches source(data, args.batch_size, args.shuffle);
   const InterruptGuard guard;
+  const ModelImpl::Fitting fitting(model);
   model.stop_training = false;
   Logs last;
   callbacks.each([](Callback& c) { c.on_train_begin({}); });

@@ -56,6 +56,7 @@ ModelImpl& Model::model_impl() const {
 
 void Model::compile(CompileArgs args) {
   ModelImpl& model = model_impl();
+  model.require_not_fitting("compile");
   model.set_trainer(std::make_unique<internal::Trainer>(model, std::move(args)));
 }
 
@@ -78,7 +79,7 @@ void Model::stop_training() {
 
 void Model::build(const Shape& input_shape) {
   const Shape shapes[] = {input_shape};
-  model_impl().build_for(shapes);
+  model_impl().build_once(shapes);
   model_impl().check(shapes);
 }
 

@@ -113,6 +113,13 @@ void ModelImpl::disconnect() {
   applications_.clear();
   depths_.clear();
   predictor_ = std::make_unique<internal::Predictor>(*this);
+  if (trainer_) trainer_->forget_steps();
+}
+
+void ModelImpl::require_not_fitting(const char* caller) const {
+  if (fits_ > 0)
+    throw StateError(fmt::format(
+        "{}: model \"{}\" is being fitted; do this before or after fit, not in a callback", caller, name()));
 }
 
 void ModelImpl::build_for(std::span<const Shape>) {}

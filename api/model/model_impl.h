@@ -1,11 +1,12 @@
 #pragma once
 #include <atomic>
 #include <memory>
-#include <shared_mutex>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "api/layers/symbolic.h"
+#include "api/support/fair_mutex.h"
 #include "kiln/model.h"
 
 namespace kiln {
@@ -32,7 +33,12 @@ class ModelImpl : public LayerImpl {
   std::vector<Layer> sublayers() const override { return layers_; }
   void set_trainable(bool trainable) override;
 
-  /// Makes the weights for inputs of these shapes, if the model has no inputs yet.
+  /// Makes the weights for inputs of these shapes, if the model has no inputs yet. Threads may call it at
+  /// once.
+  void build_once(std::span<const Shape> inputs) {
+    const std::lock_guard lock(build_mutex_);
+    if (!connected()) build_for(inputs);
+  }
   virtual void build_for(std::span<const Shape> inputs);
   /// True for a Sequential, whose summary leaves the input out.
   virtual bool sequential() const { return false; }
@@ -59,8 +65,22 @@ class ModelImpl : public LayerImpl {
   internal::Predictor& predictor() const { return *predictor_; }
 
   /// Held while a step reads the weights (shared) or changes them (exclusive).
-  std::shared_mutex& weights_mutex() const { return weights_mutex_; }
+  internal::FairSharedMutex& weights_mutex() const { return weights_mutex_; }
   std::atomic<bool> stop_training = false;
+
+  /// While one lives, `fit` runs, and what it works with can't be replaced.
+  class Fitting {
+   public:
+    explicit Fitting(ModelImpl& model) : model_(model) { model_.fits_++; }
+    ~Fitting() { model_.fits_--; }
+    Fitting(const Fitting&) = delete;
+    Fitting& operator=(const Fitting&) = delete;
+
+   private:
+    ModelImpl& model_;
+  };
+  /// Throws StateError if `fit` runs: a callback may not do what `caller` does.
+  void require_not_fitting(const char* caller) const;
 
  protected:
   /// Forgets inputs, outputs and what was compiled for them.
@@ -72,9 +92,11 @@ class ModelImpl : public LayerImpl {
   std::vector<SymbolicTensor> inputs_, outputs_;
   std::vector<std::shared_ptr<const internal::Application>> applications_;
   std::vector<int> depths_;
+  std::atomic<int> fits_ = 0;
   std::unique_ptr<internal::Trainer> trainer_;
   std::unique_ptr<internal::Predictor> predictor_;
-  mutable std::shared_mutex weights_mutex_;
+  std::mutex build_mutex_;
+  mutable internal::FairSharedMutex weights_mutex_;
 };
 
 }  // namespace kiln

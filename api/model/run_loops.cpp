@@ -15,6 +15,8 @@ CallbackList::CallbackList(std::vector<CallbackHandle> callbacks, ModelImpl& mod
                            const CallbackParams& params)
     : callbacks_(std::move(callbacks)) {
   const auto shared = std::static_pointer_cast<ModelImpl>(model.shared_from_this());
+  for (const CallbackHandle& callback : callbacks_)
+    if (!callback) throw StateError("callbacks: one of them is empty");
   each([&](Callback& c) { c.attach(shared, params); });
 }
 
@@ -36,7 +38,6 @@ std::int64_t steps_over(const char* argument, std::int64_t rows, std::int64_t ba
 void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size, std::int64_t steps,
                     CallbackList* callbacks, ProgressBar* bar, const InterruptGuard* guard) {
   Trainer& trainer = model.trainer("evaluate");
-  trainer.prepare(data);
   trainer.reset_metrics();
   Feeder feeder(data.arrays(), batch_size);
   if (callbacks) callbacks->each([](Callback& c) { c.on_test_begin({}); });
@@ -72,6 +73,7 @@ Logs Model::evaluate(const Tensors& x, const Tensors& y, EvaluateArgs args) {
   const std::int64_t steps = steps_over("evaluate: steps", data.rows, args.batch_size, args.steps);
   CallbackList callbacks(args.callbacks, model, {args.verbose, 1, steps});
   ProgressBar bar(steps, args.verbose);
+  trainer.prepare(data);
   run_evaluation(model, data, args.batch_size, steps, &callbacks, &bar);
   return trainer.logs();
 }

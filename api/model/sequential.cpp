@@ -15,6 +15,9 @@ class SequentialImpl final : public ModelImpl {
   bool sequential() const override { return true; }
 
   void add(const Layer& layer) {
+    require_not_fitting("Sequential::add");
+    if (!layer.defined())
+      throw StateError(fmt::format("Sequential \"{}\": an empty Layer was added", name()));
     for (const Layer& other : layers_)
       if (other.name() == layer.name())
         throw ValueError(
@@ -35,6 +38,7 @@ class SequentialImpl final : public ModelImpl {
   }
 
   void pop() {
+    require_not_fitting("Sequential::pop");
     if (layers_.empty()) throw StateError(fmt::format("Sequential \"{}\": there is no layer to pop", name()));
     layers_.pop_back();
     if (connected()) {
@@ -64,8 +68,10 @@ class SequentialImpl final : public ModelImpl {
     if (connected() && has_input) {
       // One more layer behind those that are connected.
       const Layer& last = listed.back();
+      const std::vector<SymbolicTensor> first = inputs();
       SymbolicTensor y = last(outputs()[0]);
-      connect(std::vector<SymbolicTensor>(inputs()), {y});
+      disconnect();
+      connect(first, {y});
     } else {
       SymbolicTensor x = has_input ? internal::input_tensor(listed[0]) : start;
       SymbolicTensor y = x;

@@ -32,6 +32,12 @@ class Trainer {
   /// The metric of that name (without "val_"), or null.
   const MetricImpl* metric(const std::string& name) const;
 
+  /// Forgets what was made for the model's layers, for they have changed.
+  void forget_steps() {
+    steps_.clear();
+    trackers_.clear();
+  }
+
   std::vector<std::shared_ptr<const runtime::Program>> programs() { return steps_.programs(); }
 
  private:

@@ -19,6 +19,16 @@ void require_built(const Model& model, const char* caller) {
 
 }  // namespace
 
+std::vector<Tensor> Model::get_weights() const {
+  const std::shared_lock lock(model_impl().weights_mutex());
+  return Layer::get_weights();
+}
+
+void Model::set_weights(const std::vector<Tensor>& values) {
+  const std::unique_lock lock(model_impl().weights_mutex());
+  Layer::set_weights(values);
+}
+
 void Model::save_weights(const std::string& path) const {
   require_built(*this, "save_weights");
   std::vector<files::NamedTensor> tensors;
