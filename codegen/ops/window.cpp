@@ -109,8 +109,8 @@ void window_kernel(Lowering& l) {
     Expr exists;
     const Indices index = w.element(o, tap, exists);
     Expr x = low.operand(node, 0, index, exists);
-    x = select_expr(exists, std::move(x), combine == Op::add ? constant_expr(x->dtype, 0) : lowest(x->dtype));
-    return std::vector<Expr>{apply(combine, {state[0], std::move(x)})};
+    const Expr neutral = combine == Op::add ? constant_expr(x->dtype, 0) : lowest(x->dtype);
+    return std::vector<Expr>{apply(combine, {state[0], select_expr(exists, x, neutral)})};
   };
   lower_reduction(l, std::move(r));
 }
@@ -127,7 +127,7 @@ void window_sum_grad_kernel(Lowering& l) {
     Indices tap;
     const Indices o = w.holder(element, nth, tap, exists);
     Expr dy = low.operand(node, 0, o, exists);
-    dy = select_expr(exists, std::move(dy), constant_expr(dy->dtype, 0));
+    dy = select_expr(exists, dy, constant_expr(dy->dtype, 0));
     return std::vector<Expr>{apply(Op::add, {state[0], std::move(dy)})};
   };
   lower_reduction(l, std::move(r));
