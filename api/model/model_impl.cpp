@@ -59,6 +59,19 @@ ModelImpl::ModelImpl(LayerOptions options)
     : LayerImpl(std::move(options)), predictor_(std::make_unique<internal::Predictor>(*this)) {}
 ModelImpl::~ModelImpl() = default;
 
+void internal::two_layers_of_one_name(const std::string& model, const Layer& a, const Layer& b) {
+  std::string hint;
+  if (a == b)
+    hint = " (the same layer was added twice; a shared layer needs the functional Model)";
+  else if (!a.impl().named_by_user() || !b.impl().named_by_user())
+    hint = fmt::format(
+        "; one of them got this name by itself, from its class and the number of such layers so far: name the "
+        "other differently, e.g. {{.name = \"my_{}\"}}",
+        a.name());
+  throw ValueError(
+      fmt::format("{}: two layers are named \"{}\"; names must be unique in a model{}", model, a.name(), hint));
+}
+
 void ModelImpl::connect(std::vector<SymbolicTensor> inputs, std::vector<SymbolicTensor> outputs) {
   if (inputs.empty() || outputs.empty()) throw ValueError("Model: give at least one input and one output");
   for (const auto* list : {&inputs, &outputs})
@@ -95,13 +108,11 @@ void ModelImpl::connect(std::vector<SymbolicTensor> inputs, std::vector<Symbolic
     return walk.visited_at(applications_[a].get()) < walk.visited_at(applications_[b].get());
   });
   layers_.clear();
-  std::set<std::string> names;
   for (std::size_t i : order) {
     const Layer& layer = applications_[i]->layer;
     if (std::find(layers_.begin(), layers_.end(), layer) != layers_.end()) continue;
-    if (!names.insert(layer.name()).second)
-      throw ValueError(
-          fmt::format("Model: two layers are named \"{}\"; names must be unique in a model", layer.name()));
+    for (const Layer& other : layers_)
+      if (other.name() == layer.name()) internal::two_layers_of_one_name("Model", other, layer);
     layers_.push_back(layer);
   }
   mark_built();

@@ -14,6 +14,9 @@ namespace kiln {
 namespace internal {
 class Trainer;
 class Predictor;
+
+/// Throws the ValueError for two layers of one name in a model; `model` is the model as messages call it.
+[[noreturn]] void two_layers_of_one_name(const std::string& model, const Layer& a, const Layer& b);
 }  // namespace internal
 
 /// A model: a layer made of layers.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "api/model/predictor.h"
@@ -157,8 +158,10 @@ void Model::predict_into(const Tensors& x, Tensor& out, std::int64_t batch_size)
 }
 
 Tensor Model::predict_on_batch(const Tensors& x) const {
+  // One batch of the next power of two, so that ever new numbers of rows don't compile ever new graphs.
   const std::int64_t rows = x.empty() || x[0].rank() < 1 ? 1 : std::max<std::int64_t>(1, x[0].dim(0));
-  return predict(x, {.batch_size = rows, .verbose = 0});
+  const auto batch_size = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(rows)));
+  return predict(x, {.batch_size = batch_size, .verbose = 0});
 }
 
 namespace {

@@ -20,12 +20,7 @@ class SequentialImpl final : public ModelImpl {
       throw StateError(fmt::format("Sequential \"{}\": an empty Layer was added", name()));
     for (const Layer& other : layers_)
       if (other.name() == layer.name())
-        throw ValueError(
-            fmt::format("Sequential \"{}\": two layers are named \"{}\"; names must be unique in a model{}",
-                        name(), layer.name(),
-                        other == layer ? " (the same layer was added twice; a shared layer needs the "
-                                         "functional Model)"
-                                       : ""));
+        internal::two_layers_of_one_name(fmt::format("Sequential \"{}\"", name()), other, layer);
     if (internal::as_input(layer) != nullptr && !layers_.empty())
       throw ValueError(fmt::format("Sequential \"{}\": Input must be the first layer", name()));
     layers_.push_back(layer);

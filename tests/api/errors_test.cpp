@@ -153,6 +153,12 @@ TEST(Errors, ModelsThatAreNotConnected) {
   EXPECT_ERROR(StateError, "empty Layer", Layer()(a));
   EXPECT_ERROR(ValueError, "two layers are named \"same\"",
                Sequential({Input({1}), Dense(1, {.name = "same"}), Dense(1, {.name = "same"})}));
+  const Layer automatic = Dense(1);
+  EXPECT_ERROR(ValueError, "one of them got this name by itself",
+               Sequential({Input({4}), automatic, Dense(1, {.name = automatic.name()})}));
+  EXPECT_ERROR(ValueError, "one of them got this name by itself",
+               Model({.inputs = {a}, .outputs = {Dense(1, {.name = automatic.name()})(automatic(a))}}));
+  EXPECT_ERROR(ValueError, "added twice", Sequential({Input({4}), automatic, automatic}));
   EXPECT_ERROR(ValueError, "must be the first layer", Sequential({Dense(1), Input({1})}));
   EXPECT_ERROR(StateError, "no layer to pop", Sequential().pop());
   EXPECT_ERROR(StateError, "has no layers", Sequential().predict(Tensor::zeros({1, 1})));

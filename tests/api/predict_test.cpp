@@ -73,6 +73,7 @@ TEST(Predict, ManyBatchSizesGiveTheRightRows) {
   const auto all = floats(model.predict(x, {.batch_size = 20, .verbose = 0}));
   for (std::int64_t rows = 1; rows <= 20; rows++)
     EXPECT_EQ(floats(model(x.slice(0, rows))), std::vector<float>(all.begin(), all.begin() + rows * 5));
+  EXPECT_EQ(model.programs().size(), 7u);  // for 20 rows, and for 1, 2, 4, 8, 16, 32
 }
 
 TEST(Predict, IntoTheCallersBuffer) {
