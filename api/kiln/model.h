@@ -151,9 +151,6 @@ class KILN_API Model : public Layer {
   /// damaged or lacks a weight, or has one that the model lacks, ShapeError if a shape differs; the model is
   /// unchanged then.
   void load_weights(const std::string& path);
-  /// As a layer's, but never in the middle of a step: a training step has the weights to itself.
-  std::vector<Tensor> get_weights() const;
-  void set_weights(const std::vector<Tensor>& values);
   /// All weights with names that don't depend on what else the program has built: `dense/kernel`,
   /// `dense_1/bias`, `sequential/dense/kernel` for a nested model; a layer's own name where the user gave
   /// one.

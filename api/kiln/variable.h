@@ -7,6 +7,10 @@
 
 namespace kiln {
 
+namespace internal {
+class FairSharedMutex;
+}
+
 /// What `LayerImpl::add_weight` needs to know of a weight.
 struct WeightArgs {
   std::string name = "weight";
@@ -32,8 +36,11 @@ class KILN_API Variable {
   Tensor value() const;
   /// Replaces the elements. Throws ShapeError unless the shape is the variable's; the type is converted.
   void assign(const Tensor& value);
-  /// The elements themselves, shared.
+  /// The elements themselves, shared. Who uses them while other threads train or predict reads `value` and
+  /// calls `assign` instead, which wait for the end of a step.
   Tensor& storage() const;
+  /// The lock of the weight; null until a model contains it. For Kiln's own use.
+  std::shared_ptr<internal::FairSharedMutex>& guard() const;
 
   friend bool operator==(const Variable&, const Variable&) = default;
 

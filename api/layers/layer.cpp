@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/layers/symbolic.h"
+#include "api/support/weight_guards.h"
 #include "kiln/layer_impl.h"
 
 namespace kiln {
@@ -98,13 +99,11 @@ std::vector<Variable> Layer::non_trainable_weights() const {
 }
 
 std::vector<Tensor> Layer::get_weights() const {
-  std::vector<Tensor> values;
-  for (const Variable& w : weights()) values.push_back(w.value());
-  return values;
+  return internal::read_weights(weights());
 }
 
 void Layer::set_weights(const std::vector<Tensor>& values) {
-  std::vector<Variable> targets = weights();
+  const std::vector<Variable> targets = weights();
   if (targets.size() != values.size())
     throw ShapeError(fmt::format(
         "layer \"{}\" has {} weights, but set_weights got {} tensors{}", name(), targets.size(),
@@ -114,7 +113,7 @@ void Layer::set_weights(const std::vector<Tensor>& values) {
       throw ShapeError(
           fmt::format("layer \"{}\": weight {} (\"{}\") has shape {}, but set_weights got shape {}", name(),
                       i, targets[i].name(), targets[i].shape().to_string(), values[i].shape().to_string()));
-  for (std::size_t i = 0; i < values.size(); i++) targets[i].assign(values[i]);
+  internal::write_weights(targets, values);
 }
 
 std::int64_t Layer::count_params() const {

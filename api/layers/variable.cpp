@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
+
+#include "api/support/weight_guards.h"
 
 namespace kiln {
 
@@ -11,6 +12,7 @@ struct Variable::Data {
   bool trainable;
   Regularizer regularizer;
   Tensor value;
+  std::shared_ptr<internal::FairSharedMutex> guard = nullptr;
 };
 
 // The initializer's tensor is copied: one that an initializer keeps must not be changed by training, nor be
@@ -37,16 +39,18 @@ const Regularizer& Variable::regularizer() const {
 Tensor& Variable::storage() const {
   return data_->value;
 }
+std::shared_ptr<internal::FairSharedMutex>& Variable::guard() const {
+  return data_->guard;
+}
 Tensor Variable::value() const {
-  return data_->value.clone();
+  return internal::read_weights({this, 1})[0];
 }
 
 void Variable::assign(const Tensor& value) {
   if (value.shape() != shape())
     throw ShapeError(fmt::format("weight \"{}\" has shape {}, but the given value has shape {}", name(),
                                  shape().to_string(), value.shape().to_string()));
-  const Tensor source = value.astype(dtype()).contiguous();
-  if (source.nbytes() > 0) std::memcpy(data_->value.raw(), source.raw(), source.nbytes());
+  internal::write_weights({this, 1}, {&value, 1});
 }
 
 }  // namespace kiln

@@ -115,6 +115,7 @@ void ModelImpl::connect(std::vector<SymbolicTensor> inputs, std::vector<Symbolic
       if (other.name() == layer.name()) internal::two_layers_of_one_name("Model", other, layer);
     layers_.push_back(layer);
   }
+  weight_guards_ = internal::WeightGuards::made_for(Layer(shared_from_this()).weights());
   mark_built();
 }
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "api/layers/symbolic.h"
-#include "api/support/fair_mutex.h"
+#include "api/support/weight_guards.h"
 #include "kiln/model.h"
 
 namespace kiln {
@@ -67,8 +67,8 @@ class ModelImpl : public LayerImpl {
   void set_trainer(std::unique_ptr<internal::Trainer> trainer);
   internal::Predictor& predictor() const { return *predictor_; }
 
-  /// Held while a step reads the weights (shared) or changes them (exclusive).
-  internal::FairSharedMutex& weights_mutex() const { return weights_mutex_; }
+  /// Held while a step reads the weights (shared) or changes them (alone).
+  internal::WeightGuards& weight_guards() { return weight_guards_; }
   std::atomic<bool> stop_training = false;
 
   /// While one lives, `fit` runs, and what it works with can't be replaced.
@@ -99,7 +99,7 @@ class ModelImpl : public LayerImpl {
   std::unique_ptr<internal::Trainer> trainer_;
   std::unique_ptr<internal::Predictor> predictor_;
   std::mutex build_mutex_;
-  mutable internal::FairSharedMutex weights_mutex_;
+  internal::WeightGuards weight_guards_;
 };
 
 }  // namespace kiln

@@ -119,7 +119,7 @@ void Predictor::predict_into(std::span<const Tensor> x, std::span<Tensor> out, s
                                : Scratch::reserve(scratch.padded_outputs, i,
                                                   row_bytes(out[i]) * static_cast<std::size_t>(padded));
     try {
-      const std::shared_lock lock(model_.weights_mutex());
+      const std::shared_lock lock(model_.weight_guards());
       step->run(scratch.inputs.data(), scratch.outputs.data());
     } catch (const DataError& error) {
       throw DataError(error.message(), first + error.row(), error.value());

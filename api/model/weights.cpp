@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <mutex>
 
 #include "api/model/model_impl.h"
+#include "api/support/weight_guards.h"
 #include "kiln/files/safetensors.h"
 
 namespace kiln {
@@ -19,23 +19,17 @@ void require_built(const Model& model, const char* caller) {
 
 }  // namespace
 
-std::vector<Tensor> Model::get_weights() const {
-  const std::shared_lock lock(model_impl().weights_mutex());
-  return Layer::get_weights();
-}
-
-void Model::set_weights(const std::vector<Tensor>& values) {
-  const std::unique_lock lock(model_impl().weights_mutex());
-  Layer::set_weights(values);
-}
-
 void Model::save_weights(const std::string& path) const {
   require_built(*this, "save_weights");
-  std::vector<files::NamedTensor> tensors;
-  {
-    const std::shared_lock lock(model_impl().weights_mutex());
-    for (const auto& [name, weight] : named_weights()) tensors.push_back({name, weight.value()});
+  std::vector<std::string> names;
+  std::vector<Variable> variables;
+  for (const auto& [name, weight] : named_weights()) {
+    names.push_back(name);
+    variables.push_back(weight);
   }
+  const std::vector<Tensor> values = internal::read_weights(variables);
+  std::vector<files::NamedTensor> tensors;
+  for (std::size_t i = 0; i < values.size(); i++) tensors.push_back({names[i], values[i]});
   files::save_safetensors(path, tensors, {{"format", "kiln"}});
 }
 
@@ -62,8 +56,13 @@ void Model::load_weights(const std::string& path) {
                                 missing.empty() ? "" : "it lacks ", missing,
                                 missing.empty() || unknown.empty() ? "" : "; ",
                                 unknown.empty() ? "" : "the model lacks ", unknown));
-  const std::unique_lock lock(model_impl().weights_mutex());
-  for (const auto& [name, weight] : weights) Variable(weight).assign(*file.find(name));
+  std::vector<Variable> variables;
+  std::vector<Tensor> values;
+  for (const auto& [name, weight] : weights) {
+    variables.push_back(weight);
+    values.push_back(*file.find(name));
+  }
+  internal::write_weights(variables, values);
 }
 
 }  // namespace kiln

@@ -142,6 +142,55 @@ TEST(Predict, DuringTrainingSeesWholeSteps) {
   EXPECT_EQ(different, 0);
 }
 
+// Large weights, so that a step takes a while: without a lock in common these tests fail.
+TEST(Predict, OfAnotherModelWithTheSameLayersSeesWholeSteps) {
+  const auto x = Input({256});
+  const auto one = [&] { return Dense(256, {.use_bias = false, .kernel_initializer = "ones"})(x); };
+  const SymbolicTensor both = Concatenate()({one(), one()});
+  Model trained({.inputs = {x}, .outputs = {Dense(1, {.kernel_initializer = "ones"})(both)}});
+  Model features({.inputs = {x}, .outputs = {both}});
+  trained.compile({.optimizer = optimizers::SGD({.learning_rate = 1e-12}), .loss = "mse"});
+  std::atomic<bool> done = false;
+  std::int64_t seen = 0, different = 0;
+  const Tensor row = Tensor::full({1, 256}, 1);
+  set_num_threads(1);  // two teams on two cores would wait for each other more than they'd work
+  std::thread reader([&] {
+    while (!done) {
+      const auto y = floats(features(row));
+      seen++;
+      different += !std::equal(y.begin(), y.begin() + 256, y.begin() + 256);
+    }
+  });
+  trained.fit(Tensor::full({2000, 256}, 1), Tensor::zeros({2000, 1}), {.batch_size = 1, .verbose = 0});
+  done = true;
+  reader.join();
+  set_num_threads(0);
+  EXPECT_GT(seen, 0);
+  EXPECT_EQ(different, 0);
+}
+
+TEST(Predict, WeightsSetThroughALayerAreSeenWhole) {
+  constexpr std::int64_t width = 1 << 16;
+  Sequential model({Input({1}), Dense(width, {.use_bias = false, .name = "wide"})});
+  Layer layer = model.get_layer("wide");
+  const std::vector<Tensor> values[] = {{Tensor::zeros({1, width})}, {Tensor::full({1, width}, 1)}};
+  layer.set_weights(values[0]);
+  std::atomic<bool> done = false;
+  std::int64_t seen = 0, mixed = 0;
+  std::thread reader([&] {
+    while (!done) {
+      const auto y = floats(model(Tensor({{1.f}})));
+      seen++;
+      mixed += std::count(y.begin(), y.end(), y[0]) != width;
+    }
+  });
+  for (int i = 0; i < 2000; i++) layer.set_weights(values[i % 2]);
+  done = true;
+  reader.join();
+  EXPECT_GT(seen, 0);
+  EXPECT_EQ(mixed, 0);
+}
+
 TEST(Predict, SeveralInputsAndOutputs) {
   const auto a = Input({2}), b = Input({2});
   Model model({.inputs = {a, b}, .outputs = {Add()({a, b}), Concatenate()({a, b})}});
