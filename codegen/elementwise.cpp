@@ -92,6 +92,8 @@ Value* unary(llvm::IRBuilder<>& b, Op op, DType dtype, Value* x) {
                              llvm::ConstantFP::getInfinity(x->getType()));
     case Op::logical_not:
       return b.CreateNot(x);
+    case Op::stop_gradient:
+      return x;
     default:
       break;
   }

@@ -17,8 +17,8 @@ class ReverseMode {
       if (w.node->id <= last_) depends_[index(w)] = true;
     for (std::size_t i = 0; i < count(); i++)
       for (Value operand : node(i).operands)
-        if (!node(i).stops_gradient && depends_[index(operand)] && is_float(operand.dtype()))
-          depends_[i] = true;
+        if (depends_[index(operand)] && is_float(operand.dtype()))
+          depends_[i] = depends_[i] || passes_on(node(i));
   }
 
   /// Adds to what is known of v's adjoint.
@@ -57,6 +57,7 @@ class ReverseMode {
 
   std::size_t count() const { return static_cast<std::size_t>(last_) + 1; }
   const Node& node(std::size_t i) const { return graph_.nodes()[i]; }
+  static bool passes_on(const Node& n) { return definition(n.op).gradient != nullptr; }
   static std::size_t index(Value v) { return static_cast<std::size_t>(v.node->id); }
 
   Graph& graph_;
@@ -72,11 +73,6 @@ void require_float(Value v, const char* what) {
 }
 
 }  // namespace
-
-Value stop_gradient(Value x) {
-  x.graph().stop_gradient(x);
-  return x;
-}
 
 std::vector<Value> gradient(Value y, std::span<const Value> wrt, Value dy) {
   require_float(y, "the value to differentiate");

@@ -81,11 +81,6 @@ void Graph::output(std::string name, Value value) {
   outputs_.push_back({std::move(name), value});
 }
 
-void Graph::stop_gradient(Value value) {
-  if (!value || &value.graph() != this) throw InternalError("stop_gradient: the value is not of this graph");
-  nodes_[static_cast<std::size_t>(value.node->id)].stops_gradient = true;
-}
-
 const Node& Graph::emit(Op op, std::vector<Value> operands, Attributes attributes) {
   for (std::size_t i = 0; i < operands.size(); i++)
     if (!operands[i] || &operands[i].graph() != this)

@@ -42,6 +42,14 @@ struct Integers {
   static bool has(DType t) { return is_integer(t); }
   static constexpr std::string_view text = "int32, int64 or uint8";
 };
+struct Anything {
+  template <class T>
+  static constexpr bool holds() {
+    return true;
+  }
+  static bool has(DType) { return true; }
+  static constexpr std::string_view text = "any type";
+};
 struct Numbers {
   template <class T>
   static constexpr bool holds() {

@@ -125,6 +125,7 @@ const UnaryOp unary_ops[] = {
     {Op::round, infer_same<Floats>, map<Floats, ELEMENT(std::nearbyint(x))>, nullptr},  // halves to even
     {Op::is_finite, infer_bool<Floats>, map<Floats, ELEMENT(std::isfinite(x))>, nullptr},
     {Op::logical_not, infer_bool<Bools>, map<Bools, ELEMENT(!x)>, nullptr},
+    {Op::stop_gradient, infer_same<Anything>, map<Anything, ELEMENT(x)>, nullptr},
 };
 // clang-format on
 #undef GRADIENT
@@ -164,6 +165,7 @@ Value ceil(Value x) { return emit(Op::ceil, {x}); }
 Value round(Value x) { return emit(Op::round, {x}); }
 Value is_finite(Value x) { return emit(Op::is_finite, {x}); }
 Value logical_not(Value x) { return emit(Op::logical_not, {x}); }
+Value stop_gradient(Value x) { return emit(Op::stop_gradient, {x}); }
 Value convert(Value x, DType dtype) { return x.dtype() == dtype ? x : emit(Op::convert, {x}, {{"dtype", dtype}}); }
 
 }  // namespace kiln::graph

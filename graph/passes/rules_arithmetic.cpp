@@ -97,6 +97,8 @@ const Rule rules[] = {
     {Op::shift_right, "x >> 0 -> x", [](const Node& n) { return is(y(n), 0) ? x(n) : none; }},
     {Op::logical_not, "not not x -> x",
      [](const Node& n) { return from(x(n), Op::logical_not) ? inner(x(n)) : none; }},
+    {Op::stop_gradient, "stop_gradient(x) -> x (gradients are derived before)",
+     [](const Node& n) { return x(n); }},
     {Op::convert, "convert to the same type",
      [](const Node& n) { return x(n).dtype() == n.type().dtype ? x(n) : none; }},
     {Op::select, "select of a known predicate",

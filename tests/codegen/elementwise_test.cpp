@@ -170,7 +170,7 @@ TEST(Elementwise, BinaryOpsOnAllPairsOfCorners) {
 
 TEST(Elementwise, ExactUnaryOps) {
   for (Op op : {Op::neg, Op::abs, Op::sign, Op::floor, Op::ceil, Op::round, Op::sqrt, Op::is_finite,
-                Op::logical_not}) {
+                Op::logical_not, Op::stop_gradient}) {
     int types = 0;
     for (DType dtype : all_types) {
       if (!accepts(op, dtype, 1)) continue;

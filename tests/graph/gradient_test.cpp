@@ -290,6 +290,26 @@ TEST(Gradient, DoesNotFlowThroughIntegersOrJumps) {
             (std::vector<double>{0, 0}));
 }
 
+TEST(Gradient, StopsWhereItIsTold) {
+  Graph g;
+  const Value x = g.input("x", {DType::f64, {}});
+  const Value y = x * stop_gradient(x * x) + stop_gradient(x);
+  const Value slope = gradient(y, std::span(&x, 1))[0];
+  EXPECT_EQ(run(g, {{y, slope, gradient(slope, std::span(&x, 1))[0]}}, {Tensor::scalar(3, DType::f64)}),
+            (std::vector<double>{27 + 3, 9, 0}));
+}
+
+TEST(Gradient, StopsInTheTextFormToo) {
+  Graph g;
+  const Value x = g.input("x", {DType::f64, {}});
+  g.output("y", x * stop_gradient(x));
+  Graph again = parse(print(g));
+  const Value again_x = again.inputs()[0];
+  const Value slope = gradient(again.outputs()[0].value, std::span(&again_x, 1))[0];
+  again.output("slope", slope);
+  EXPECT_EQ(interpret(again, std::vector{Tensor::scalar(3, DType::f64)}, {}).outputs[1].item(), 3);
+}
+
 TEST(Gradient, ThirdDerivative) {
   Graph g;
   const Value x = g.input("x", {DType::f64, {}});

@@ -85,6 +85,7 @@ TEST(Simplify, SelectAndConvert) {
   expect_simplifies([](Case& c) { return select(logical_not(c.p), c.y, c.x); },
                     [](Case& c) { return select(c.p, c.x, c.y); });
   expect_simplifies([](Case& c) { return convert(c.x, DType::f32); }, x);
+  expect_simplifies([](Case& c) { return stop_gradient(c.x) * c.y; }, [](Case& c) { return c.x * c.y; });
   expect_stays([](Case& c) { return convert(convert(c.x, DType::i32), DType::f32); });
 }
 

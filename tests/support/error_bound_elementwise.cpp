@@ -131,6 +131,7 @@ const ElementwiseBound bounds[] = {
     {Op::round, jumps<F(nearbyint)>, 0},
     {Op::is_finite, is_finite_error, 0},
     {Op::logical_not, any_flip, 0},
+    {Op::stop_gradient, keep, 0},
     {Op::add, add_error, 1},
     {Op::sub, add_error, 1},
     {Op::mul, mul_error, 1},

@@ -21,6 +21,7 @@ Graph every_op() {
   for (auto op : {bit_and, bit_or, bit_xor, shift_left, shift_right})
     g.output("bits", op(counts, counts + 1.0));
   g.output("select", select(logical_not(finite), x, y));
+  g.output("stopped", stop_gradient(x));
   for (auto direction : {"eq", "ne", "lt", "le", "gt", "ge"}) g.output("compare", compare(x, y, direction));
 
   g.output("iota", x + iota(g, x.type(), 1));

@@ -125,8 +125,8 @@ std::vector<std::string> required() {
          "take_along",
          "put_along"},
         {"f32", "f64", "i32", "i64", "u8"});
-  typed({"broadcast", "reshape", "transpose", "slice", "pad", "concatenate", "reverse", "dynamic_slice",
-         "dynamic_update_slice", "compare", "sort", "top_k"},
+  typed({"stop_gradient", "broadcast", "reshape", "transpose", "slice", "pad", "concatenate", "reverse",
+         "dynamic_slice", "dynamic_update_slice", "compare", "sort", "top_k"},
         {"f32", "f64", "i32", "i64", "u8", "bool"});
   typed({"bit_and", "bit_or", "bit_xor"}, {"i32", "i64", "u8", "bool"});
   typed({"shift_left", "shift_right"}, {"i32", "i64", "u8"});

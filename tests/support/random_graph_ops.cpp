@@ -57,6 +57,9 @@ Values of_numbers(B& b) {
 Values to_bool(B& b) {
   return {b.random.chance(0.5) ? is_finite(b.any_float()) : logical_not(convert(b.any(), DType::bool_))};
 }
+Values stopped(B& b) {
+  return {stop_gradient(b.any())};
+}
 Values convert_any(B& b) {
   static constexpr DType types[] = {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8, DType::bool_};
   const DType type = b.random.pick(types);
@@ -423,6 +426,7 @@ const std::vector<RandomOp>& random_ops() {
                                             positive_real,
                                             of_numbers,
                                             to_bool,
+                                            stopped,
                                             convert_any,
                                             arithmetic,
                                             arithmetic,

@@ -58,7 +58,6 @@ struct Node {
   Attributes attributes;
   std::vector<Type> results;
   std::string label;  ///< where it comes from ("conv2d_1", "grad/conv2d_1", "adam"): for profiles and errors
-  bool stops_gradient = false;  ///< `gradient` takes its results for constants; see stop_gradient in ops.h
 
   const Value& operand(int i) const { return operands[static_cast<std::size_t>(i)]; }
   Value value(int result = 0) const { return {this, result}; }
@@ -95,8 +94,6 @@ class KILN_API Graph {
   /// Sets what the state becomes at the end of a run. Throws if the type differs from the state's.
   void update(Value state, Value next);
   void output(std::string name, Value value);
-  /// Makes `gradient` treat the value as a constant wherever it is used.
-  void stop_gradient(Value value);
 
   /// Appends a node. The op's shape rule runs here and throws ShapeError or TypeError.
   const Node& emit(Op op, std::vector<Value> operands, Attributes attributes = {});

@@ -29,6 +29,7 @@ KILN_OP(ceil)
 KILN_OP(round)
 KILN_OP(is_finite)
 KILN_OP(logical_not)
+KILN_OP(stop_gradient)
 KILN_OP(convert)
 // binary elementwise: graph/ops/binary.cpp
 KILN_OP(add)

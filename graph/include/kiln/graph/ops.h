@@ -19,10 +19,6 @@ KILN_API Value ones_like(Value x);
 /// result[i...] = i[axis]
 KILN_API Value iota(Graph& g, const Type& type, int axis);
 
-/// x itself, marked as a constant for `gradient`, in all its uses: for values that the result doesn't depend on
-/// mathematically, such as the maximum that a softmax subtracts.
-KILN_API Value stop_gradient(Value x);
-
 // ---- unary ------------------------------------------------------------------------------------------------
 KILN_API Value neg(Value x);
 KILN_API Value abs(Value x);
@@ -46,6 +42,9 @@ KILN_API Value ceil(Value x);
 KILN_API Value round(Value x);
 KILN_API Value is_finite(Value x);    ///< bool
 KILN_API Value logical_not(Value x);  ///< bool
+/// x, of any type, but a constant for `gradient`: for what the result doesn't depend on mathematically, such as
+/// the maximum that a softmax subtracts. Simplification takes it away, so derive gradients before.
+KILN_API Value stop_gradient(Value x);
 /// C++'s conversions; float to integer truncates and saturates, NaN becomes 0; to bool is x != 0.
 KILN_API Value convert(Value x, DType dtype);
 
