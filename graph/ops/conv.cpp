@@ -6,7 +6,17 @@
 
 // The three convolutions are the partial derivatives of one trilinear form
 //   sum over n, o, k, c, f of  x[n, o * stride + k * dilation - low, c] kernel[k, c, f] y[n, o, f],
-// so each one's gradients are the other two. The one loop nest below evaluates all three.
+// so each one's gradients are the other two.
+//
+// Padding is zeros that are multiplied like any element: a NaN or infinity in the kernel (for
+// conv_kernel_grad: in dy) meets them, and 0 * inf = NaN shows at the border. By the same rule
+// conv_input_grad is the convolution of dy with the reversed kernel: every element of dx meets every tap, and
+// a zero where no element of dy lies under it, be it beyond the border or between the steps of a stride. So
+// it is wherever padding is written out: in the patches that Eigen and TensorFlow make, and in our kernels,
+// which find it in memory (canonicalize.cpp) and know no borders. To leave those products out would cost
+// every kernel a test or a second form, for results that are lost anyway (oneDNN's direct kernels do it, so
+// Keras's users have seen both). Where all numbers are finite there is no difference: sums begin at +0, to
+// which a product with zero adds nothing.
 
 namespace kiln::graph {
 namespace {
@@ -114,6 +124,10 @@ struct Sizes {
   std::array<Slide, 3> axes;
 };
 
+std::int64_t product(const std::array<std::int64_t, 3>& box) {
+  return box[0] * box[1] * box[2];
+}
+
 Sizes sizes(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
   Sizes s{x[0], attrs.groups, x.back() / attrs.groups, kernel.back() / attrs.groups, {}};
   const std::vector<Slide> slides = conv_slides(x, kernel, attrs);
@@ -121,40 +135,92 @@ Sizes sizes(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
   return s;
 }
 
-/// Calls f(input position, output position, tap), each counted row-major over batch (not for taps) and
-/// spatial axes, for every tap that falls on an input element: by output position, then by tap.
-template <class F>
-void for_each_tap(const Sizes& s, F&& f) {
-  const auto& [a, b, c] = s.axes;
-  std::int64_t output = 0;
-  for (std::int64_t n = 0; n < s.batch; n++)
-    for (std::int64_t oa = 0; oa < a.output(); oa++)
-      for (std::int64_t ob = 0; ob < b.output(); ob++)
-        for (std::int64_t oc = 0; oc < c.output(); oc++, output++)
-          for (std::int64_t ka = 0; ka < a.window; ka++)
-            for (std::int64_t kb = 0; kb < b.window; kb++)
-              for (std::int64_t kc = 0; kc < c.window; kc++) {
-                const std::int64_t ia = a.position(oa, ka), ib = b.position(ob, kb), ic = c.position(oc, kc);
-                if (ia < 0 || ia >= a.input || ib < 0 || ib >= b.input || ic < 0 || ic >= c.input) continue;
-                f(((n * a.input + ia) * b.input + ib) * c.input + ic, output,
-                  (ka * b.window + kb) * c.window + kc);
-              }
+/// No element: padding, or where no window lies.
+constexpr std::int64_t none = -1;
+
+/// Position (a, b, c) of a box, counted row-major; none if one of the three is.
+std::int64_t row_major(std::array<std::int64_t, 3> at, std::array<std::int64_t, 3> box) {
+  for (std::size_t i = 0; i < 3; i++)
+    if (at[i] < 0 || at[i] >= box[i]) return none;
+  return (at[0] * box[1] + at[1]) * box[2] + at[2];
 }
 
-/// Calls f(x element, kernel element, y element) for the products of all taps, each group's filters
-/// innermost. Every element of any of the three arrays meets its products in the order of output position,
-/// tap, channel, filter: the order in which the reference adds.
+template <class Member>
+std::array<std::int64_t, 3> each_axis(const Sizes& s, Member member) {
+  return {member(s.axes[0]), member(s.axes[1]), member(s.axes[2])};
+}
+
+/// Calls f(i, {a, b, c}) for all positions of a box, row-major.
+template <class F>
+void for_each_position(const std::array<std::int64_t, 3>& box, F&& f) {
+  std::int64_t i = 0;
+  for (std::int64_t a = 0; a < box[0]; a++)
+    for (std::int64_t b = 0; b < box[1]; b++)
+      for (std::int64_t c = 0; c < box[2]; c++) f(i++, std::array{a, b, c});
+}
+
+/// Calls f(x element, kernel element, y element) for the products of one tap, each group's filters innermost.
+/// `input` and `output` are positions in all images; where one is `none`, so is its element.
+template <class F>
+void for_each_product_of_tap(const Sizes& s, std::int64_t input, std::int64_t output, std::int64_t tap,
+                             F&& f) {
+  for (std::int64_t g = 0; g < s.groups; g++)
+    for (std::int64_t c = 0; c < s.channels; c++) {
+      const std::int64_t x = input == none ? none : (input * s.groups + g) * s.channels + c;
+      const std::int64_t k = ((tap * s.channels + c) * s.groups + g) * s.filters;
+      const std::int64_t y = output == none ? none : (output * s.groups + g) * s.filters;
+      for (std::int64_t filter = 0; filter < s.filters; filter++)
+        f(x, k + filter, y == none ? none : y + filter);
+    }
+}
+
+/// Calls f(x element or none, kernel element, y element) for the products of all windows, padding included.
+/// Every element of y and of the kernel meets its products in the order of output position, tap, channel: the
+/// order in which the reference adds.
 template <class F>
 void for_each_product(const Sizes& s, F&& f) {
-  for_each_tap(s, [&](std::int64_t input, std::int64_t output, std::int64_t tap) {
-    for (std::int64_t g = 0; g < s.groups; g++)
-      for (std::int64_t c = 0; c < s.channels; c++) {
-        const std::int64_t x = (input * s.groups + g) * s.channels + c;
-        const std::int64_t k = ((tap * s.channels + c) * s.groups + g) * s.filters;
-        const std::int64_t y = (output * s.groups + g) * s.filters;
-        for (std::int64_t filter = 0; filter < s.filters; filter++) f(x, k + filter, y + filter);
-      }
-  });
+  const auto inputs = each_axis(s, [](const Slide& a) { return a.input; });
+  const auto outputs = each_axis(s, [](const Slide& a) { return a.output(); });
+  const auto taps = each_axis(s, [](const Slide& a) { return a.window; });
+  for (std::int64_t n = 0; n < s.batch; n++)
+    for_each_position(outputs, [&](std::int64_t output, const auto& o) {
+      for_each_position(taps, [&](std::int64_t tap, const auto& k) {
+        std::array<std::int64_t, 3> i;
+        for (std::size_t axis = 0; axis < 3; axis++) i[axis] = s.axes[axis].position(o[axis], k[axis]);
+        const std::int64_t input = row_major(i, inputs);
+        for_each_product_of_tap(s, input == none ? none : n * product(inputs) + input,
+                                n * product(outputs) + output, tap, f);
+      });
+    });
+}
+
+/// Calls f(x element, kernel element, y element or none) for all taps of the reversed kernel on all of x.
+/// Every element of x meets its products in the order of output position, filter.
+template <class F>
+void for_each_reversed_product(const Sizes& s, F&& f) {
+  const auto inputs = each_axis(s, [](const Slide& a) { return a.input; });
+  const auto outputs = each_axis(s, [](const Slide& a) { return a.output(); });
+  const auto taps = each_axis(s, [](const Slide& a) { return a.window; });
+  const std::int64_t last = product(taps) - 1;
+  for (std::int64_t n = 0; n < s.batch; n++)
+    for_each_position(inputs, [&](std::int64_t input, const auto& i) {
+      for_each_position(taps, [&](std::int64_t reversed, const auto& k) {
+        std::array<std::int64_t, 3> o;
+        for (std::size_t axis = 0; axis < 3; axis++) {
+          const Slide& a = s.axes[axis];
+          const std::int64_t steps = i[axis] - a.position(0, taps[axis] - 1 - k[axis]);
+          o[axis] = steps % a.stride == 0 ? steps / a.stride : none;
+        }
+        const std::int64_t output = row_major(o, outputs);
+        for_each_product_of_tap(s, n * product(inputs) + input,
+                                output == none ? none : n * product(outputs) + output, last - reversed, f);
+      });
+    });
+}
+
+template <class T>
+T element_or_zero(const T* array, std::int64_t i) {
+  return i == none ? T{0} : array[i];
 }
 
 void evaluate_conv(const EvalContext& c) {
@@ -163,8 +229,9 @@ void evaluate_conv(const EvalContext& c) {
     using T = decltype(zero);
     const T *x = c.operands[0].data<T>(), *kernel = c.operands[1].data<T>();
     T* y = c.results[0].data<T>();
-    for_each_product(s,
-                     [=](std::int64_t ix, std::int64_t ik, std::int64_t iy) { y[iy] += x[ix] * kernel[ik]; });
+    for_each_product(s, [=](std::int64_t ix, std::int64_t ik, std::int64_t iy) {
+      y[iy] += element_or_zero(x, ix) * kernel[ik];
+    });
   });
 }
 
@@ -174,8 +241,9 @@ void evaluate_conv_input_grad(const EvalContext& c) {
     using T = decltype(zero);
     const T *dy = c.operands[0].data<T>(), *kernel = c.operands[1].data<T>();
     T* dx = c.results[0].data<T>();
-    for_each_product(
-        s, [=](std::int64_t ix, std::int64_t ik, std::int64_t iy) { dx[ix] += dy[iy] * kernel[ik]; });
+    for_each_reversed_product(s, [=](std::int64_t ix, std::int64_t ik, std::int64_t iy) {
+      dx[ix] += element_or_zero(dy, iy) * kernel[ik];
+    });
   });
 }
 
@@ -185,8 +253,9 @@ void evaluate_conv_kernel_grad(const EvalContext& c) {
     using T = decltype(zero);
     const T *x = c.operands[0].data<T>(), *dy = c.operands[1].data<T>();
     T* dkernel = c.results[0].data<T>();
-    for_each_product(
-        s, [=](std::int64_t ix, std::int64_t ik, std::int64_t iy) { dkernel[ik] += x[ix] * dy[iy]; });
+    for_each_product(s, [=](std::int64_t ix, std::int64_t ik, std::int64_t iy) {
+      dkernel[ik] += element_or_zero(x, ix) * dy[iy];
+    });
   });
 }
 

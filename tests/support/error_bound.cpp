@@ -43,15 +43,6 @@ bool is_exact(const Tensor& errors) {
   return std::all_of(e.begin(), e.end(), [](double v) { return v == 0; });
 }
 
-bool is_finite_everywhere(const Tensor& t) {
-  const auto x = t.span<double>();
-  return std::all_of(x.begin(), x.end(), [](double v) { return std::isfinite(v); });
-}
-
-bool is_convolution(Op op) {
-  return op == Op::conv || op == Op::conv_input_grad || op == Op::conv_kernel_grad;
-}
-
 void fill(Tensor& bounds, double v) {
   std::fill_n(bounds.data<double>(), bounds.size(), v);
 }
@@ -103,9 +94,6 @@ void bound_linear(const ErrorContext& c) {
     ones.push_back(Tensor::full(x.shape(), 1, DType::f64));
   }
   if (!is_float(c.type)) return;  // exact
-  // Padding multiplies by zero or is left out: with NaN or infinity around, both are right.
-  if (is_convolution(c.node.op) && !std::all_of(c.values.begin(), c.values.end(), is_finite_everywhere))
-    return fill(c.bounds[0], unknown);
   const Tensor most = evaluated(c.node, large), least = evaluated(c.node, small),
                terms = evaluated(c.node, ones);
   const double* y = c.results[0].data<double>();

@@ -131,9 +131,10 @@ struct ConvAttrs {
 };
 /// Correlation, any number of spatial axes (1 to 3): x (N, spatial..., C), kernel (spatial..., C / groups, F)
 /// -> (N, out..., F), out = (in + low + high - ((k - 1) dilation + 1)) / stride + 1. Group g of F/groups
-/// consecutive filters sees channels [g C/groups, (g+1) C/groups).
+/// consecutive filters sees channels [g C/groups, (g+1) C/groups). Padding is zeros that are multiplied: a NaN or
+/// infinity in the kernel makes NaN where it meets them.
 KILN_API Value conv(Value x, Value kernel, const ConvAttrs& attrs);
-/// d(conv)/d(x) applied to dy; `input` is x's shape.
+/// d(conv)/d(x) applied to dy; `input` is x's shape. Zeros stand where no element of dy meets a tap.
 KILN_API Value conv_input_grad(Value dy, Value kernel, const Shape& input, const ConvAttrs& attrs);
 /// d(conv)/d(kernel) applied to dy; `kernel` is the kernel's shape.
 KILN_API Value conv_kernel_grad(Value x, Value dy, const Shape& kernel, const ConvAttrs& attrs);
