@@ -9,6 +9,7 @@
 #include <exception>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 
@@ -39,13 +40,16 @@ class Linker {
     return *linker;
   }
 
-  /// Adds an object file and gives the address of its function. The memory belongs to `tracker`.
+  /// Adds an object file and gives the address of its function. The memory belongs to `tracker`; if the
+  /// object can't be linked, nothing of it stays.
   void* link(std::unique_ptr<llvm::MemoryBuffer> object, const std::string& symbol,
              orc::ResourceTrackerSP& tracker) {
     tracker = jit_->getMainJITDylib().createResourceTracker();
     if (llvm::Error error = jit_->addObjectFile(tracker, std::move(object)))
       fail(std::move(error), "linking");
-    return check(jit_->lookup(symbol), "linking").toPtr<void*>();
+    llvm::Expected<orc::ExecutorAddr> address = jit_->lookup(symbol);
+    if (!address) llvm::consumeError(tracker->remove());
+    return check(std::move(address), "linking").toPtr<void*>();
   }
 
  private:
@@ -162,7 +166,11 @@ void compile_all(std::vector<Job>& jobs, const Target& target) {
     }
   };
   std::thread second;
-  if (jobs.size() > 1) second = std::thread(work);
+  try {
+    if (jobs.size() > 1) second = std::thread(work);
+  } catch (const std::system_error&) {
+    // No thread is to be had, and none is needed.
+  }
   work();
   if (second.joinable()) second.join();
   if (failure) std::rethrow_exception(failure);
@@ -174,7 +182,8 @@ std::shared_ptr<MachineCode> compile_module(const std::string& name, const Targe
                                             const ModuleMaker& make) {
   const std::string symbol = fresh_symbol();
   const std::unique_ptr<llvm::TargetMachine> machine = make_machine(target);
-  return std::make_shared<LinkedCode>(compile(name, symbol, *machine, make), symbol);
+  return std::make_shared<LinkedCode>(compile(fmt::format("{}_{}", symbol, name), symbol, *machine, make),
+                                      symbol);
 }
 
 std::vector<std::shared_ptr<MachineCode>> compile_kernels(std::span<const Kernel> kernels,

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 #include <llvm/ADT/SmallVector.h>
+#include <llvm/IR/DiagnosticInfo.h>
+#include <llvm/IR/DiagnosticPrinter.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
@@ -23,6 +25,39 @@
 namespace kiln::codegen {
 namespace {
 
+/// Collects the errors that LLVM reports while this lives. Without it LLVM prints the first one and ends the
+/// process.
+class Diagnostics {
+ public:
+  explicit Diagnostics(llvm::LLVMContext& context)
+      : context_(context), before_(context.getDiagnosticHandler()) {
+    context.setDiagnosticHandler(std::make_unique<Handler>(errors_));
+  }
+  ~Diagnostics() { context_.setDiagnosticHandler(std::move(before_)); }
+  Diagnostics(const Diagnostics&) = delete;
+  Diagnostics& operator=(const Diagnostics&) = delete;
+
+  const std::string& errors() const { return errors_; }
+
+ private:
+  struct Handler : llvm::DiagnosticHandler {
+    explicit Handler(std::string& errors) : errors(errors) {}
+    bool handleDiagnostics(const llvm::DiagnosticInfo& info) override {
+      if (info.getSeverity() != llvm::DS_Error) return true;  // warnings and remarks are for compiler writers
+      llvm::raw_string_ostream stream(errors);
+      llvm::DiagnosticPrinterRawOStream printer(stream);
+      info.print(printer);
+      stream << '\n';
+      return true;
+    }
+    std::string& errors;
+  };
+
+  llvm::LLVMContext& context_;
+  std::unique_ptr<llvm::DiagnosticHandler> before_;
+  std::string errors_;
+};
+
 llvm::SmallVector<char, 0> generate(llvm::Module& module, llvm::TargetMachine& machine,
                                     llvm::CodeGenFileType type) {
   llvm::SmallVector<char, 0> bytes;
@@ -31,7 +66,10 @@ llvm::SmallVector<char, 0> generate(llvm::Module& module, llvm::TargetMachine& m
   if (machine.addPassesToEmitFile(passes, stream, nullptr, type)) {
     throw InternalError(fmt::format("LLVM can't write code for {}", machine.getTargetTriple().str()));
   }
+  const Diagnostics diagnostics(module.getContext());
   passes.run(module);
+  if (!diagnostics.errors().empty())
+    throw InternalError(fmt::format("LLVM refuses code: {}{}", diagnostics.errors(), text_of(module)));
   return bytes;
 }
 

@@ -21,8 +21,9 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target);
 void optimize(llvm::Module& module, llvm::TargetMachine& machine,
               bool instrument = built_with_address_sanitizer);
 
+/// Both throw InternalError if LLVM has no code for the module.
 std::unique_ptr<llvm::MemoryBuffer> make_object(llvm::Module& module, llvm::TargetMachine& machine);
-std::string text_of(const llvm::Module& module);
 std::string make_assembly(const llvm::Module& module, llvm::TargetMachine& machine);
+std::string text_of(const llvm::Module& module);
 
 }  // namespace kiln::codegen
