@@ -93,22 +93,27 @@ void describe(const graph::Graph& graph, runtime::Program& program) {
       }));
 }
 
-/// The values in the arena and when they live.
+/// The values in the arena and when they live. Those without elements have no place of their own: the planner
+/// lets their offsets fall on other values.
 std::vector<runtime::ArenaValue> arena_values(const graph::Plan& plan) {
   std::vector<runtime::ArenaValue> values;
   std::unordered_map<std::int64_t, std::size_t> newest;  // by offset
+  const auto lies_in_arena = [](const Location& location, const graph::Value& value) {
+    return location.space == Location::Space::arena && value.shape().elements() > 0;
+  };
   for (std::size_t step = 0; step < plan.schedule.size(); ++step) {
     const graph::ScheduledGroup& scheduled = plan.schedule[step];
-    for (const Location& location : scheduled.input_locations) {
-      if (location.space == Location::Space::arena) values[newest.at(location.offset)].last = step;
+    for (std::size_t i = 0; i < scheduled.group.inputs.size(); ++i) {
+      const Location& location = scheduled.input_locations[i];
+      if (lies_in_arena(location, scheduled.group.inputs[i])) values[newest.at(location.offset)].last = step;
     }
     for (std::size_t i = 0; i < scheduled.group.outputs.size(); ++i) {
       const Location& location = scheduled.output_locations[i];
-      if (location.space != Location::Space::arena) continue;
-      const graph::Type& type = scheduled.group.outputs[i].type();
+      const graph::Value value = scheduled.group.outputs[i];
+      if (!lies_in_arena(location, value)) continue;
       newest[location.offset] = values.size();
-      values.push_back({location.offset, type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype)),
-                        step, step});
+      const auto size = static_cast<std::int64_t>(size_of(value.dtype()));
+      values.push_back({location.offset, value.shape().elements() * size, step, step});
     }
   }
   return values;

@@ -16,7 +16,15 @@ bool is_signed(DType t) {
   return t == DType::i32 || t == DType::i64 || (t == DType::u8 && planted() == Fault::signed_bytes);
 }
 
-/// maximum(x, y) = y if y is NaN, else y > x ? y : x. With a constant y, which is never NaN, that is one
+/// A constant (in all lanes the same) that isn't NaN.
+bool is_known_number(const Value* x) {
+  const auto* constant = llvm::dyn_cast<llvm::Constant>(x);
+  if (constant != nullptr && constant->getType()->isVectorTy()) constant = constant->getSplatValue();
+  const auto* number = llvm::dyn_cast_or_null<llvm::ConstantFP>(constant);
+  return number != nullptr && !number->isNaN();
+}
+
+/// maximum(x, y) = y if y is NaN, else y > x ? y : x. With a constant y that is a number, that is one
 /// instruction on x86 (which takes the second operand if either is NaN), and the bits are the same when the
 /// constant comes from memory instead.
 Value* extremum(llvm::IRBuilder<>& b, DType dtype, bool largest, Value* x, Value* y) {
@@ -29,7 +37,7 @@ Value* extremum(llvm::IRBuilder<>& b, DType dtype, bool largest, Value* x, Value
   }
   Value* winner = b.CreateSelect(largest ? b.CreateFCmpOGT(y, x) : b.CreateFCmpOLT(y, x), y, x);
   if (planted() == Fault::nan_to_number) return b.CreateSelect(b.CreateFCmpUNO(x, x), y, winner);
-  if (llvm::isa<llvm::Constant>(y)) return winner;
+  if (is_known_number(y)) return winner;
   return b.CreateSelect(b.CreateFCmpUNO(y, y), y, winner);
 }
 

@@ -23,6 +23,7 @@ Index row_major(const Indices& index, std::span<const std::int64_t> shape) {
 
 Indices unflatten(const Index& position, std::span<const std::int64_t> shape) {
   Indices index(shape.size(), Index(0));
+  if (product(shape) == 0) return index;  // no position has an element; zeros are as good as any
   Index rest = position;
   for (std::size_t i = shape.size(); i-- > 1;) {
     index[i] = mod(rest, shape[i]);

@@ -22,7 +22,7 @@ using Indices = std::vector<Index>;
 
 /// Row-major position of an element in an array of this shape.
 Index row_major(const Indices& index, std::span<const std::int64_t> shape);
-/// The inverse: the indices of element number `position`.
+/// The inverse: the indices of element number `position` (zeros where the shape has no elements).
 Indices unflatten(const Index& position, std::span<const std::int64_t> shape);
 std::int64_t product(std::span<const std::int64_t> extents);
 

@@ -2,6 +2,7 @@
 // at computed places is a kernel without atomics: a thread owns whole columns of the result and goes through
 // the updates in order.
 #include <algorithm>
+#include <limits>
 
 #include "codegen/ops/register.h"
 
@@ -17,7 +18,9 @@ Index clamped(Lowering& l, Expr place, std::int64_t size) {
   if (size == 1) return Index(0);
   const DType dtype = place->dtype;
   Expr inside = apply(Op::maximum, {std::move(place), integer_expr(dtype, 0)});
-  inside = apply(Op::minimum, {std::move(inside), integer_expr(dtype, size - 1)});
+  // Behind an axis longer than an i32 can say, no i32 lies.
+  if (dtype == DType::i64 || size - 1 <= std::numeric_limits<std::int32_t>::max())
+    inside = apply(Op::minimum, {std::move(inside), integer_expr(dtype, size - 1)});
   return Index::from_value(l.let(convert_expr(std::move(inside), DType::i64)), 0, size);
 }
 
@@ -87,9 +90,8 @@ void add_at_indices(Lowering& l, const Columns& result, std::int64_t updates,
                     const std::function<void(const Index& o, const Index& i, const Index& first,
                                              std::int64_t count)>& update) {
   l.narrow_lanes(result.inner);
-  const std::int64_t width = std::min<std::int64_t>(l.lanes(), result.inner);
-  const std::vector<std::int64_t> points{result.outer,
-                                         (result.inner + width - 1) / std::max<std::int64_t>(width, 1)};
+  const std::int64_t width = std::clamp<std::int64_t>(result.inner, 1, l.lanes());
+  const std::vector<std::int64_t> points{result.outer, (result.inner + width - 1) / width};
   const double work = static_cast<double>((result.size + updates) * width);
   const int buffer = l.output_buffer(0);
   l.tiles(points, work, [&](const Indices& point) {

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "tests/codegen/lower_support.h"
@@ -19,6 +20,22 @@ TEST(Lower, ElementwiseIsOneFlatLoop) {
   }
 }
 )");
+}
+
+// As an i32, the number of the last element would be negative.
+TEST(Lower, IndicesAreClampedInTheirOwnType) {
+  const auto text = [](const char* type) {
+    return lower_text(fmt::format(R"(graph g {{
+    %0 = input "x" : u8[3000000000]
+    %1 = input "i" : {}[5]
+    %2 = gather(%0, %1) {{axis=0}} : u8[5]
+    output "z" = %2
+  }})",
+                                  type));
+  };
+  EXPECT_NE(text("i64").find("minimum(maximum(b0[v], 0i64), 2999999999i64)"), std::string::npos)
+      << text("i64");
+  EXPECT_NE(text("i32").find("let t0 = i64(maximum(b0[v], 0i32))"), std::string::npos) << text("i32");
 }
 
 TEST(Lower, TransposeLoadsAtAStride) {
