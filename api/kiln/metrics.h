@@ -61,7 +61,7 @@ class KILN_API Metric {
   bool depends_on_shapes() const { return impl_ == nullptr; }
   /// The metric itself for targets and predictions of these shapes.
   std::shared_ptr<const MetricImpl> resolve(const Shape& y_true, const Shape& y_pred) const;
-  /// The metric of given numbers: to try one out.
+  /// The metric of given numbers, whole ones as float32: to try one out.
   double operator()(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight = {}) const;
 
  private:

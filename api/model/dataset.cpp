@@ -126,6 +126,7 @@ Dataset Dataset::slice(std::int64_t first, std::int64_t last) const {
   for (const Tensor& t : y) part.y.push_back(t.slice(first, last));
   if (weight.defined()) part.weight = weight.slice(first, last);
   part.rows = last - first;
+  part.first_row = first_row + first;
   return part;
 }
 

@@ -21,6 +21,7 @@ struct Dataset {
   std::vector<Tensor> x, y;
   Tensor weight;  ///< undefined if there is none
   std::int64_t rows = 0;
+  std::int64_t first_row = 0;  ///< where a slice begins in the user's arrays, for errors that name a row
 
   /// Rows [first, last) of everything.
   Dataset slice(std::int64_t first, std::int64_t last) const;

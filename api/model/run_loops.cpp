@@ -51,7 +51,7 @@ void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_si
     const std::int64_t count = std::min(batch_size, last - first);
     if (count != types_count) types = data.types(types_count = count);
     if (callbacks) callbacks->each([&](Callback& c) { c.on_test_batch_begin(step, {}); });
-    trainer.run(Mode::test, types, feeder.consecutive(first), first);
+    trainer.run(Mode::test, types, feeder.consecutive(first), data.first_row + first);
     if (!callbacks && !bar) continue;
     const Logs so_far = sorted(trainer.logs());
     if (callbacks) callbacks->each([&](Callback& c) { c.on_test_batch_end(step, so_far); });

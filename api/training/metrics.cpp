@@ -192,7 +192,9 @@ double Metric::operator()(const Tensor& y_true, const Tensor& y_pred, const Tens
   graph::Graph graph("metric");
   graph::LabelScope label(graph, name_);
   std::vector<Tensor> state = impl->initial_state();
-  std::vector<Tensor> inputs = {y_true.contiguous(), y_pred.contiguous()};
+  // As a loss does: values are computed in the predictions' type, where whole numbers would lose fractions.
+  const Tensor scores = is_float(y_pred.dtype()) ? y_pred : y_pred.astype(DType::f32);
+  std::vector<Tensor> inputs = {y_true.contiguous(), scores.contiguous()};
   if (sample_weight.defined()) inputs.push_back(sample_weight.contiguous());
   std::vector<Value> values, accumulators;
   for (const Tensor& t : inputs) values.push_back(graph.input("x", {t.dtype(), t.shape()}));

@@ -16,35 +16,6 @@ using testing::line;
 using testing::ramp;
 using testing::run;
 
-// ---- case 7: averages over a short last batch
-// --------------------------------------------------------------
-
-TEST(Case7, AveragesDoNotDependOnTheBatchSize) {
-  Sequential model = line(1);
-  model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}), .loss = "mse", .metrics = {"mse"}});
-  const Tensor x({1.f, 2.f, 3.f, 4.f, 10.f});
-  const Tensor y = Tensor::zeros({5});
-  for (std::int64_t batch_size = 1; batch_size <= 6; batch_size++) {
-    const Logs logs = model.evaluate(x, y, {.batch_size = batch_size, .verbose = 0});
-    EXPECT_FLOAT_EQ(logs["loss"], 26);
-    EXPECT_FLOAT_EQ(logs["mse"], 26);
-    const History history =
-        model.fit(x, y, {.batch_size = batch_size, .verbose = 0, .validation_data = {x, y}});
-    for (const char* name : {"loss", "mse", "val_loss", "val_mse"})
-      EXPECT_FLOAT_EQ(history[name][0], 26) << name;
-  }
-}
-
-TEST(Case7, UntrainedSoftmaxCostsTheLogarithmOfItsClasses) {
-  Sequential model({Input({4}), Dense(10, {.activation = "softmax", .kernel_initializer = "zeros"})});
-  model.compile({.loss = "sparse_categorical_crossentropy"});
-  const Tensor x(ramp(80), {20, 4});
-  std::vector<std::int32_t> labels;
-  for (int i = 0; i < 20; i++) labels.push_back(i % 10);
-  for (std::int64_t batch_size : {1, 3, 8, 20})
-    EXPECT_NEAR(model.evaluate(x, labels, {.batch_size = batch_size, .verbose = 0})["loss"], 2.3025851, 3e-6);
-}
-
 // ---- case 8: one layer in two places
 // -----------------------------------------------------------------------
 
@@ -74,67 +45,6 @@ TEST(Case8, BothUsesOfASharedLayerGiveTheirGradient) {
     }
   }
   std::filesystem::remove(path);
-}
-
-// ---- case 9: nothing is broadcast in a loss
-// ----------------------------------------------------------------
-
-TEST(Case9, TargetsWithoutTheirLastAxisMeetTheirOwnPredictions) {
-  const Tensor y({1.f, 2.f, 3.f});
-  const Tensor p({{1.f}, {2.f}, {3.f}});
-  for (const char* name : {"mse", "mae"}) {
-    EXPECT_EQ(Loss(name)(y, p), 0);
-    EXPECT_EQ(Metric(name)(y, p), 0);
-    EXPECT_EQ(Loss(name)(p, y), 0);
-  }
-}
-
-TEST(Case9, OtherShapesAreAnErrorThatNamesBoth) {
-  const Tensor y({{1.f, 2.f}, {1.f, 2.f}, {1.f, 2.f}});
-  const Tensor p({{1.f}, {2.f}, {3.f}});
-  for (const char* name : {"mse", "mae", "binary_crossentropy"}) {
-    EXPECT_ERROR(ShapeError, "(3, 2)", Loss{name}(y, p));
-    EXPECT_ERROR(ShapeError, "(3, 1)", Loss{name}(y, p));
-  }
-  Sequential model = line(1);
-  model.compile({.loss = "mse"});
-  EXPECT_ERROR(ShapeError, "(3, 2)", model.fit(p, y, {.verbose = 0}));
-}
-
-// ---- case 13: labels out of range
-// --------------------------------------------------------------------------
-
-TEST(Case13, ALabelOutOfRangeStopsTheStepAndChangesNothing) {
-  for (bool from_logits : {false, true})
-    for (std::int32_t wrong : {3, -1, 1000000}) {
-      Sequential model({Input({2}), Dense(3, {.activation = from_logits ? "linear" : "softmax"})});
-      model.compile({.optimizer = optimizers::Adam(),
-                     .loss = losses::SparseCategoricalCrossentropy({.from_logits = from_logits}),
-                     .metrics = {"accuracy"}});
-      const Tensor x(ramp(6), {3, 2});
-      const std::vector<std::int32_t> labels = {0, wrong, 1};
-      const auto before = floats(model.get_weights()[0]);
-      const std::string expected = "label " + std::to_string(wrong) + " in row 1 is outside [0, 3)";
-      EXPECT_ERROR(ValueError, expected, model.train_on_batch(x, labels));
-      EXPECT_ERROR(ValueError, "sparse_categorical_crossentropy", model.evaluate(x, labels, {.verbose = 0}));
-      EXPECT_EQ(floats(model.get_weights()[0]), before);
-      EXPECT_EQ(model.optimizer().iterations(), 0);
-    }
-}
-
-TEST(Case13, TheRowIsTheUsersWhateverTheBatchAndOrder) {
-  Sequential model({Input({1}), Dense(3, {.activation = "softmax"})});
-  model.compile({.optimizer = optimizers::SGD(), .loss = "sparse_categorical_crossentropy"});
-  const Tensor x(ramp(11), {11, 1});
-  for (std::size_t bad : {0, 4, 10}) {
-    std::vector<std::int32_t> labels(11, 2);
-    labels[bad] = 7;
-    const std::string expected = "label 7 in row " + std::to_string(bad) + " is outside [0, 3)";
-    for (bool shuffle : {false, true})
-      EXPECT_ERROR(ValueError, expected,
-                   model.fit(x, labels, {.batch_size = 4, .verbose = 0, .shuffle = shuffle}));
-    EXPECT_ERROR(ValueError, expected, model.evaluate(x, labels, {.batch_size = 4, .verbose = 0}));
-  }
 }
 
 // ---- cases 22 and 23: callbacks, validation split
