@@ -121,4 +121,23 @@ void expect_compiled_equals_interpreted(const graph::Graph& graph, double tolera
   }
 }
 
+std::vector<Tensor> run_compiled(const graph::Graph& graph, const std::vector<Tensor>& inputs, bool fuse) {
+  CompileOptions options;
+  options.fuse = fuse;
+  runtime::Executable executable(compile(graph, options));
+  std::vector<Tensor> outputs;
+  for (const graph::Output& o : graph.outputs()) outputs.emplace_back(o.value.shape(), o.value.dtype());
+  executable.run(inputs, {}, outputs);
+  return outputs;
+}
+
+void expect_floats(const Tensor& got, const std::vector<float>& expected, const std::string& what) {
+  const std::vector<float> y = got.to_vector<float>();
+  ASSERT_EQ(y.size(), expected.size()) << what;
+  for (std::size_t i = 0; i < y.size(); i++) {
+    const bool same = std::isnan(expected[i]) ? std::isnan(y[i]) : std::memcmp(&y[i], &expected[i], 4) == 0;
+    EXPECT_TRUE(same) << what << "[" << i << "]: expected " << expected[i] << ", got " << y[i];
+  }
+}
+
 }  // namespace kiln::codegen

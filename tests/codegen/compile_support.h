@@ -1,4 +1,7 @@
 #pragma once
+#include <string>
+#include <vector>
+
 #include "kiln/graph/graph.h"
 
 namespace kiln::codegen {
@@ -14,5 +17,12 @@ Arguments random_arguments(const graph::Graph& graph, std::int64_t seed);
 /// magnitude of the array, or exactly for integers. Shares of 1, 2, 3 and 5 threads must give the same bits.
 void expect_compiled_equals_interpreted(const graph::Graph& graph, double tolerance = 1e-5,
                                         std::int64_t seed = 1);
+
+/// The outputs of a graph without states, compiled.
+std::vector<Tensor> run_compiled(const graph::Graph& graph, const std::vector<Tensor>& inputs,
+                                 bool fuse = true);
+
+/// Every element must have the expected one's bits; NaN equals NaN. `what` stands in messages.
+void expect_floats(const Tensor& got, const std::vector<float>& expected, const std::string& what);
 
 }  // namespace kiln::codegen
