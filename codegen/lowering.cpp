@@ -245,6 +245,24 @@ Expr Lowering::let(Expr value) {
   return kernel_.new_temporary(scopes_.back().block, std::move(value));
 }
 
+namespace {
+
+/// How many quotients and remainders lie within one another.
+int depth(const Index& index) {
+  int deepest = 0;
+  for (const Index& operand : index->operands) deepest = std::max(deepest, depth(operand));
+  const bool divides = index->kind == IndexKind::floor_div || index->kind == IndexKind::mod;
+  return deepest + (divides ? 1 : 0);
+}
+
+}  // namespace
+
+Index Lowering::let_if_deep(const Index& index) {
+  constexpr int deepest = 4;  // what is less deep may still cancel out
+  if (depth(index) <= deepest) return index;
+  return Index::from_value(let(index_expr(index)), index->low, index->high);
+}
+
 void Lowering::serial(const std::string& name, std::int64_t extent, const Body& body) {
   if (extent == 0) return;
   if (extent == 1) return body(Index(0));

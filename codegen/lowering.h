@@ -74,6 +74,9 @@ class Lowering {
   void add(Stmt statement) { scopes_.back().block.push_back(std::move(statement)); }
   /// Names a value, so that it is computed once and here.
   Expr let(Expr value);
+  /// The index, or, if it is made of quotients within quotients within ..., a temporary that holds it. Each
+  /// reshape makes several indices of the one before, so that their texts would double with every step.
+  Index let_if_deep(const Index& index);
   /// A loop; nothing for an extent of 0, the bare body for 1.
   void serial(const std::string& name, std::int64_t extent, const Body& body);
   void unrolled(const std::string& name, std::int64_t extent, const Body& body);

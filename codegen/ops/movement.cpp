@@ -35,7 +35,7 @@ Expr reshape_element(Lowering& l, const Node& node, const Indices& index, const 
     const std::span<const std::int64_t> piece_from(from.data() + first_from, j - first_from);
     const Indices at(index.begin() + static_cast<std::ptrdiff_t>(first_to),
                      index.begin() + static_cast<std::ptrdiff_t>(i));
-    for (const Index& k : unflatten(row_major(at, piece_to), piece_from)) source.push_back(k);
+    for (const Index& k : unflatten(row_major(at, piece_to), piece_from)) source.push_back(l.let_if_deep(k));
   }
   return l.operand(node, 0, source, predicate);
 }

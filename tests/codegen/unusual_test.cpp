@@ -135,6 +135,18 @@ TEST(Unusual, WindowsOverPaddingOnly) {
   expect_compiled_equals_interpreted(g);
 }
 
+// Every element's address is a quotient of a remainder of a quotient ...
+TEST(Unusual, ManyReshapesThatScramble) {
+  Graph g("scrambled");
+  Value x = g.input("x", {DType::f32, {7, 11, 13}}), y = g.input("y", {DType::i32, {6, 4, 5}});
+  for (int i = 0; i < 30; i++) x = reshape(transpose(x, {2, 0, 1}), {7, 11, 13});
+  for (int i = 0; i < 30; i++) y = reshape(transpose(y, {1, 2, 0}), {6, 4, 5}) + 1.0;
+  g.output("moved", x * 2.0);
+  g.output("counted", y);
+  g.output("summed", reduce_sum(x, {0, 2}));
+  expect_compiled_equals_interpreted(g);
+}
+
 // Constants of one element are part of the code, but arrays where an op wants an array.
 TEST(Unusual, ConstantsOfOneElement) {
   for (DType index : {DType::i32, DType::i64}) {
