@@ -125,6 +125,8 @@ bool fits_i32(const Index& index) {
       index->high - 1 > std::numeric_limits<std::int32_t>::max()) {
     return false;
   }
+  const bool divides = index->kind == IndexKind::floor_div || index->kind == IndexKind::mod;
+  if (divides && index->constant > std::numeric_limits<std::int32_t>::max()) return false;
   for (const Index& operand : index->operands) {
     if (!fits_i32(operand)) return false;
   }

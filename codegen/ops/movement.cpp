@@ -72,7 +72,8 @@ Expr pad_element(Lowering& l, const Node& node, const Indices& index, const Expr
   Indices source;
   Expr inside;
   for (std::size_t i = 0; i < index.size(); i++) {
-    const std::int64_t step = interior[i] + 1;
+    // One element has no neighbour, however far off it would be.
+    const std::int64_t step = shape[i] > 1 ? interior[i] + 1 : 1;
     const Index offset = index[i] - low[i];
     inside = both(std::move(inside), in_range(offset, 0, (shape[i] - 1) * step + 1));
     if (step > 1) inside = both(std::move(inside), less(mod(offset, step), Index(1)));

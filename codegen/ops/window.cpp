@@ -31,7 +31,7 @@ struct Windows {
   /// At most this many windows along each axis share an element.
   std::vector<std::int64_t> sharing() const {
     std::vector<std::int64_t> counts;
-    for (std::size_t i = 0; i < rank(); i++) counts.push_back((window[i] + strides[i] - 1) / strides[i]);
+    for (std::size_t i = 0; i < rank(); i++) counts.push_back((window[i] - 1) / strides[i] + 1);
     return counts;
   }
   /// Window number `nth` (by row-major order, of those that can hold it) around an element: where it is,
@@ -201,12 +201,16 @@ Indices full_index(const Indices& outer, const Index& last, std::size_t rank) {
 void max_grad_apart(Lowering& l, const Windows& w) {
   const Node& node = l.root();
   const DType dtype = node.type().dtype;
-  // Blocks of `strides` elements cover the input, also where there is no window.
-  std::vector<std::int64_t> blocks;
-  for (std::size_t i = 0; i < w.rank(); i++)
-    blocks.push_back((w.input[i] + w.low[i] + w.strides[i] - 1) / w.strides[i]);
+  // Blocks of `strides` elements cover the input, also where there is no window. A stride may be much longer
+  // than the input: `block` is what of it can hold elements.
+  std::vector<std::int64_t> blocks, block;
+  for (std::size_t i = 0; i < w.rank(); i++) {
+    const std::int64_t covered = w.input[i] + w.low[i];
+    blocks.push_back((covered - 1) / w.strides[i] + 1);
+    block.push_back(std::min(w.strides[i], covered));
+  }
   const std::int64_t volume = product(w.window);
-  const bool unroll = product(w.strides) <= most_unrolled;
+  const bool unroll = std::max(volume, product(block)) <= most_unrolled;
   // With padding, or windows beyond the input's end, the first tap may not exist.
   bool padded = false;
   for (std::size_t i = 0; i < w.rank(); i++)
@@ -241,7 +245,7 @@ void max_grad_apart(Lowering& l, const Windows& w) {
                 select_expr(takes, index_expr(row_major(tap, w.window), DType::i32), read(place, {v}))));
           });
         });
-        l.nest("k", w.strides, unroll, [&](const Indices& tap) {
+        l.nest("k", block, unroll, [&](const Indices& tap) {
           each([&](const Index& v, const Indices& o) {
             Expr holds, exists;
             for (std::size_t i = 0; i < w.rank(); i++) {
