@@ -212,6 +212,10 @@ bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n) {
   const ConvAttrs attrs = conv_attrs(n.attributes);
   const Value kernel = rewriter(n.operand(1));
   Value dy = rewriter(n.operand(0));
+  if (n.type().shape.elements() == 0) {  // no convolution has such a result where an image's axis is empty
+    rewriter.replace(n.value(), full(dy.graph(), n.type(), 0));
+    return true;
+  }
   Ints low{0}, high{0}, interior{0}, start{0}, limit{dy.shape()[0]};
   bool cut = false;
   for (std::size_t axis = 0; axis < attrs.strides.size(); axis++) {

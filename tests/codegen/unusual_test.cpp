@@ -101,6 +101,19 @@ TEST(Unusual, ConvolutionsOfNothing) {
       }
 }
 
+TEST(Unusual, ConvolutionsOfPaddingOnly) {
+  Graph g("convolutions");
+  const Value x = g.input("x", {DType::f32, {2, 0, 3, 1}}), k = g.input("k", {DType::f32, {2, 2, 1, 3}});
+  const ConvAttrs ways[] = {{.low = {2, 1}, .high = {1, 0}}, {.strides = {2, 2}, .low = {3, 0}}};
+  for (const ConvAttrs& attrs : ways) {
+    const Value y = conv(x, k, attrs);
+    g.output("y", y + 1.0);
+    g.output("dx", conv_input_grad(y, k, x.shape(), attrs));
+    g.output("dk", conv_kernel_grad(x, y, k.shape(), attrs));
+  }
+  expect_compiled_equals_interpreted(g);
+}
+
 TEST(Unusual, OrderAndIndicesOfNothing) {
   Graph g("order");
   for (const Shape& shape : {Shape{0}, Shape{3, 0}, Shape{0, 3}}) {
