@@ -10,6 +10,7 @@
 
 #include "codegen/entry.h"
 #include "codegen/faults.h"
+#include "codegen/forks.h"
 #include "codegen/jit.h"
 #include "codegen/lower.h"
 #include "codegen/sanitize.h"
@@ -180,6 +181,7 @@ void generate(Lowered lowered, const Target& target, runtime::Program& program) 
 
 std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const CompileOptions& options) {
   const auto start = std::chrono::steady_clock::now();
+  const Compiling compiling;
   const Target target = Target::host(options.vector_bits);
   auto program = std::make_shared<runtime::Program>();
   try {

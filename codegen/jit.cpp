@@ -16,6 +16,7 @@
 #include "codegen/dump.h"
 #include "codegen/emit.h"
 #include "codegen/faults.h"
+#include "codegen/forks.h"
 #include "codegen/object.h"
 
 namespace kiln::codegen {
@@ -73,6 +74,7 @@ class LinkedCode final : public MachineCode {
     address_ = Linker::instance().link(std::move(object), symbol_, tracker_);
   }
   ~LinkedCode() override {
+    const Compiling compiling;
     if (llvm::Error error = tracker_->remove()) llvm::consumeError(std::move(error));
   }
   void* address() const override { return address_; }
@@ -180,6 +182,7 @@ void compile_all(std::vector<Job>& jobs, const Target& target) {
 
 std::shared_ptr<MachineCode> compile_module(const std::string& name, const Target& target,
                                             const ModuleMaker& make) {
+  const Compiling compiling;
   const std::string symbol = fresh_symbol();
   const std::unique_ptr<llvm::TargetMachine> machine = make_machine(target);
   return std::make_shared<LinkedCode>(compile(fmt::format("{}_{}", symbol, name), symbol, *machine, make),
@@ -188,6 +191,7 @@ std::shared_ptr<MachineCode> compile_module(const std::string& name, const Targe
 
 std::vector<std::shared_ptr<MachineCode>> compile_kernels(std::span<const Kernel> kernels,
                                                           const Target& target) {
+  const Compiling compiling;
   std::vector<std::string> keys;
   std::map<std::string, std::shared_ptr<MachineCode>> found;
   std::vector<Job> jobs;
