@@ -38,7 +38,10 @@ class ReLUImpl final : public LayerImpl {
       const Value below = (x - args_.threshold) * args_.negative_slope;
       y = graph::select(graph::compare(x, graph::scalar(x, args_.threshold), "lt"), below, x);
     }
-    return args_.max_value ? graph::minimum(y, graph::scalar(y, *args_.max_value)) : y;
+    if (!args_.max_value) return y;
+    // By select, as activations::relu6: the derivative at the bound is 0.
+    const Value bound = graph::scalar(y, *args_.max_value);
+    return graph::select(graph::compare(y, bound, "ge"), bound, y);
   }
 
  private:

@@ -1,4 +1,5 @@
 // Faults that other projects had, each as a test of its kind: gradients, read off one training step.
+#include <algorithm>
 #include <cmath>
 
 #include "tests/api/cases_support.h"
@@ -18,8 +19,8 @@ using testing::sum_of_outputs;
 // ---- case 3: dropout
 // ---------------------------------------------------------------------------------------
 
-// A model whose training shows the mask: y = dropout(x * w), w ones; the loss is the sum of the outputs, so
-// the gradient of w is x * mask and, with learning rate 1, w - 1 = -x * mask after a step.
+// A model whose training shows the mask: y = dropout(x * w), w = 1, 2, ...; the loss is the sum of the
+// outputs, so the gradient of w is x * mask and, with learning rate 1, w falls by x * mask in a step.
 struct DropoutRun {
   Tensor mask;  // of the step's gradient
   double sum;   // of the step's outputs
@@ -30,13 +31,15 @@ std::vector<DropoutRun> dropout_steps(double rate, std::int64_t seed, int steps)
   Sequential model({Input({1000}), make_layer<Elementwise>(), Dropout(rate)});
   model.compile({.optimizer = optimizers::SGD({.learning_rate = 1}), .loss = sum_of_outputs()});
   const Tensor x = Tensor::full({1, 1000}, 1);
+  // Each element has another weight, so that the outputs' sum tells which were dropped.
+  const std::vector<float> weights = ramp(1000, 1);
   std::vector<DropoutRun> runs;
   for (int i = 0; i < steps; i++) {
-    model.set_weights({Tensor::full({1000}, 1)});
+    model.set_weights({Tensor(weights)});
     model.reset_metrics();
     const double sum = model.train_on_batch(x, x)["loss"];
     Tensor mask = model.get_weights()[0];
-    for (std::int64_t k = 0; k < 1000; k++) mask(k) = 1 - mask(k);
+    for (std::int64_t k = 0; k < 1000; k++) mask(k) = weights[static_cast<std::size_t>(k)] - mask(k);
     runs.push_back({mask, sum});
   }
   return runs;
@@ -51,7 +54,7 @@ TEST(Case3, ForwardAndBackwardDropTheSameElements) {
       const double m = r.mask(k);
       ASSERT_TRUE(m == 0 || m == 2) << m;
       kept += m == 2;
-      sum += m;
+      sum += m * static_cast<double>(k + 1);
     }
     EXPECT_GE(kept, 440);
     EXPECT_LE(kept, 560);
@@ -97,9 +100,35 @@ TEST(Case3, PredictionAndRateZeroKeepEverything) {
   const Tensor x(ramp(1000, 1), {1, 1000});
   EXPECT_EQ(floats(run(Dropout(0.5), x)), floats(x));
   const auto runs = dropout_steps(0, 7, 1);
-  EXPECT_EQ(runs[0].sum, 1000);
+  EXPECT_EQ(runs[0].sum, 500500);
   const auto none = dropout_steps(1, 7, 1);
   EXPECT_EQ(none[0].sum, 0);
+}
+
+TEST(Case3, EveryLayerBatchAndRowDropsItsOwn) {
+  set_random_seed(3);
+  const auto x = Input({400});
+  const Layer first = make_layer<Elementwise>(), second = make_layer<Elementwise>();
+  const auto a = Dropout(0.5)(first(x)), b = Dropout(0.5)(second(x));
+  Model model({.inputs = {x}, .outputs = {Add()({a, b})}});
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 1}), .loss = sum_of_outputs()});
+  // Elements 0 to 199 of row 0 and 200 to 399 of row 1 are ones: each weight's gradient is one row's mask.
+  Tensor rows = Tensor::zeros({2, 400});
+  for (std::int64_t i = 0; i < 400; i++) rows(i / 200, i) = 1;
+  std::vector<std::vector<float>> masks;
+  for (int threads : {1, 3}) {
+    set_num_threads(threads);
+    model.set_weights({Tensor::zeros({400}), Tensor::zeros({400})});
+    model.fit(rows, rows, {.batch_size = 2, .verbose = 0, .shuffle = false});
+    for (const Layer& layer : {first, second}) {
+      const auto mask = floats(layer.get_weights()[0]);
+      masks.emplace_back(mask.begin(), mask.begin() + 200);
+      masks.emplace_back(mask.begin() + 200, mask.end());
+    }
+  }
+  set_num_threads(0);
+  for (std::size_t i = 0; i < masks.size(); i++)
+    for (std::size_t k = 0; k < i; k++) EXPECT_NE(masks[i], masks[k]) << i << " and " << k;
 }
 
 // ---- case 4: saturated sigmoids ---------------------------------------------------------------------------
@@ -138,6 +167,13 @@ TEST(Case4, LogitsKeepTheirGradientHoweverLarge) {
   EXPECT_NEAR(r.loss, 54.138629, 1e-4);
   const std::vector<double> expected = {1, -1, -0.5, -1, -1.4e-11};
   for (std::size_t i = 0; i < 5; i++) EXPECT_NEAR(r.gradients[i], expected[i], 1e-6) << i;
+  EXPECT_NEAR(r.gradients[4], -1.3887944e-11, 1e-15) << "small, but not lost";
+  const std::vector<double> losses = {120, 90, 0.6931472, 60, 1.3887944e-11};
+  for (std::size_t i = 0; i < 5; i++)
+    EXPECT_NEAR(
+        losses::BinaryCrossentropy({.from_logits = true})(
+            y.slice(static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1), Tensor({{z[i]}})),
+        losses[i], 1e-5 * losses[i]);
 }
 
 TEST(Case4, ProbabilitiesAreClippedAndTheGradientIsFinite) {
@@ -155,6 +191,60 @@ TEST(Case4, SparseLogitsAreStable) {
   const Tensor y({0, 1});
   const Tensor z(std::vector<float>{1000, 0, -1000, 0, -3000, 1e4}, {2, 3});
   EXPECT_NEAR(losses::SparseCategoricalCrossentropy({.from_logits = true})(y, z), (0 + 13000.0) / 2, 1e-2);
+}
+
+// Every cross-entropy, of logits and of probabilities made from them: finite losses and gradients; those of
+// logits are softmax (or sigmoid) minus target.
+TEST(Case4, NoCrossentropyLosesItsGradient) {
+  struct Shift final : LayerImpl {
+    Variable b;
+    void build(const Shape& input) override {
+      b = add_weight({.name = "b", .shape = input.tail(), .initializer = "zeros"});
+    }
+    graph::Value call(Call& call, graph::Value x) override { return x + call(b); }
+  };
+  const Tensor hot({{0.f, 1.f, 0.f}}), label({1});
+  struct Form {
+    Loss loss;
+    const char* activation;
+    Tensor y;
+    bool exact;
+  };
+  namespace l = losses;
+  const Form forms[] = {
+      {l::CategoricalCrossentropy({.from_logits = true}), "linear", hot, true},
+      {l::SparseCategoricalCrossentropy({.from_logits = true}), "linear", label, true},
+      {l::BinaryCrossentropy({.from_logits = true}), "linear", hot, false},
+      {l::BinaryCrossentropy({.from_logits = true, .label_smoothing = 0.1}), "linear", hot, false},
+      {l::CategoricalCrossentropy({.from_logits = true, .label_smoothing = 0.1}), "linear", hot, false},
+      {l::CategoricalCrossentropy(), "softmax", hot, false},
+      {l::SparseCategoricalCrossentropy(), "softmax", label, false},
+      {l::BinaryCrossentropy(), "sigmoid", hot, false}};
+  const std::vector<float> logits[] = {{120, -90, 0}, {1e4f, -1e4f, 25},  {-60, 120, -90},
+                                       {0, 0, 0},     {1e30f, -1e30f, 0}, {88, 89, 90}};
+  for (const Form& form : forms) {
+    Sequential model({Input({3}), make_layer<Shift>(), Activation(form.activation)});
+    model.compile({.optimizer = optimizers::SGD({.learning_rate = 1}), .loss = form.loss});
+    for (const std::vector<float>& z : logits) {
+      model.set_weights({Tensor::zeros({3})});
+      model.reset_metrics();
+      const double loss = model.train_on_batch(Tensor(z, {1, 3}), form.y)["loss"];
+      EXPECT_TRUE(std::isfinite(loss)) << form.loss.impl().name() << z[0];
+      const double peak = *std::max_element(z.begin(), z.end());
+      double sum = 0;
+      for (float v : z) sum += std::exp(v - peak);
+      const auto b = floats(model.get_weights()[0]);
+      for (std::size_t i = 0; i < 3; i++) {
+        EXPECT_TRUE(std::isfinite(b[i])) << form.loss.impl().name() << z[0];
+        if (form.exact) {
+          EXPECT_NEAR(-b[i], std::exp(z[i] - peak) / sum - (i == 1 ? 1 : 0), 1e-6);
+        }
+      }
+      if (form.exact) {
+        EXPECT_NEAR(loss, std::log(sum) + peak - z[1], 1e-6 * (1 + std::abs(z[1]) + peak));
+      }
+    }
+  }
 }
 
 // ---- case 14: norms
@@ -188,6 +278,12 @@ TEST(Case14, TheGradientOfANormIsFiniteEverywhere) {
   EXPECT_NEAR(large[0], std::sqrt(0.5), 1e-6);
   for (double p : {1.0, losses::infinity})
     for (float x : norm_gradient(p, {0, 0, 0})) EXPECT_TRUE(std::isfinite(x));
+  for (std::size_t n : {17, 33}) {  // in vectors and tails
+    for (float x : norm_gradient(2, std::vector<float>(n, 0))) EXPECT_EQ(x, 0);
+    for (float size : {1e-30f, 1.f, 1e30f})
+      for (float x : norm_gradient(2, std::vector<float>(n, size)))
+        EXPECT_NEAR(x, 1 / std::sqrt(static_cast<double>(n)), 1e-6);
+  }
   EXPECT_EQ(norm_gradient(1, {3, -4, 0}), (std::vector<float>{1, -1, 0}));
   EXPECT_EQ(norm_gradient(losses::infinity, {3, -4, 0}), (std::vector<float>{0, -1, 0}));
 }
@@ -248,6 +344,16 @@ TEST(Case15, TheGradientOfAMaximumSumsToOne) {
   float total = 0;
   for (float g : input_gradient(MaxPooling2D(2, {.strides = 1}), Tensor::full({1, 4, 4, 1}, 3))) total += g;
   EXPECT_EQ(total, 9);
+}
+
+TEST(Case15, RectifiersHaveOneRuleAtTheirKinks) {
+  // At a bound the constant side counts, as in Keras's relu and relu6.
+  const Tensor x({{-1.f, 0.f, 1.f, 6.f, 7.f}});
+  const std::vector<float> relu = {0, 0, 1, 1, 1}, relu6 = {0, 0, 1, 0, 0};
+  EXPECT_EQ(input_gradient(Activation("relu"), x), relu);
+  EXPECT_EQ(input_gradient(ReLU(), x), relu);
+  EXPECT_EQ(input_gradient(Activation("relu6"), x), relu6);
+  EXPECT_EQ(input_gradient(ReLU({.max_value = 6}), x), relu6);
 }
 
 // ---- case 35: concatenation ------------------------------------------------------------------------------

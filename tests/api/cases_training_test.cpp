@@ -65,8 +65,28 @@ TEST(Case22, TheBestWeightsComeBackWhoeverEndsTraining) {
     EXPECT_EQ(h["val_loss"].size(), patience == 1 ? 2u : 3u);
     EXPECT_NEAR(h["val_loss"][0], 1.44, 1e-6);
     EXPECT_NEAR(h["val_loss"][1], 2.0736, 1e-6);
+    if (patience == 10) {
+      EXPECT_NEAR(h["val_loss"][2], 2.985984, 1e-6);
+    }
     EXPECT_NEAR(model.get_weights()[0].item(), -1.2, 1e-6);
   }
+}
+
+TEST(Case22, TheBestWeightsComeBackWhenAnotherCallbackStops) {
+  Sequential model = line(1);
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 1.1}), .loss = "mse"});
+  const Tensor x({1.f}), y({0.f});
+  auto stop = callbacks::LambdaCallback({.on_epoch_end = [&](std::int64_t epoch, const Logs&) {
+    if (epoch == 1) model.stop_training();
+  }});
+  const History h = model.fit(
+      x, y,
+      {.epochs = 5,
+       .verbose = 0,
+       .callbacks = {stop, callbacks::EarlyStopping({.patience = 10, .restore_best_weights = true})},
+       .validation_data = {x, y}});
+  EXPECT_EQ(h["val_loss"].size(), 2u);
+  EXPECT_NEAR(model.get_weights()[0].item(), -1.2, 1e-6);
 }
 
 // Which rows were trained on: weights of the rows' sum show in the loss of a model that gives its input.
@@ -92,6 +112,29 @@ TEST(Case23, ValidationTakesTheLastRowsBeforeShuffling) {
   EXPECT_ERROR(ValueError, "validation_split", model.fit(x, y, {.verbose = 0, .validation_split = 1.0}));
   EXPECT_ERROR(ValueError, "validation_split",
                model.fit(Tensor({1.f}), Tensor({1.f}), {.verbose = 0, .validation_split = 0.5}));
+}
+
+TEST(Case23, EverySplitOfEveryLengthKeepsTheFirstRows) {
+  Sequential model = line(1);
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}), .loss = "mae"});
+  for (std::int64_t rows : {2, 3, 7, 10, 11})
+    for (int tenths = 1; tenths <= 9; tenths++) {
+      const std::int64_t kept = rows * (10 - tenths) / 10;
+      const Tensor x(ramp(rows)), y = Tensor::zeros({rows});
+      std::vector<float> w = ramp(rows, 1);
+      const FitArgs args = {
+          .batch_size = 1, .verbose = 0, .validation_split = tenths / 10.0, .sample_weight = Tensor(w)};
+      if (kept == 0) {
+        EXPECT_ERROR(ValueError, "validation_split", model.fit(x, y, args));
+        continue;
+      }
+      double trained = 0, validated = 0;
+      for (std::int64_t i = 0; i < rows; i++)
+        (i < kept ? trained : validated) += static_cast<double>(i * (i + 1));
+      const History h = model.fit(x, y, args);
+      EXPECT_NEAR(h["loss"][0], trained / static_cast<double>(kept), 1e-4) << rows << " rows, " << tenths;
+      EXPECT_NEAR(h["val_loss"][0], validated / static_cast<double>(rows - kept), 1e-4);
+    }
 }
 
 // ---- case 24: regularisation
@@ -129,21 +172,61 @@ TEST(Case24, ThePenaltysGradientAndDecoupledDecay) {
   EXPECT_EQ(at_zero.get_weights()[0].item(), 0);
 }
 
-// Case 26: a child process after a parallel run ends with the same numbers.
-TEST(Case26, PredictWorksInAForkedChild) {
-  Sequential model({Input({256}), Dense(256)});
-  const Tensor x(ramp(64 * 256, -1, 1e-4f), {64, 256});
-  const auto before = floats(model.predict(x, {.batch_size = 64, .verbose = 0}));
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(10);
-    const auto after = floats(model.predict(x, {.batch_size = 64, .verbose = 0}));
-    _exit(after == before ? 0 : 1);
+TEST(Case24, EachWeightsPenaltyCountsOnceWhateverTheBatches) {
+  // w = 2 is used twice, b = 1; three rows of which one or two are in a short batch; weights don't scale it.
+  const auto x = Input({1});
+  const Layer shared = Dense(1, {.kernel_initializer = initializers::Constant(2),
+                                 .bias_initializer = "ones",
+                                 .kernel_regularizer = regularizers::L1(0.1),
+                                 .bias_regularizer = regularizers::L1L2({.l1 = 0.01, .l2 = 0.02})});
+  Model model({.inputs = {x}, .outputs = {shared(shared(x))}});
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}), .loss = "mae", .metrics = {"mae"}});
+  const Tensor rows({1.f, 1.f, 1.f}), y = Tensor::zeros({3});  // 2 (2 + 1) + 1 = 7
+  for (std::int64_t batch_size : {1, 2, 3})
+    for (const auto& [weight, error] :
+         {std::pair<Tensor, double>{{}, 7}, {Tensor({0.f, 0.f, 3.f}), 7}, {Tensor({2.f, 2.f, 2.f}), 14}}) {
+      const History h = model.fit(rows, y,
+                                  {.batch_size = batch_size,
+                                   .verbose = 0,
+                                   .validation_data = {rows, y, weight},
+                                   .sample_weight = weight});
+      EXPECT_FLOAT_EQ(h["loss"][0], error + 0.2 + 0.03);
+      EXPECT_FLOAT_EQ(h["val_loss"][0], error + 0.2 + 0.03);
+      EXPECT_FLOAT_EQ(h["mae"][0], 7);
+    }
+}
+
+// Case 26: a child process after parallel runs ends with the same numbers, of what the parent compiled and of
+// what it compiles itself, predicting and training.
+TEST(Case26, PredictAndFitWorkInAForkedChild) {
+  for (int threads : {2, 5}) {
+    set_num_threads(threads);
+    Sequential model({Input({256}), Dense(256)});
+    model.compile({.optimizer = "adam", .loss = "mse"});
+    const Tensor x(ramp(64 * 256, -1, 1e-4f), {64, 256});
+    const auto use = [&](std::int64_t batch_size) {
+      auto numbers = floats(model.predict(x, {.batch_size = batch_size, .verbose = 0}));
+      const Logs logs = model.evaluate(x, x, {.batch_size = batch_size, .verbose = 0});
+      numbers.push_back(static_cast<float>(logs["loss"]));
+      return numbers;
+    };
+    const auto before = use(64);
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);
+      bool good = use(64) == before;
+      const auto again = use(48);  // not compiled yet
+      for (std::size_t i = 0; i < before.size(); i++) good = good && std::abs(again[i] - before[i]) < 1e-4;
+      good = good && std::isfinite(model.fit(x, x, {.verbose = 0})["loss"][0]);
+      _exit(good ? 0 : 1);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status)) << "the child hung or died";
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+    EXPECT_EQ(use(64), before) << "and the parent goes on";
   }
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_TRUE(WIFEXITED(status)) << "the child hung or died";
-  EXPECT_EQ(WEXITSTATUS(status), 0);
+  set_num_threads(0);
 }
 
 // ---- case 30: determinism
@@ -171,19 +254,67 @@ TEST(Case30, TrainingIsEqualToTheBitForAnyNumberOfThreads) {
   for (int threads : {1, 2, 3, 5}) EXPECT_EQ(trained(threads), first) << threads << " threads";
 }
 
+// Convolutions, poolings and their gradients, at the same bits.
+TEST(Case30, AConvolutionalNetTrainsEquallyOnAnyNumberOfThreads) {
+  std::vector<float> x;
+  std::vector<std::int32_t> y;
+  for (int i = 0; i < 37 * 144; i++) x.push_back(static_cast<float>((i * 37) % 101) / 50 - 1);
+  for (int i = 0; i < 37; i++) y.push_back(i % 3);
+  std::vector<std::vector<float>> first;
+  for (int threads : {1, 2, 2, 3, 5}) {
+    set_num_threads(threads);
+    set_random_seed(5);
+    Sequential model({Input({12, 12, 1}), Conv2D(5, 3, {.padding = "same", .activation = "relu"}),
+                      MaxPooling2D(2), Conv2D(7, 2), AveragePooling2D(2, {.strides = 1}), Dropout(0.3),
+                      Flatten(), Dense(3, {.activation = "softmax"})});
+    model.compile({.optimizer = "rmsprop", .loss = "sparse_categorical_crossentropy"});
+    const Tensor images(x, {37, 12, 12, 1});
+    const History h =
+        model.fit(images, y, {.batch_size = 16, .epochs = 2, .verbose = 0, .validation_split = 0.2});
+    std::vector<std::vector<float>> results = {
+        floats(model.predict(images, {.batch_size = 10, .verbose = 0}))};
+    for (const Tensor& w : model.get_weights()) results.push_back(floats(w));
+    results.push_back({static_cast<float>(h["loss"][1]), static_cast<float>(h["val_loss"][1])});
+    if (first.empty()) first = results;
+    EXPECT_EQ(results, first) << threads << " threads";
+  }
+  set_num_threads(0);
+}
+
 TEST(Case30, LongSumsAreEqualAndRight) {
   std::vector<float> v;
   for (int i = 0; i < 100003; i++) v.push_back(static_cast<float>((i % 7 + 1) * std::pow(10, i % 5)));
   const Tensor x(v, {1, 100003});
   const auto sum = make_layer<Emitted>([](graph::Value a) { return graph::reduce_sum(a, {1}, true); });
-  std::vector<double> sums;
-  for (int threads : {2, 1, 2, 3, 5}) {
+  const auto mean = make_layer<Emitted>([](graph::Value a) { return graph::reduce_mean(a, {1}, true); });
+  const auto input = Input({100003});
+  const Model both({.inputs = {input}, .outputs = {sum(input), mean(input)}});
+  // The gradient of one weight that every row uses: the same sum, down a column.
+  Sequential dense({Input({1}), Dense(1, {.use_bias = false, .kernel_initializer = "zeros"})});
+  dense.compile({.optimizer = optimizers::SGD({.learning_rate = 1}),
+                 .loss = losses::make_loss(
+                     "total", [](graph::Value, graph::Value p) { return graph::reduce_sum(p, {1}); },
+                     {.reduction = "sum"})});
+  const Tensor column(v, {100003, 1});
+  std::vector<double> sums, means, gradients;
+  for (int threads : {2, 1, 3, 5}) {
     set_num_threads(threads);
-    for (int repeat = 0; repeat < 4; repeat++) sums.push_back(run(sum, x).item());
+    for (int repeat = 0; repeat < (threads == 2 ? 20 : 1); repeat++) {
+      const std::vector<Tensor> y = both.predict_all(x, {.verbose = 0});
+      sums.push_back(y[0].item());
+      means.push_back(y[1].item());
+      dense.set_weights({Tensor::zeros({1, 1})});
+      dense.train_on_batch(column, column);
+      gradients.push_back(-dense.get_weights()[0].item());
+    }
   }
   set_num_threads(0);
   for (double s : sums) EXPECT_EQ(s, sums[0]);
+  for (double m : means) EXPECT_EQ(m, means[0]);
+  for (double g : gradients) EXPECT_EQ(g, gradients[0]);
   EXPECT_NEAR(sums[0], 888890053, 888890053 * 1e-4);
+  EXPECT_NEAR(means[0], 8888.63387, 8888.63387 * 1e-4);
+  EXPECT_NEAR(gradients[0], 888890053, 888890053 * 1e-4);
 }
 
 }  // namespace

@@ -226,7 +226,31 @@ TEST_F(WeightFiles, ThatDoNotFitChangeNothing) {
   unchanged(other, [&] {
     EXPECT_ERROR(ShapeError, "(4, 3), but the model's weight has shape (5, 3)", other.load_weights(path));
   });
-  // Case 21: a file that was cut off.
+  // Case 21: damaged files; each byte of the header in turn.
+  std::string whole;
+  {
+    std::ifstream file(path, std::ios::binary);
+    whole.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  const auto put = [&](const std::string& content) {
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
+  };
+  int refused = 0;
+  for (std::size_t at = 0; at < whole.find("}}"); at += 3) {
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x40);
+    put(damaged);
+    unchanged(source, [&] {
+      try {
+        source.load_weights(path);
+      } catch (const Error&) {
+        refused++;
+      }
+    });
+  }
+  EXPECT_GT(refused, 30);
+  put(whole);
+  // A file that was cut off.
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 5);
   unchanged(source, [&] { EXPECT_ERROR(FileError, path, source.load_weights(path)); });
   std::filesystem::remove(path);
@@ -292,6 +316,18 @@ TEST(Initializers, OrthogonalKeepsNorms) {
         for (std::int64_t i = 0; i < length; i++) sum += at(a, i) * at(b, i);
         EXPECT_NEAR(sum, a == b ? 4 : 0, 1e-5);
       }
+  }
+  // ||W' d|| = ||d||, of vectors and of convolutions' kernels, whose leading axes are one.
+  for (const Shape& shape : {Shape{7, 30}, Shape{20, 20}, Shape{2, 2, 3, 40}}) {
+    const Tensor w = initializers::Orthogonal()(shape).reshape({None, shape.back()});
+    double length = 0, product = 0;
+    for (std::int64_t i = 0; i < w.dim(0); i++) length += static_cast<double>((i + 1) * (i + 1));
+    for (std::int64_t j = 0; j < w.dim(1); j++) {
+      double sum = 0;
+      for (std::int64_t i = 0; i < w.dim(0); i++) sum += w(i, j) * static_cast<double>(i + 1);
+      product += sum * sum;
+    }
+    EXPECT_NEAR(product, length, 1e-4 * length) << shape.to_string();
   }
   EXPECT_ERROR(ShapeError, "two axes or more", initializers::Orthogonal()({5}));
 }
