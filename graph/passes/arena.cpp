@@ -32,17 +32,18 @@ std::int64_t place_blocks(std::vector<ArenaBlock>& blocks) {
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     return std::pair(-blocks[a].bytes, a) < std::pair(-blocks[b].bytes, b);
   });
-  std::vector<const ArenaBlock*> placed;
+  std::vector<const ArenaBlock*> placed;  // by offset
   std::int64_t total = 0;
   for (std::size_t i : order) {
     ArenaBlock& block = blocks[i];
     std::vector<const ArenaBlock*> busy;
     for (const ArenaBlock* p : placed)
       if (p->first <= block.last && block.first <= p->last) busy.push_back(p);
-    std::sort(busy.begin(), busy.end(), [](auto* a, auto* b) { return a->offset < b->offset; });
     block.offset = best_gap(busy, round_up(block.bytes));
     total = std::max(total, block.offset + round_up(block.bytes));
-    placed.push_back(&block);
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), &block,
+                                   [](auto* a, auto* b) { return a->offset < b->offset; }),
+                  &block);
   }
   return total;
 }

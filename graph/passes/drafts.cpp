@@ -25,6 +25,10 @@ Drafts::Drafts(const Graph& graph)
       uses_[static_cast<std::size_t>(n.operand(i).node->id)].push_back({&n, i});
 }
 
+void Drafts::start_collecting() const {
+  marks_.resize(drafts_.size(), 0);
+  mark_++;
+}
 void Drafts::collect(const Node& n, bool arrays, std::vector<int>& found) const {
   for (const Use& use : uses(n)) {
     if (is_view(*use.user)) {
@@ -32,22 +36,29 @@ void Drafts::collect(const Node& n, bool arrays, std::vector<int>& found) const 
       collect(*use.user, true, found);
       collect(*use.user, false, found);
     } else if (reads_array(*use.user, use.operand) == arrays) {
-      for (int g : groups_of(*use.user)) insert(found, g);
+      for (int g : groups_of(*use.user)) {
+        int& mark = marks_[static_cast<std::size_t>(g)];
+        if (mark != mark_) found.push_back(g);
+        mark = mark_;
+      }
     }
   }
 }
 std::vector<int> Drafts::evaluators(const Node& n) const {
   std::vector<int> found;
+  start_collecting();
   collect(n, false, found);
   return found;
 }
 std::vector<int> Drafts::readers(const Node& n) const {
   std::vector<int> found;
+  start_collecting();
   collect(n, true, found);
   return found;
 }
 std::vector<int> Drafts::consumers(const Node& n) const {
   std::vector<int> found;
+  start_collecting();
   collect(n, false, found);
   collect(n, true, found);
   return found;
@@ -101,19 +112,19 @@ int Drafts::create(Draft draft) {
   return size() - 1;
 }
 
-bool Drafts::reaches(int from, int to) const {
+bool Drafts::reaches(std::vector<int> from, int to) const {
   std::vector<bool> seen(drafts_.size(), false);
-  std::vector<int> open = {from};
+  for (int g : from) seen[static_cast<std::size_t>(g)] = true;
+  std::vector<int> open = std::move(from);
   while (!open.empty()) {
     const int g = open.back();
     open.pop_back();
     if (g == to) return true;
     for (Value v : drafts_[static_cast<std::size_t>(g)].outputs)
-      for (int next : consumers(*v.node))
-        if (!seen[static_cast<std::size_t>(next)]) {
-          seen[static_cast<std::size_t>(next)] = true;
-          if (next != from) open.push_back(next);
-        }
+      for (int next : consumers(*v.node)) {
+        if (!seen[static_cast<std::size_t>(next)]) open.push_back(next);
+        seen[static_cast<std::size_t>(next)] = true;
+      }
   }
   return false;
 }
@@ -121,9 +132,9 @@ bool Drafts::reaches(int from, int to) const {
 bool Drafts::can_provide(const Node& n, int g) const {
   const std::vector<int> as_array = readers(n);
   if (std::find(as_array.begin(), as_array.end(), g) != as_array.end()) return false;
-  for (int other : consumers(n))
-    if (other != g && reaches(other, g)) return false;
-  return true;
+  std::vector<int> others = consumers(n);
+  std::erase(others, g);
+  return !reaches(std::move(others), g);
 }
 
 void Drafts::merge(int a, int b) {

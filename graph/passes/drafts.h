@@ -13,8 +13,8 @@ struct Evaluation {
   bool own = false;    ///< at the index that is being written
   bool moved = false;  ///< at other indices, for movement or for the root
   double times = 0;    ///< evaluations in one run of the kernel
-  /// Where in the kernel's code: 0 is the index that is written, 1 the root's; each movement that reads it asks for
-  /// other elements, at a place of its own. Elementwise users at one place share the evaluation.
+  /// Where in the kernel's code: 0 is the index that is written, 1 the root's; each movement that reads it
+  /// asks for other elements, at a place of its own. Elementwise users at one place share the evaluation.
   std::vector<int> places = {0};
 };
 
@@ -60,19 +60,21 @@ class Drafts {
   void make_view(const Node& n) { view_[static_cast<std::size_t>(n.id)] = true; }
   bool is_view(const Node& n) const { return view_[static_cast<std::size_t>(n.id)]; }
 
-  /// True if data flows from group `from` (perhaps through others) to group `to`.
-  bool reaches(int from, int to) const;
+  /// True if data flows from one of the groups `from` (perhaps through others) to group `to`.
+  bool reaches(std::vector<int> from, int to) const;
   /// True if g could compute n for the other groups that need it: none of them leads back to g, and g doesn't
   /// itself read n as an array, which has to be complete before.
   bool can_provide(const Node& n, int g) const;
   /// True if the two could be one.
-  bool can_merge(int a, int b) const { return a != b && !reaches(a, b) && !reaches(b, a); }
+  bool can_merge(int a, int b) const { return a != b && !reaches({a}, b) && !reaches({b}, a); }
   /// Moves all of `b` into `a`.
   void merge(int a, int b);
 
   std::vector<Group> finish();
 
  private:
+  // The groups that `collect` finds until the next start are found once.
+  void start_collecting() const;
   void collect(const Node& n, bool arrays, std::vector<int>& found) const;
   int place_behind(const Use& use, int place) const;
 
@@ -80,6 +82,8 @@ class Drafts {
   std::vector<std::vector<int>> groups_of_;
   std::vector<bool> view_;
   std::vector<Draft> drafts_;
+  mutable std::vector<int> marks_;  // by group: the last collection that found it
+  mutable int mark_ = 0;
   mutable std::map<std::tuple<const Node*, int, int>, int> places_;  // by user, operand and the user's place
 };
 

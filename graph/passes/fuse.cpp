@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <map>
+#include <set>
+#include <unordered_map>
 
 #include "graph/elemental.h"
 #include "graph/passes/drafts.h"
@@ -18,8 +21,12 @@ namespace {
 
 constexpr std::size_t most_nodes = 128;  // in a group: bounds compile time and registers
 constexpr std::size_t most_outputs = 8;
-// Of one node in a kernel's code: halves of halves of an array (a product's gradient) would double with each step.
+// Of one node in a kernel's code: halves of halves of an array (a product's gradient) would double with each
+// step.
 constexpr std::size_t most_places = 32;
+// Maps that depend on a map, which are looked at before giving up: in a deep network all earlier ones do, and
+// to see that takes a walk through the groups between.
+constexpr int most_failures = 16;
 constexpr std::int64_t tiny = 64;      // elements: such maps are joined whatever they read
 constexpr std::int64_t small = 16384;  // elements: kernels that take less time than it takes to start them
 
@@ -157,14 +164,16 @@ class Fuser {
         drafts_.merge(first, g);
     }
   }
-  bool fit_together(int a, int b) {
+  bool have_room(int a, int b) {
     return drafts_[a].nodes.size() + drafts_[b].nodes.size() <= most_nodes &&
-           drafts_[a].outputs.size() + drafts_[b].outputs.size() <= most_outputs && drafts_.can_merge(a, b);
+           drafts_[a].outputs.size() + drafts_[b].outputs.size() <= most_outputs;
   }
+  bool fit_together(int a, int b) { return have_room(a, b) && drafts_.can_merge(a, b); }
 
   bool fits(const Node& n, int g) {
     const Evaluation e = drafts_.evaluation(n, g);
-    return drafts_[g].nodes.size() < most_nodes && e.places.size() <= most_places && costs_.may_evaluate(n, e.times);
+    return drafts_[g].nodes.size() < most_nodes && e.places.size() <= most_places &&
+           costs_.may_evaluate(n, e.times);
   }
   bool has_few_places(const Node& n) {
     const std::vector<int> groups = drafts_.evaluators(n);
@@ -251,14 +260,55 @@ class Fuser {
   // ---- joining maps ---------------------------------------------------------------------------------------
 
   void join_maps() {
-    for (int a = drafts_.size() - 1; a >= 0; a--)
-      for (int b = a - 1; b >= 0; b--)
-        if (can_join(a, b)) drafts_.merge(a, b);
+    std::map<Shape, std::vector<int>> maps;  // by space, later ones first
+    for (int g = drafts_.size() - 1; g >= 0; g--)
+      if (!drafts_[g].dead && !drafts_[g].root) maps[drafts_[g].space].push_back(g);
+    for (const auto& [space, groups] : maps) {
+      Readers readers;
+      for (std::size_t i = 0; i < groups.size(); i++)
+        for (Value v : arrays_read(drafts_[groups[i]])) readers[v].push_back(i);
+      for (std::size_t i = 0; i < groups.size(); i++) join_earlier(groups, i, readers);
+    }
   }
-  bool can_join(int a, int b) {
-    const Draft &x = drafts_[a], &y = drafts_[b];
-    if (x.dead || y.dead || x.root || y.root || x.space != y.space) return false;
-    return (x.space.elements() <= tiny || read_common_array(x, y)) && fit_together(a, b);
+  // By array: places in the list of groups, ascending. Asking every pair what it shares would take too long.
+  using Readers = std::unordered_map<Value, std::vector<std::size_t>, ValueHash>;
+
+  void join_earlier(const std::vector<int>& groups, std::size_t i, const Readers& readers) {
+    const int a = groups[i];
+    std::set<std::size_t> open;
+    const auto add_readers = [&](const Draft& d, std::size_t behind) {
+      for (Value v : arrays_read(d))
+        for (std::size_t k : readers.at(v))
+          if (k > behind) open.insert(k);
+    };
+    if (drafts_[a].dead) return;
+    const bool is_tiny = drafts_[a].space.elements() <= tiny;
+    if (is_tiny)
+      for (std::size_t k = i + 1; k < groups.size(); k++) open.insert(open.end(), k);
+    else
+      add_readers(drafts_[a], i);
+    for (int failures = 0; !open.empty() && failures < most_failures;) {
+      const std::size_t k = *open.begin();
+      open.erase(open.begin());
+      const int b = groups[k];
+      if (drafts_[a].outputs.size() >= most_outputs) return;
+      if (drafts_[b].dead || !have_room(a, b)) continue;
+      if (!is_tiny && !read_common_array(drafts_[a], drafts_[b])) continue;
+      if (!drafts_.can_merge(a, b)) {
+        failures++;
+        continue;
+      }
+      if (!is_tiny) add_readers(drafts_[b], k);
+      drafts_.merge(a, b);
+    }
+  }
+  // What a map reads of its space's size and doesn't compute.
+  static std::vector<Value> arrays_read(const Draft& d) {
+    std::vector<Value> arrays;
+    for (const auto& [node, e] : d.nodes)
+      for (Value v : node->operands)
+        if (v.shape() == d.space && !d.nodes.count(v.node)) arrays.push_back(v);
+    return arrays;
   }
   // Something of the space's size that both read and neither computes.
   static bool read_common_array(const Draft& x, const Draft& y) {

@@ -51,7 +51,14 @@ class Precedence {
 class Scheduler {
  public:
   Scheduler(const Graph& graph, std::span<const Group> groups)
-      : graph_(graph), groups_(groups), arrays_(groups), order_(groups.size()), reads_(groups.size()) {
+      : graph_(graph),
+        groups_(groups),
+        arrays_(groups),
+        order_(groups.size()),
+        reads_(groups.size()),
+        growth_(groups.size()),
+        needs_since_(groups.size(), -1),
+        scheduled_(groups.size(), false) {
     for (int g = 0; g < count(); g++)
       for (Value v : group(g).inputs) {
         const Value array = arrays_.array_of(v);
@@ -74,11 +81,12 @@ class Scheduler {
       if (waiting[static_cast<std::size_t>(g)] == 0) ready.push_back(g);
     }
     for (auto& [array, readers] : readers_) left_[array] = static_cast<int>(readers.size());
+    for (int g = 0; g < count(); g++) growth_[static_cast<std::size_t>(g)] = growth(g);
     while (!ready.empty()) {
       // One that needs no barrier, if it doesn't cost much memory; else the one that makes the arena grow
       // least; among equals the first of the graph's order.
       const auto rank = [&](int g) {
-        const std::int64_t bytes = growth(g);
+        const std::int64_t bytes = growth_[static_cast<std::size_t>(g)];
         return std::tuple(waits(g) || bytes > little_memory, bytes, g);
       };
       const auto best =
@@ -86,11 +94,14 @@ class Scheduler {
       const int g = *best;
       ready.erase(best);
       result.push_back(g);
-      if (waits(g)) since_barrier_.clear();
-      since_barrier_.push_back(g);
-      for (Value array : reads_[static_cast<std::size_t>(g)]) left_[array]--;
-      for (int next : order_.after(g))
+      scheduled_[static_cast<std::size_t>(g)] = true;
+      if (waits(g)) barriers_++;
+      for (Value array : reads_[static_cast<std::size_t>(g)])
+        if (--left_[array] == 1) find_last_reader(array);
+      for (int next : order_.after(g)) {
+        needs_since_[static_cast<std::size_t>(next)] = barriers_;
         if (--waiting[static_cast<std::size_t>(next)] == 0) ready.push_back(next);
+      }
     }
     if (result.size() != groups_.size()) throw InternalError("the groups depend on each other in a circle");
     return result;
@@ -130,11 +141,13 @@ class Scheduler {
   }
 
   // Does the group need what another since the last barrier computes, or write over what it reads?
-  bool waits(int g) const {
-    const std::vector<int>& before = order_.before(g);
-    return std::any_of(since_barrier_.begin(), since_barrier_.end(), [&](int other) {
-      return std::find(before.begin(), before.end(), other) != before.end();
-    });
+  bool waits(int g) const { return needs_since_[static_cast<std::size_t>(g)] == barriers_; }
+
+  // With the array's last reader it ends, which makes that one cheaper.
+  void find_last_reader(Value array) {
+    for (int reader : readers_.at(array))
+      if (!scheduled_[static_cast<std::size_t>(reader)])
+        growth_[static_cast<std::size_t>(reader)] = growth(reader);
   }
 
   // Bytes of the arrays that begin with this group less those that end with it. States and outputs aren't
@@ -157,7 +170,11 @@ class Scheduler {
   std::unordered_map<Value, std::vector<int>, ValueHash> readers_;
   std::unordered_map<Value, int, ValueHash> left_;   // readers not scheduled yet
   std::unordered_map<Value, bool, ValueHash> kept_;  // arrays outside the arena
-  std::vector<int> since_barrier_;                   // groups scheduled since the last barrier
+  // By group; kept up to date rather than computed anew for each that is ready at each step.
+  std::vector<std::int64_t> growth_;
+  std::vector<int> needs_since_;  // barriers before the last scheduled group that must precede it; -1: none
+  std::vector<bool> scheduled_;
+  int barriers_ = 0;
 };
 
 }  // namespace
