@@ -102,11 +102,12 @@ Value merge_slices(const Node& n) {
   if (!from(x(n), Op::slice)) return none;
   Ints start = ints(n, "start"), limit = start, stride = start;
   for (std::size_t i = 0; i < start.size(); i++) {
-    const std::int64_t outer = ints(x(n), "stride")[i];
-    start[i] = ints(x(n), "start")[i] + ints(n, "start")[i] * outer;
-    stride[i] = ints(n, "stride")[i] * outer;
-    const std::int64_t size = n.type().shape[i];
-    limit[i] = size == 0 ? start[i] : start[i] + (size - 1) * stride[i] + 1;
+    const std::int64_t outer = ints(x(n), "stride")[i], size = n.type().shape[i];
+    // Nothing may begin behind the operand's end, and one element needs no stride: only between two of the
+    // operand's elements is the product of the strides sure to be a number.
+    start[i] = size == 0 ? 0 : ints(x(n), "start")[i] + ints(n, "start")[i] * outer;
+    stride[i] = size < 2 ? 1 : ints(n, "stride")[i] * outer;
+    limit[i] = size == 0 ? 0 : start[i] + (size - 1) * stride[i] + 1;
   }
   return slice(inner(x(n)), std::move(start), std::move(limit), std::move(stride));
 }

@@ -138,6 +138,16 @@ TEST(Simplify, SlicePadConcatenateReverse) {
   expect_stays([](Case& c) { return slice(c.x, {0, 0}, {4, 6}, {1, 2}); });
   expect_simplifies([](Case& c) { return slice(slice(c.x, {1, 1}, {4, 6}, {1, 2}), {1, 1}, {2, 3}); },
                     [](Case& c) { return slice(c.x, {2, 3}, {3, 6}, {1, 2}); });
+  // Nothing, from behind the last element that a stride reaches.
+  expect_simplifies([](Case& c) { return slice(slice(c.x, {0, 0}, {4, 6}, {1, 5}), {0, 2}, {4, 2}); },
+                    [](Case& c) { return slice(c.x, {0, 0}, {4, 0}); });
+  // Strides whose product is no number.
+  expect_simplifies(
+      [](Case& c) {
+        const std::int64_t far = std::int64_t{1} << 62;
+        return slice(slice(c.x, {0, 1}, {4, 6}, {1, far}), {0, 0}, {4, 1}, {1, far});
+      },
+      [](Case& c) { return slice(c.x, {0, 1}, {4, 2}); });
   expect_simplifies([](Case& c) { return slice(concatenate(std::vector{c.x, c.y}, 0), {0, 0}, {4, 6}); }, x);
   expect_simplifies([](Case& c) { return slice(concatenate(std::vector{c.y, c.x}, 0), {5, 0}, {7, 6}); },
                     [](Case& c) { return slice(c.x, {1, 0}, {3, 6}); });
