@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <optional>
 #include <unordered_map>
 
@@ -118,19 +119,25 @@ class Scanner {
   T number() {
     using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
     if (accept("nan(")) {
-      const auto bits = static_cast<Bits>(std::strtoull(std::string(word()).c_str(), nullptr, 16));
+      char* end = nullptr;
+      const std::string digits(word());
+      const unsigned long long bits = std::strtoull(digits.c_str(), &end, 16);
       expect(")");
-      if (const T v = std::bit_cast<T>(bits); v != v) return v;
+      const bool whole = *end == '\0' && bits <= std::numeric_limits<Bits>::max();
+      if (const T v = std::bit_cast<T>(static_cast<Bits>(bits)); whole && v != v) return v;
       fail("these are not the bits of a NaN");
     }
     const std::string token = number_token();
     char* end = nullptr;
     T v{};
+    errno = 0;
     if constexpr (sizeof(T) == 4)
       v = std::strtof(token.c_str(), &end);
     else
       v = std::strtod(token.c_str(), &end);
     if (token.empty() || *end != '\0') fail(fmt::format("\"{}\" is not a number", token));
+    if (errno == ERANGE && std::isinf(v))
+      fail(fmt::format("{} is larger than any {}; infinity is written inf", token, short_name(dtype_of<T>)));
     return v;
   }
 
@@ -154,6 +161,8 @@ class Scanner {
       case 'x': {
         const std::string digits(text_.substr(at_, 2));
         char* end = nullptr;
+        if (digits.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos)
+          break;  // strtol takes signs
         const long v = std::strtol(digits.c_str(), &end, 16);
         if (end != digits.c_str() + 2) break;
         at_ += 2;

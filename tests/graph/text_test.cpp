@@ -183,6 +183,12 @@ TEST(Text, ErrorsNameTheLineAndTheReason) {
       {"graph g {\n %0 = constant {value=u8[1] [256]} : u8[1]\n}", "256 doesn't fit u8"},
       {"graph g {\n %0 = constant {value=f32[1] [1.5x]} : f32[1]\n}", "\"1.5x\" is not a number"},
       {"graph g {\n %0 = constant {value=i32[1] [99999999999999999999]} : i32[1]\n}", "not an integer"},
+      {"graph g {\n %0 = constant {value=f32[] 1e39} : f32[]\n}", "1e39 is larger than any f32"},
+      {"graph g {\n %0 = constant {value=f64[] -1e999} : f64[]\n}", "-1e999 is larger than any f64"},
+      {"graph g {\n %0 = constant {value=f32[] nan(0x17fc00001)} : f32[]\n}", "not the bits of a NaN"},
+      {"graph g {\n %0 = constant {value=f32[] nan(0x7fc00001z)} : f32[]\n}", "not the bits of a NaN"},
+      {"graph g {\n %0 = input \"x\\x-1\" : f32[]\n}", "unknown escape"},
+      {"graph g {\n %0 = input \"x\\", "unknown escape"},
       {"graph g {\n %0 = constant {value=f32[-1] []} : f32[-1]\n}", "line 2"},
       {"graph g {\n %0 = input \"x\" : f32[]\n update %0 = %0\n}",
        "line 3: update: the first argument is not a state"},
@@ -197,6 +203,14 @@ TEST(Text, ErrorsNameTheLineAndTheReason) {
           << "said: " << e.what() << "\nexpected: " << c.complaint;
     }
   }
+}
+
+// The widest numbers that are still finite, and the smallest, which strtof reports as out of range, too.
+TEST(Text, NumbersAtTheEdgesComeIn) {
+  const Graph g = parse("graph g {\n %0 = constant {value=f32[3] [3.4028235e38, 1e-45, -inf]} : f32[3]\n}");
+  const auto& t = g.nodes()[0].attributes.tensor("value");
+  EXPECT_EQ(t.to_vector<float>(), (std::vector<float>{std::numeric_limits<float>::max(), 0x1p-149f,
+                                                      -std::numeric_limits<float>::infinity()}));
 }
 
 }  // namespace
