@@ -66,6 +66,11 @@ class ReverseMode {
   std::vector<bool> depends_;                 // by node: on one of wrt, through floats
 };
 
+void require_of(Value v, const Graph* graph, const char* what) {
+  if (!v || &v.graph() != graph)
+    throw InternalError(fmt::format("gradient: {} is {}", what, v ? "of another graph" : "null"));
+}
+
 void require_float(Value v, const char* what) {
   if (!is_float(v.dtype()))
     throw TypeError(fmt::format("gradient: {} is {}; only f32 and f64 can be differentiated", what,
@@ -75,8 +80,13 @@ void require_float(Value v, const char* what) {
 }  // namespace
 
 std::vector<Value> gradient(Value y, std::span<const Value> wrt, Value dy) {
+  const Graph* graph = y ? &y.graph() : nullptr;
+  require_of(y, graph, "the value to differentiate");
   require_float(y, "the value to differentiate");
-  for (Value w : wrt) require_float(w, "a value to differentiate with respect to");
+  for (Value w : wrt) {
+    require_of(w, graph, "a value to differentiate with respect to");
+    require_float(w, "a value to differentiate with respect to");
+  }
   if (!dy) {
     if (y.rank() != 0)
       throw ShapeError(
@@ -85,6 +95,7 @@ std::vector<Value> gradient(Value y, std::span<const Value> wrt, Value dy) {
                       y.shape().to_string()));
     dy = ones_like(y);
   }
+  require_of(dy, graph, "the adjoint of the value to differentiate");
   if (dy.type() != y.type())
     throw ShapeError(fmt::format("gradient: the value is {} but its adjoint is {}", y.type().to_string(),
                                  dy.type().to_string()));

@@ -59,7 +59,7 @@ struct EvalContext {
 struct OpDef {
   Op op;
   OpClass op_class;
-  int operands;                     ///< number of operands, or -1: any
+  int operands;  ///< number of operands, or -1: any
   std::vector<AttrSpec> attributes;
   std::vector<Type> (*infer)(const InferContext&);
   std::vector<Value> (*gradient)(const GradientContext&);  ///< null: not differentiable, adjoint is none
@@ -68,8 +68,8 @@ struct OpDef {
 
 const OpDef& definition(Op op);
 
-/// The table behind `definition`. Each file of graph/ops/ adds its ops to it, from the one function it exports
-/// (ops/register.h); registry.cpp fills the one instance when it is first needed.
+/// The table behind `definition`. Each file of graph/ops/ adds its ops to it, from the one function it
+/// exports (ops/register.h); registry.cpp fills the one instance when it is first needed.
 class Registry {
  public:
   void add(OpDef def);
@@ -79,8 +79,14 @@ class Registry {
   std::array<std::optional<OpDef>, op_count> table_;
 };
 
-/// Types of the results: checks the number of operands and the attributes (InternalError), then runs the op's
-/// shape rule.
+/// The most bytes of a value, and so the largest size of an axis: more than a process can address. Below it,
+/// counting elements, bytes and offsets in 64 bits is safe; shape rules keep what they compute from
+/// attributes below it, too.
+inline constexpr std::int64_t largest_size = std::int64_t{1} << 47;
+
+/// Types of the results: checks the number of operands and the attributes (InternalError), runs the op's
+/// shape rule, and checks what it gives: sizes known and not negative, at most `largest_size` bytes
+/// (ShapeError).
 std::vector<Type> infer_types(const InferContext& c);
 
 /// ShapeError / TypeError with the op and the layer in front: "dense_1 (dot): ...".

@@ -69,6 +69,20 @@ void check_attributes(const OpDef& def, const InferContext& c) {
       throw InternalError(fmt::format("{}: it has no attribute \"{}\"", prefix(c), name));
 }
 
+// An empty value is held to the same: its strides are those of a value with 1 for each 0.
+void check_size(const InferContext& c, const Type& type) {
+  auto bytes = static_cast<std::int64_t>(size_of(type.dtype));
+  for (std::int64_t n : type.shape) {
+    if (n < 0)
+      shape_error(
+          c, fmt::format("the result would be {}; op graphs have fixed sizes, 0 or more", type.to_string()));
+    if (n > largest_size / bytes)
+      shape_error(
+          c, fmt::format("the result would be {}, whose sizes make more than 2^47 bytes", type.to_string()));
+    bytes *= std::max<std::int64_t>(n, 1);
+  }
+}
+
 }  // namespace
 
 void Registry::add(OpDef def) {
@@ -93,7 +107,9 @@ std::vector<Type> infer_types(const InferContext& c) {
     throw InternalError(
         fmt::format("{}: it takes {} operands, not {}", prefix(c), def.operands, c.operands.size()));
   check_attributes(def, c);
-  return def.infer(c);
+  std::vector<Type> types = def.infer(c);
+  for (const Type& type : types) check_size(c, type);
+  return types;
 }
 
 void shape_error(const InferContext& c, const std::string& message) {

@@ -101,8 +101,10 @@ std::vector<Value> pow_gradient(const GradientContext& c) {
   const Value zero = zeros_like(a), one = ones_like(a);
   const Value both_zero = bit_and(compare(a, zero, "eq"), compare(b, zero, "eq"));
   const Value safe_b = select(both_zero, one, b);
-  const Value safe_a = select(compare(a, zero, "gt"), a, one);
-  return {d * b * pow(a, safe_b - one), d * c.result() * log(safe_a)};
+  // Selected, not multiplied by log(1): at a <= 0 the result may be infinite (0^-1) or NaN.
+  const Value positive = compare(a, zero, "gt");
+  const Value db = d * c.result() * log(select(positive, a, one));
+  return {d * b * pow(a, safe_b - one), select(positive, db, zero)};
 }
 
 // The larger operand has all of the adjoint; equal ones have half each.

@@ -122,12 +122,18 @@ std::vector<Type> infer_dynamic_update_slice(const InferContext& c) {
   return {c.type(0)};
 }
 
+/// Can indices of the type reach the element at all? Else they need no limit, which the type couldn't hold.
+bool fits(std::int64_t index, DType type) {
+  return type == DType::i64 || index <= std::numeric_limits<std::int32_t>::max();
+}
+
 // scatter_add drops what gather clamps, so the indices are clamped first.
 std::vector<Value> gradient_gather(const GradientContext& c) {
   const Value x = c.operand(0), indices = c.operand(1);
   const std::int64_t axis = c.node.attributes.integer("axis");
-  const auto last = static_cast<double>(x.shape()[static_cast<std::size_t>(axis)] - 1);
-  const Value clamped = minimum(maximum(indices, scalar(indices, 0)), scalar(indices, last));
+  const std::int64_t last = x.shape()[static_cast<std::size_t>(axis)] - 1;
+  Value clamped = maximum(indices, scalar(indices, 0));
+  if (fits(last, indices.dtype())) clamped = minimum(clamped, scalar(indices, static_cast<double>(last)));
   return {scatter_add(zeros_like(x), clamped, c.dy(), static_cast<int>(axis)), Value{}};
 }
 
@@ -138,8 +144,9 @@ std::vector<Value> gradient_scatter_add(const GradientContext& c) {
   const std::int64_t size = base.shape()[static_cast<std::size_t>(axis)];
   if (size == 0) return {c.dy(), Value{}, zeros_like(updates)};
   const Value rows = gather(c.dy(), indices, static_cast<int>(axis));
-  const Value inside = bit_and(compare(indices, scalar(indices, 0), "ge"),
-                               compare(indices, scalar(indices, static_cast<double>(size)), "lt"));
+  Value inside = compare(indices, scalar(indices, 0), "ge");
+  if (fits(size - 1, indices.dtype()))
+    inside = bit_and(inside, compare(indices, scalar(indices, static_cast<double>(size - 1)), "le"));
   Ints dims;
   for (int i = 0; i < indices.rank(); i++) dims.push_back(axis + i);
   return {c.dy(), Value{}, select(broadcast(inside, rows.shape(), dims), rows, zeros_like(rows))};

@@ -129,7 +129,7 @@ std::vector<Type> infer_slice(const InferContext& c) {
     if (start[i] < 0 || start[i] > limit[i] || limit[i] > x[i] || stride[i] < 1)
       shape_error(c, fmt::format("[{}, {}) by {} on axis {} is not a slice of {}", start[i], limit[i],
                                  stride[i], i, x.to_string()));
-    result.push_back((limit[i] - start[i] + stride[i] - 1) / stride[i]);
+    result.push_back(limit[i] == start[i] ? 0 : (limit[i] - start[i] - 1) / stride[i] + 1);
   }
   return {{c.type(0).dtype, result}};
 }
@@ -142,7 +142,7 @@ std::vector<Value> slice_gradient(const GradientContext& c) {
   Ints high, interior;
   for (std::size_t i = 0; i < start.size(); i++) {
     high.push_back(x[i] - (start[i] + (c.dy().shape()[i] - 1) * stride[i] + 1));
-    interior.push_back(stride[i] - 1);
+    interior.push_back(c.dy().shape()[i] > 1 ? stride[i] - 1 : 0);
   }
   return {pad(c.dy(), scalar(c.dy(), 0), start, high, interior)};
 }
@@ -151,7 +151,9 @@ void evaluate_slice(const EvalContext& c) {
   const Ints& start = c.node.attributes.ints("start");
   Ints strides = c.operands[0].strides();
   const std::int64_t first = std::inner_product(start.begin(), start.end(), strides.begin(), std::int64_t{0});
-  for (std::size_t i = 0; i < strides.size(); i++) strides[i] *= c.node.attributes.ints("stride")[i];
+  // A stride beyond the axis takes one element, as one of the axis's size does, which can be multiplied.
+  for (std::size_t i = 0; i < strides.size(); i++)
+    strides[i] *= std::min(c.node.attributes.ints("stride")[i], c.operands[0].shape()[i]);
   copy_from(c.operands[0], c.results[0], strides, first);
 }
 
@@ -171,7 +173,12 @@ std::vector<Type> infer_pad(const InferContext& c) {
     if (low[i] < 0 || high[i] < 0 || interior[i] < 0)
       shape_error(c, fmt::format("low {}, high {} and interior {} on axis {}: padding can't be negative",
                                  low[i], high[i], interior[i], i));
-    result.push_back(low[i] + high[i] + x[i] + std::max<std::int64_t>(x[i] - 1, 0) * interior[i]);
+    const std::int64_t gaps = std::max<std::int64_t>(x[i] - 1, 0);
+    if (std::max(low[i], high[i]) > largest_size || (gaps > 0 && interior[i] > largest_size / gaps))
+      shape_error(
+          c, fmt::format("low {}, high {} and interior {} on axis {} of {}: no machine has room for that",
+                         low[i], high[i], interior[i], i, x.to_string()));
+    result.push_back(low[i] + high[i] + x[i] + (gaps > 0 ? gaps * interior[i] : 0));
   }
   return {{c.type(0).dtype, result}};
 }
@@ -189,7 +196,7 @@ std::vector<Value> pad_gradient(const GradientContext& c) {
   Ints limit, stride;
   for (std::size_t i = 0; i < low.size(); i++) {
     limit.push_back(low[i] + (x.shape()[i] - 1) * (interior[i] + 1) + 1);
-    stride.push_back(interior[i] + 1);
+    stride.push_back(x.shape()[i] > 1 ? interior[i] + 1 : 1);  // beside a lone element there may be any
   }
   return {slice(d, low, limit, stride), d_value};
 }
@@ -200,7 +207,8 @@ void evaluate_pad(const EvalContext& c) {
   const Ints& low = c.node.attributes.ints("low");
   Ints strides = y.strides();
   const std::int64_t first = std::inner_product(low.begin(), low.end(), strides.begin(), std::int64_t{0});
-  for (std::size_t i = 0; i < strides.size(); i++) strides[i] *= c.node.attributes.ints("interior")[i] + 1;
+  for (std::size_t i = 0; i < strides.size(); i++)
+    if (c.operands[0].shape()[i] > 1) strides[i] *= c.node.attributes.ints("interior")[i] + 1;
   copy_to(c.operands[0], y, strides, first);
 }
 

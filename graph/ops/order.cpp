@@ -15,6 +15,7 @@ std::vector<Type> infer_cumsum(const InferContext& c) {
 
 std::vector<Type> infer_sort(const InferContext& c) {
   require_axis(c, c.attributes.integer("axis"), c.shape(0).rank());
+  require_int32_indices(c, c.attributes.integer("axis"));
   return {c.type(0), {DType::i32, c.shape(0)}};
 }
 
@@ -24,6 +25,7 @@ std::vector<Type> infer_top_k(const InferContext& c) {
   if (k < 0 || k > c.shape(0).back())
     shape_error(c, fmt::format("k must lie between 0 and the last axis's size {}; got {} for shape {}",
                                c.shape(0).back(), k, c.shape(0).to_string()));
+  require_int32_indices(c, c.shape(0).rank() - 1);
   Shape shape = c.shape(0);
   shape[static_cast<std::size_t>(shape.rank() - 1)] = k;
   return {{c.type(0).dtype, shape}, {DType::i32, shape}};

@@ -28,6 +28,7 @@ std::vector<Type> infer_argmax(const InferContext& c) {
   require_axis(c, axis, c.shape(0).rank());
   if (c.shape(0)[at(axis)] == 0)
     shape_error(c, fmt::format("axis {} of {} is empty: there is no maximum", axis, c.shape(0).to_string()));
+  require_int32_indices(c, axis);
   return {{DType::i32, without(c.shape(0), {axis})}};
 }
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace kiln::graph {
 namespace {
 
@@ -38,6 +40,10 @@ void check_entries(const InferContext& c, std::string_view attribute, std::size_
 void check_slides(const InferContext& c, std::string_view what, std::span<const Slide> slides) {
   bool fits = true, dilated = false, padded = false;
   for (const Slide& s : slides) {
+    if (s.input < 0 || s.input > largest_size)
+      shape_error(c, fmt::format("the input can't have the size {} on an axis", s.input));
+    if (std::max(s.low, s.high) > largest_size)
+      shape_error(c, fmt::format("the padding can't be {} before and {} behind an axis", s.low, s.high));
     fits = fits && s.extent() <= s.padded();
     dilated = dilated || s.dilation > 1;
     padded = padded || s.low > 0 || s.high > 0;

@@ -42,14 +42,6 @@ struct Integers {
   static bool has(DType t) { return is_integer(t); }
   static constexpr std::string_view text = "int32, int64 or uint8";
 };
-struct Anything {
-  template <class T>
-  static constexpr bool holds() {
-    return true;
-  }
-  static bool has(DType) { return true; }
-  static constexpr std::string_view text = "any type";
-};
 struct Numbers {
   template <class T>
   static constexpr bool holds() {
@@ -133,6 +125,14 @@ inline const Ints& require_per_axis(const InferContext& c, std::string_view attr
   if (static_cast<int>(v.size()) != rank)
     shape_error(c, fmt::format("{} has {} entries; the value has {} axes", attribute, v.size(), rank));
   return v;
+}
+
+/// ShapeError unless int32 can number the elements along the axis.
+inline void require_int32_indices(const InferContext& c, std::int64_t axis) {
+  const std::int64_t size = c.shape(0)[static_cast<std::size_t>(axis)];
+  if (size - 1 > std::numeric_limits<std::int32_t>::max())
+    shape_error(
+        c, fmt::format("axis {} has {} elements; the indices are int32 and end at 2^31 - 1", axis, size));
 }
 
 inline bool contains(const Ints& axes, std::int64_t axis) {

@@ -125,7 +125,7 @@ const UnaryOp unary_ops[] = {
     {Op::round, infer_same<Floats>, map<Floats, ELEMENT(std::nearbyint(x))>, nullptr},  // halves to even
     {Op::is_finite, infer_bool<Floats>, map<Floats, ELEMENT(std::isfinite(x))>, nullptr},
     {Op::logical_not, infer_bool<Bools>, map<Bools, ELEMENT(!x)>, nullptr},
-    {Op::stop_gradient, infer_same<Anything>, map<Anything, ELEMENT(x)>, nullptr},
+    {Op::stop_gradient, infer_same<AnyType>, map<AnyType, ELEMENT(x)>, nullptr},
 };
 // clang-format on
 #undef GRADIENT

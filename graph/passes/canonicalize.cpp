@@ -15,8 +15,7 @@
 // and conv_input_grad has none of its own. What pads, transposes and reshapes is written as nodes of its own,
 // which other passes can simplify, share and fuse.
 //
-// An explicit zero is multiplied where the ops' definition skips it. That shows only beside an infinite or
-// NaN factor, as one NaN more.
+// That changes no number: padding is zeros that are multiplied by the ops' definition, too (ops/conv.cpp).
 namespace kiln::graph {
 namespace {
 

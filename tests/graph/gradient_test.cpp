@@ -378,6 +378,11 @@ TEST(Gradient, OfPowHasNoNaNWhereItsValueIsReal) {
   EXPECT_EQ(gradient_at({Tensor({-3.0, 0.0, 1.0}), Tensor({2.0, 2.0, 5.0})},
                         [](Args x) { return pow(x[0], x[1]); }),
             (std::vector<double>{-6, 0, 5, 0, 0, 0}));
+  // Nor an infinite or undefined power: the exponent's gradient is 0 at a <= 0.
+  const std::vector<double> both = gradient_at({Tensor({0.0, -2.0}), Tensor({-1.0, 0.5})},
+                                               [](Args x) { return pow(x[0], x[1]); });
+  EXPECT_EQ(both[2], 0);
+  EXPECT_EQ(both[3], 0);
 }
 
 TEST(Gradient, OfSelectKeepsTheOtherSideOut) {
