@@ -47,6 +47,30 @@ TEST(Case8, BothUsesOfASharedLayerGiveTheirGradient) {
   std::filesystem::remove(path);
 }
 
+TEST(Case8, UsesInBranchesAndInModelsWithinModelsAdd) {
+  const Layer dense = Dense(1, {.use_bias = false, .kernel_initializer = "zeros"});
+  const auto x = Input({1}), inner_x = Input({1}), middle_x = Input({1});
+  const Model inner({.inputs = {inner_x}, .outputs = {dense(inner_x)}});
+  const Model middle({.inputs = {middle_x}, .outputs = {inner(inner(middle_x))}});
+  struct Form {
+    Model model;
+    double step;  // of w = 3 at x = 1, target 0
+  };
+  const Form forms[] = {
+      {Model({.inputs = {x}, .outputs = {Add()({dense(x), dense(Rescaling(2)(x))})}}), 2 * 9 * 3},  // w + 2w
+      {Model({.inputs = {x}, .outputs = {inner(inner(x))}}), 2 * 9 * 6},                            // w^2
+      {Model({.inputs = {x}, .outputs = {middle(x)}}), 2 * 9 * 6},
+      {Model({.inputs = {x}, .outputs = {dense(middle(x))}}), 2 * 27 * 27}};  // w^3
+  for (const Form& form : forms) {
+    Model model = form.model;
+    EXPECT_EQ(model.count_params(), 1);
+    model.set_weights({Tensor({{3.f}})});
+    model.compile({.optimizer = optimizers::SGD({.learning_rate = 0.001}), .loss = "mse"});
+    model.train_on_batch(Tensor({{1.f}}), Tensor({{0.f}}));
+    EXPECT_NEAR(model.get_weights()[0].item(), 3 - 0.001 * form.step, 1e-5);
+  }
+}
+
 // ---- cases 22 and 23: callbacks, validation split
 // ----------------------------------------------------------
 
