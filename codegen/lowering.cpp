@@ -54,17 +54,24 @@ bool same(const Indices& a, const Indices& b) {
                     [](const Index& x, const Index& y) { return same(x, y); });
 }
 
-/// The type that decides how many lanes a vector has: the widest that is computed with. Operands of a few
-/// elements (keys, starting places) don't count, nor do index arrays.
+DType wider(DType a, DType b) {
+  return size_of(b) > size_of(a) ? b : a;
+}
+
+/// The type that decides how many lanes a vector has. With a root: the one that it works in, whatever is
+/// fused with it, for the lanes decide the order of a sum, and what is fused may hang on the number of rows.
+/// Else the widest that is computed with; values of a few elements (keys, starting places) don't count.
 DType working_type(const Group& group) {
+  if (group.root != nullptr) {
+    DType widest = group.root->operands.empty() ? DType::bool_ : group.root->operand(0).dtype();
+    for (const graph::Type& type : group.root->results) widest = wider(widest, type.dtype);
+    for (const Node* sibling : group.siblings) widest = wider(widest, sibling->type().dtype);
+    return widest;
+  }
   DType widest = DType::bool_;
   for (const Node* node : group.nodes)
     for (const graph::Type& type : node->results)
-      if (size_of(type.dtype) > size_of(widest) && type.shape.elements() > 2) widest = type.dtype;
-  if (group.root && !group.root->operands.empty()) {
-    const DType dtype = group.root->operand(0).dtype();
-    if (size_of(dtype) > size_of(widest)) widest = dtype;
-  }
+      if (type.shape.elements() > 2) widest = wider(widest, type.dtype);
   return widest;
 }
 

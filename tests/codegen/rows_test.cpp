@@ -1,0 +1,64 @@
+// What a row gives doesn't depend on the rows beside it, to the bit: not on their number either.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "kiln/codegen/compile.h"
+#include "kiln/graph/ops.h"
+#include "kiln/runtime/executable.h"
+#include "tests/support/random_tensor.h"
+
+namespace kiln::codegen {
+namespace {
+
+using namespace kiln::graph;  // the ops
+
+constexpr std::int64_t length = 101;
+
+Value sum_of_squares(Value x) {
+  return reduce_sum(x * x, {1});
+}
+Value sum_in_double(Value x) {
+  return convert(reduce_sum(x, {1}), DType::f64) * 3.0;
+}
+Value sum_of_chosen(Value x) {
+  const Value place = iota(x.graph(), {DType::i64, x.shape()}, 1) + convert(x, DType::i64);
+  return reduce_sum(select(compare(place, scalar(place, 50), "lt"), x, x * 0.5), {1});
+}
+Value softmax(Value x) {
+  const Value e = exp(x - reduce_max(x, {1}, true));
+  return e / reduce_sum(e, {1}, true);
+}
+Value pooled(Value x) {
+  return convert(window_sum(x, {.window = {1, 9}, .strides = {1, 4}}), DType::f64);
+}
+Value projected(Value x) {
+  return convert(matmul(x, sin(iota(x.graph(), {DType::f32, {length, 1}}, 0))), DType::f64);
+}
+
+/// The first row's bytes, of `rows` rows that begin with the same one.
+std::string first_row(Value (*build)(Value), const Tensor& data, std::int64_t rows) {
+  Graph g("rows");
+  g.output("y", build(g.input("x", {DType::f32, {rows, length}})));
+  const auto program = compile(g);
+  std::vector<Tensor> states, inputs{Tensor({rows, length}, DType::f32)};
+  std::memcpy(inputs[0].raw(), data.raw(), inputs[0].nbytes());
+  std::vector<Tensor> outputs{Tensor(program->outputs[0].shape, program->outputs[0].dtype)};
+  runtime::Executable(program).run(inputs, states, outputs);
+  return {static_cast<const char*>(outputs[0].raw()), outputs[0].nbytes() / static_cast<std::size_t>(rows)};
+}
+
+TEST(Rows, HaveTheBitsThatTheyHaveAlone) {
+  constexpr std::int64_t most = 300;
+  const Tensor data = RandomNumbers(3).tensor({most, length}, -1, 1, DType::f32);
+  int number = 0;
+  for (auto build : {sum_of_squares, sum_in_double, sum_of_chosen, softmax, pooled, projected}) {
+    const std::string alone = first_row(build, data, 1);
+    for (std::int64_t rows : {2L, 3L, 7L, 64L, most})
+      EXPECT_EQ(first_row(build, data, rows), alone) << "graph " << number << ", " << rows << " rows";
+    number++;
+  }
+}
+
+}  // namespace
+}  // namespace kiln::codegen
