@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include "kiln/graph/interpreter.h"
 #include "kiln/graph/ops.h"
@@ -44,6 +45,35 @@ TEST(RandomProgram, IsValidAndInterpretsWithinItsBounds) {
   // Mostly known, and bounds that errors come near to: else the comparison would pass whatever happens.
   EXPECT_GT(checked, 20 * unknown) << checked << " checked, " << unknown << " unknown";
   EXPECT_GT(worst, 0.3);
+}
+
+TEST(RandomProgram, CornersAreGenerated) {
+  Coverage coverage;
+  int swaps = 0, plain_outputs = 0, twice = 0, unused = 0;
+  for (std::int64_t seed = 0; seed < 200; seed++) {
+    const RandomProgram p = random_program(seed, {.ops = 20, .corners = true});
+    verify(*p.graph);
+    coverage.count(*p.graph);
+    const auto& states = p.graph->states();
+    for (const StateSlot& a : states)
+      for (const StateSlot& b : states) swaps += a.next && a.next == b.current && b.next == a.current;
+    std::set<const Node*> named, used;
+    for (const Output& o : p.graph->outputs()) {
+      plain_outputs += o.value.node->op == Op::input || o.value.node->op == Op::state;
+      twice += !named.insert(o.value.node).second;
+    }
+    for (const Node& n : p.graph->nodes())
+      for (Value v : n.operands) used.insert(v.node);
+    for (const Node& n : p.graph->nodes())
+      unused += !n.operands.empty() && !used.count(&n) && !named.count(&n);
+  }
+  EXPECT_GT(swaps, 0);
+  EXPECT_GT(plain_outputs, 0);
+  EXPECT_GT(twice, 0);
+  EXPECT_GT(unused, 0);
+  EXPECT_GT(coverage["size=0"], 10);
+  EXPECT_GT(coverage["check"], 10);
+  EXPECT_GT(coverage["state takes another's value"], 10);
 }
 
 TEST(RandomProgram, CoverageNoticesWhatIsMissing) {

@@ -34,6 +34,8 @@ Shape RandomGraphBuilder::shape(int min_rank, int max_rank, std::int64_t max_ele
     s.push_back(n);
     left = std::max<std::int64_t>(left / n, 1);
   }
+  if (options_.corners && rank > 0 && random.chance(0.06))
+    s[static_cast<std::size_t>(random.below(rank))] = 0;
   return s;
 }
 
@@ -68,15 +70,20 @@ Value RandomGraphBuilder::fresh(const Type& type) {
   return leaf(data(type));
 }
 
+Value RandomGraphBuilder::state(Tensor value) {
+  const Value v = graph_->state(fmt::format("s{}", states_.size()), {value.dtype(), value.shape()});
+  bound_->set(v, value);
+  states_.push_back(std::move(value));
+  return v;
+}
+
 Value RandomGraphBuilder::leaf(Tensor value) {
   const Type type{value.dtype(), value.shape()};
   Value v;
   if (value.size() <= 64 && random.chance(0.15)) {
     v = constant(*graph_, value);
   } else if (random.chance(0.2) && states_.size() < 4) {
-    v = graph_->state(fmt::format("s{}", states_.size()), type);
-    states_.push_back(value);
-    bound_->set(v, value);
+    v = state(value);
   } else {
     v = graph_->input(fmt::format("x{}", inputs_.size()), type);
     inputs_.push_back(value);
@@ -153,10 +160,15 @@ bool is_tame(const ErrorBound& bound, Value v, bool specials) {
 RandomProgram RandomGraphBuilder::run() {
   const auto& makers = random_ops();
   for (int i = 0; i < 2; i++) fresh({float_type(), shape(1, 4)});
+  if (options_.corners) {
+    const Type type{float_type(), shape(0, 3, 200)};
+    for (int i = 0; i < 3; i++) pool_.push_back(state(data(type)));
+    bound_->extend();
+  }
   int work = 0;
   for (int attempts = 0; work < options_.ops && attempts < 100 * options_.ops; attempts++) {
     const auto before = graph_->nodes().size();
-    const std::vector<Value> made = random.pick(makers)(*this);
+    const std::vector<Value> made = apply(random.pick(makers));
     bound_->extend();
     bool tame = !made.empty();
     for (Value v : made) tame = tame && is_tame(*bound_, v, options_.specials);
@@ -169,6 +181,15 @@ RandomProgram RandomGraphBuilder::run() {
   if (options_.gradient) add_gradient();
   bound_->extend();
   return {std::move(graph_), std::move(inputs_), std::move(states_), std::move(bound_), options_.gradient};
+}
+
+std::vector<Value> RandomGraphBuilder::apply(RandomOp op) {
+  if (!options_.corners) return op(*this);
+  try {
+    return op(*this);
+  } catch (const ShapeError&) {
+    return {};  // there is no maximum of nothing, nor a place in it
+  }
 }
 
 // Some states get a value of the pool, among them other states: a swap must not lose one.
@@ -187,6 +208,11 @@ void RandomGraphBuilder::update_states() {
 
 // Whatever has no user, so that all work is needed, and some values that have.
 void RandomGraphBuilder::add_outputs() {
+  if (options_.corners) {
+    for (std::int64_t left = 1 + random.below(4); left > 0; left--)
+      graph_->output(fmt::format("y{}", graph_->outputs().size()), random.pick(pool_));
+    return;
+  }
   std::set<const Node*> used;
   for (const Node& n : graph_->nodes())
     for (Value v : n.operands) used.insert(v.node);

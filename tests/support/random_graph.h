@@ -23,6 +23,10 @@ struct RandomProgramOptions {
   int ops = 12;  ///< at least so many that are not leaves or broadcasts, all of which matter to a result
   bool gradient = false;  ///< appends the gradient of a sum over float results by inputs and states
   bool specials = false;  ///< some inputs hold NaN, infinities and -0
+  /// Axes of size 0; three states of one type that may take each other's values; few outputs, among them
+  /// inputs, states and one value twice, so that some work matters to no result. There may be fewer ops than
+  /// asked for.
+  bool corners = false;
 };
 
 RandomProgram random_program(std::int64_t seed, const RandomProgramOptions& options = {});

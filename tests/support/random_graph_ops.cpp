@@ -368,7 +368,7 @@ Values rows(B& b) {
   const Value x = b.any_number(1, 4);
   const int axis = some_axis(b, x);
   const Shape which = b.random.chance(0.7) ? b.shape(1, 1, 40) : b.shape(0, 2, 20);
-  if (x.shape().elements() / x.shape()[at(axis)] * which.elements() > 40000 ||
+  if (x.shape().elements() / std::max<std::int64_t>(x.shape()[at(axis)], 1) * which.elements() > 40000 ||
       x.rank() - 1 + which.rank() > 5)
     return {};
   const Value at_rows = indices(b, which, x.shape()[at(axis)]);

@@ -7,6 +7,12 @@
 
 namespace kiln::graph {
 
+class RandomGraphBuilder;
+
+/// Emits one op (with what it needs) on values of the pool; gives the results that may go into the pool, or
+/// nothing if the op can't be applied.
+using RandomOp = std::vector<Value> (*)(RandomGraphBuilder&);
+
 /// The state of a random graph in the making: what the makers of random_graph_ops.cpp work with.
 class RandomGraphBuilder {
  public:
@@ -36,6 +42,8 @@ class RandomGraphBuilder {
  private:
   Value pick(const std::function<bool(Value)>& fits);
   Tensor data(const Type& type);
+  Value state(Tensor value);
+  std::vector<Value> apply(RandomOp op);
   void update_states();
   void add_outputs();
   void add_gradient();
@@ -46,10 +54,6 @@ class RandomGraphBuilder {
   std::vector<Tensor> inputs_, states_;
   std::vector<Value> pool_;
 };
-
-/// Emits one op (with what it needs) on values of the pool; gives the results that may go into the pool, or
-/// nothing if the op can't be applied.
-using RandomOp = std::vector<Value> (*)(RandomGraphBuilder&);
 
 /// One for each op, or for each family of ops that are alike.
 const std::vector<RandomOp>& random_ops();

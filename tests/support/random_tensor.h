@@ -14,8 +14,9 @@ class RandomNumbers {
   explicit RandomNumbers(std::int64_t seed) : seed_(seed) {}
 
   std::uint32_t word() { return random_word(seed_, 0, 0, next_++); }
-  /// In [0, n).
+  /// In [0, n); 0 if n is 0.
   std::int64_t below(std::int64_t n) {
+    if (n == 0) return 0;
     return static_cast<std::int64_t>(word() % static_cast<std::uint64_t>(n));
   }
   /// In [low, high).
