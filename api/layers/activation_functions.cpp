@@ -58,8 +58,9 @@ Value sigmoid(Value x) {
 Value log_sigmoid(Value x) {
   return -softplus(-x);
 }
+// By relu6, whose derivative at both bounds is 0, as in Keras.
 Value hard_sigmoid(Value x) {
-  return graph::minimum(graph::maximum(x / 6.0 + 0.5, graph::scalar(x, 0)), graph::scalar(x, 1));
+  return relu6(x + 3.0) / 6.0;
 }
 Value exponential(Value x) {
   return graph::exp(x);

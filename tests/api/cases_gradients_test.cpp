@@ -354,6 +354,8 @@ TEST(Case15, RectifiersHaveOneRuleAtTheirKinks) {
   EXPECT_EQ(input_gradient(ReLU(), x), relu);
   EXPECT_EQ(input_gradient(Activation("relu6"), x), relu6);
   EXPECT_EQ(input_gradient(ReLU({.max_value = 6}), x), relu6);
+  EXPECT_EQ(input_gradient(Activation("hard_sigmoid"), Tensor({{-3.f, 3.f, 4.f}})),
+            (std::vector<float>{0, 0, 0}));
 }
 
 // ---- case 35: concatenation ------------------------------------------------------------------------------
