@@ -1,12 +1,18 @@
 // Data errors: the first failing row goes into the run's error record, unless an earlier check was there
 // first.
+#include <cstddef>
+
 #include "codegen/ops/register.h"
+#include "kiln/runtime/executable.h"
 
 namespace kiln::codegen {
 namespace {
 
 // Elements of ErrorRecord (runtime/executable.h), which is an array of eight-byte numbers.
 constexpr std::int64_t check_field = 0, row_field = 1, value_field = 2;
+static_assert(offsetof(runtime::ErrorRecord, check) == 8 * check_field &&
+              offsetof(runtime::ErrorRecord, row) == 8 * row_field &&
+              offsetof(runtime::ErrorRecord, value) == 8 * value_field);
 
 void check_kernel(Lowering& l) {
   const Node& node = l.root();

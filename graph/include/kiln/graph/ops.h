@@ -57,7 +57,8 @@ KILN_API Value div(Value a, Value b);
 /// C's fmod / %: the sign of a; integer x % 0 is 0.
 KILN_API Value rem(Value a, Value b);
 KILN_API Value pow(Value a, Value b);
-/// NaN if either is NaN
+/// NaN if either is NaN. Of zeros of both signs compiled code gives either, for relu's sake, which then is one
+/// instruction; the interpreter counts +0 as the larger. Likewise for the reductions and windows below.
 KILN_API Value maximum(Value a, Value b);
 KILN_API Value minimum(Value a, Value b);
 /// bool and integers
