@@ -9,7 +9,8 @@
 
 // A reduction's parallel work is its results: the sum of a million numbers has one. Such a reduction becomes
 // two, the first with more results in front. The sizes depend on the shape alone, so sums are added in the
-// same order on every machine and with any number of threads.
+// same order on every machine and with any number of threads. Of the outermost axis, if it stays, they don't
+// depend either: a row of a batch is summed as it is alone.
 namespace kiln::graph {
 namespace {
 
@@ -70,13 +71,14 @@ Value reduce_in_parts(Op op, Value x, std::int64_t axis, std::int64_t results) {
 Value split(const Node& n) {
   const Value x = n.operand(0);
   const Ints& axes = n.attributes.ints("axes");
-  const std::int64_t results = n.type().shape.elements();
-  if (axes.empty() || results == 0 || results > many_results || x.shape().elements() < worth_splitting)
-    return {};
+  if (axes.empty() || x.shape().elements() == 0) return {};
+  const std::int64_t batch = axes[0] > 0 ? x.shape()[0] : 1;
+  const std::int64_t elements = x.shape().elements() / batch, results = n.type().shape.elements() / batch;
+  if (results > many_results || elements < worth_splitting) return {};
   std::int64_t rows = 1;  // results that threads can share without touching each other's elements
-  for (std::int64_t axis = 0; axis < axes[0]; axis++) rows *= x.shape()[at(axis)];
+  for (std::int64_t axis = 1; axis < axes[0]; axis++) rows *= x.shape()[at(axis)];
   if (rows >= fewest_parts) return {};
-  const std::int64_t combined = x.shape().elements() / results;
+  const std::int64_t combined = elements / results;
   if (combined < fewest_parts * shortest_part) return {};
 
   const std::int64_t first = x.shape()[at(axes[0])];

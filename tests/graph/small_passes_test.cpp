@@ -180,6 +180,21 @@ TEST(SplitReductions, LongLinesInPartsPaddedIfTheyMustBe) {
             "reshape f32[60,1000,16]; reduce_sum f32[60,16]; reduce_sum f32[16]; ");
 }
 
+TEST(SplitReductions, RowsOfABatchAsARowAlone) {
+  const auto shapes = [](std::int64_t rows, std::int64_t length) {
+    std::string text = split_text({rows, length}, {1});
+    const std::string number = fmt::format("[{}", rows);
+    for (std::size_t at = 0; (at = text.find(number, at)) != std::string::npos;)
+      text.replace(at, number.size(), "[N");
+    return text;
+  };
+  for (std::int64_t rows : {2, 7, 8, 500, 3000}) {
+    EXPECT_EQ(shapes(rows, 5000), "reduce_sum f32[N]; ");
+    EXPECT_EQ(shapes(rows, 40000), shapes(1, 40000));
+  }
+  EXPECT_EQ(shapes(1, 40000), "reshape f32[N,10,4000]; reduce_sum f32[N,10]; reduce_sum f32[N]; ");
+}
+
 TEST(SplitReductions, LeavesSmallOnesAndThoseWithManyResults) {
   EXPECT_EQ(split_text({128, 10}, {0, 1}), "reduce_sum f32[]; ");
   EXPECT_EQ(split_text({128, 10}, {1}), "reduce_sum f32[128]; ");
