@@ -6,18 +6,7 @@ Everything that enters a model is rounded to float32 first, so that Keras in flo
 from the same numbers.
 """
 
-import os
-
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ["JAX_ENABLE_X64"] = "1"
-os.environ["JAX_PLATFORMS"] = "cpu"
-
-import pathlib
-
 import numpy as np
-from safetensors.numpy import save_file
-
-FOLDER = pathlib.Path(__file__).resolve().parent
 
 
 def fnv1a64(tag):
@@ -58,10 +47,3 @@ def glorot(tag, shape):
     receptive = int(np.prod(shape[:-2]))
     limit = np.sqrt(6 / (receptive * shape[-2] + receptive * shape[-1]))
     return signed(tag, shape, limit)
-
-
-def save(name, tensors, metadata=None):
-    """Writes tests/golden/NAME.safetensors; float64 unless given otherwise."""
-    path = FOLDER / f"{name}.safetensors"
-    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, metadata)
-    print(f"{path.name}: {path.stat().st_size} bytes")

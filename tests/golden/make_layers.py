@@ -6,7 +6,9 @@ by ./dev golden.
 
 import json
 
-from formula import FOLDER, float32, labels, save, signed, uniform
+from oracle import FOLDER, save  # before keras
+
+from formula import float32, labels, signed, uniform
 
 import jax
 import keras

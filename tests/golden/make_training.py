@@ -6,7 +6,9 @@ Writes training_MODEL_OPTIMIZER.safetensors; README.md in this folder says what 
 
 import sys
 
-from formula import float32, glorot, labels, save, uniform
+from oracle import save  # before keras
+
+from formula import float32, glorot, labels, uniform
 
 import keras
 import numpy as np

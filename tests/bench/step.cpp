@@ -1,11 +1,10 @@
-// ./dev bench [NAME]: measures what a user waits for. Needs no data set.
+// ./dev bench step: LeNet's training step in figures. Needs no data set.
 #include <fmt/format.h>
 #include <kiln/kiln.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <string_view>
+#include <vector>
 
 #include "tests/support/hash_data.h"
 
@@ -47,9 +46,10 @@ Sequential lenet() {
 }
 
 /// LeNet's training step: Adam, batch 128, accuracy.
-void bench_train() {
+void bench_step() {
   constexpr int batch = 128;
-  const Tensor images = testing::hash_tensor("images", {batch, 28, 28, 1}, DType::u8, [](double u) { return 256 * u; });
+  const Tensor images =
+      testing::hash_tensor("images", {batch, 28, 28, 1}, DType::u8, [](double u) { return 256 * u; });
   const Tensor labels = testing::hash_labels("labels", {batch}, 10);
 
   Sequential model = lenet();
@@ -60,12 +60,13 @@ void bench_train() {
   const runtime::Program& program = *model.programs().at(0);
 
   fmt::print("LeNet, training step, batch {}\n", batch);
-  fmt::print("  first step             {:8.2f} s  (compiling takes {:.2f} s)\n", first, program.compile_seconds);
+  fmt::print("  first step             {:8.2f} s  (compiling takes {:.2f} s)\n", first,
+             program.compile_seconds);
   for (int threads : {1, 2}) {
     set_num_threads(threads);
     const double step = median_seconds([&] { model.train_on_batch(images, labels); });
-    fmt::print("  step, {} thread{}         {:8.3f} ms ({:.0f} images/s)\n", threads, threads == 1 ? " " : "s",
-               1e3 * step, batch / step);
+    fmt::print("  step, {} thread{}         {:8.3f} ms ({:.0f} images/s)\n", threads,
+               threads == 1 ? " " : "s", 1e3 * step, batch / step);
   }
   int barriers = 0;
   for (const runtime::Step& s : program.steps) barriers += s.barrier_before;
@@ -73,17 +74,12 @@ void bench_train() {
   fmt::print("  kernels                {:8}  ({} different ones, {} barriers)\n", program.steps.size(),
              program.distinct_kernels, barriers);
   fmt::print("  arena                  {:8.1f} KiB\n", static_cast<double>(program.arena_bytes) / 1024);
-  fmt::print("  all intermediates      {:8.1f} KiB\n", static_cast<double>(program.intermediate_bytes) / 1024);
+  fmt::print("  all intermediates      {:8.1f} KiB\n",
+             static_cast<double>(program.intermediate_bytes) / 1024);
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const std::string_view name = argc > 1 ? argv[1] : "train";
-  if (name == "train") {
-    bench_train();
-    return 0;
-  }
-  fmt::print(stderr, "bench: there is no benchmark '{}'; there is: train\n", name);
-  return 1;
+int main() {
+  bench_step();
 }

@@ -1,0 +1,109 @@
+"""PyTorch, eager or through torch.compile (--compile), channels last; --reference computes in float64."""
+
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from common import NETWORKS, Walk, channels_first_kernels, serve, weights_of
+
+COMPILE, REFERENCE = "--compile" in sys.argv, "--reference" in sys.argv
+ACTIVATIONS = {None: lambda x: x, "relu": F.relu, "sigmoid": torch.sigmoid}
+torch.set_num_threads(int(sys.argv[sys.argv.index("--threads") + 1]))
+
+
+def same(size, window, strides):
+    """Keras's padding: (before, after)."""
+    total = max((-(-size // strides) - 1) * strides + window - size, 0)
+    return total // 2, total - total // 2
+
+
+class Ops:
+    def __init__(self, weights, training):
+        self.weights, self.training = weights, training
+
+    def conv(self, x, name, filters, kernel, strides, padding, activation):
+        w, b = self.weights[name]
+        pad = 0
+        if padding == "same":
+            before, after = same(x.shape[2], kernel, strides)
+            if before == after:
+                pad = before
+            else:
+                x = F.pad(x, (before, after, before, after))
+        return ACTIVATIONS[activation](F.conv2d(x, w, b, strides, pad))
+
+    def dense(self, x, name, units, activation):
+        w, b = self.weights[name]
+        return ACTIVATIONS[activation](F.linear(x, w, b))
+
+    def max_pool(self, x, size, strides, padding):
+        before, after = same(x.shape[2], size, strides) if padding == "same" else (0, 0)
+        # One more at the end is what ceil_mode leaves out of the window.
+        return F.max_pool2d(x, size, strides, before, ceil_mode=after > before)
+
+    def concatenate(self, xs):
+        return torch.cat(xs, 1)
+
+    def flatten(self, x):
+        return x.flatten(1)
+
+    def global_average_pool(self, x):
+        return x.mean((2, 3))
+
+    def dropout(self, x, rate):
+        return F.dropout(x, rate, self.training)
+
+
+def prepare(row):
+    torch.manual_seed(0)
+    layers = NETWORKS[row["network"]]["layers"]
+    training = row["mode"] == "train"
+    dtype = torch.float64 if REFERENCE else torch.float32
+    weights = {}
+    for name, (kernel, bias) in channels_first_kernels(row["network"], weights_of(row["network"])).items():
+        w = torch.from_numpy(kernel if kernel.ndim == 4 else np.ascontiguousarray(kernel.T)).to(dtype)
+        if w.ndim == 4:
+            w = w.contiguous(memory_format=torch.channels_last)
+        weights[name] = tuple(t.requires_grad_(training) for t in (w, torch.from_numpy(bias).to(dtype)))
+
+    def forward(x):
+        return Walk(Ops(weights, row["dropout"])).run(layers, x)
+
+    def to_torch(x):
+        x = torch.from_numpy(x).to(dtype)
+        return x.permute(0, 3, 1, 2) if x.ndim == 4 else x  # NHWC memory is channels_last
+
+    if not training:
+        if COMPILE:
+            forward = torch.compile(forward)
+
+        def predict(x, y):
+            with torch.inference_mode():
+                return forward(to_torch(x)).numpy()
+
+        return predict
+
+    parameters = [t for pair in weights.values() for t in pair]
+    if row["optimizer"] == "sgd":
+        optimizer = torch.optim.SGD(parameters, lr=0.01, foreach=True)
+    else:
+        optimizer = torch.optim.Adam(parameters, lr=1e-3, eps=1e-7, foreach=True)
+
+    def loss_of(x, y):
+        return F.cross_entropy(forward(x), y)
+
+    if COMPILE:
+        loss_of = torch.compile(loss_of)
+
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = loss_of(to_torch(x), torch.from_numpy(y).long())
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+serve(prepare)
