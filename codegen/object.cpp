@@ -73,6 +73,15 @@ llvm::SmallVector<char, 0> generate(llvm::Module& module, llvm::TargetMachine& m
   return bytes;
 }
 
+// AddressSanitizer makes a branch of every lane that a masked access may touch. Of unrolled loops that makes
+// tens of thousands of blocks, for which LLVM's analyses take many minutes.
+bool too_many_blocks(const llvm::Module& module) {
+  constexpr std::size_t most = 3000;
+  for (const llvm::Function& function : module)
+    if (function.hasFnAttribute(llvm::Attribute::SanitizeAddress) && function.size() > most) return true;
+  return false;
+}
+
 }  // namespace
 
 std::string text_of(const llvm::Module& module) {
@@ -141,8 +150,11 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine, bool instrumen
 }
 
 std::unique_ptr<llvm::MemoryBuffer> make_object(llvm::Module& module, llvm::TargetMachine& machine) {
-  return std::make_unique<llvm::SmallVectorMemoryBuffer>(
-      generate(module, machine, llvm::CodeGenFileType::ObjectFile), module.getName(), false);
+  const llvm::CodeGenOptLevel level = machine.getOptLevel();
+  if (too_many_blocks(module)) machine.setOptLevel(llvm::CodeGenOptLevel::None);
+  auto bytes = generate(module, machine, llvm::CodeGenFileType::ObjectFile);
+  machine.setOptLevel(level);
+  return std::make_unique<llvm::SmallVectorMemoryBuffer>(std::move(bytes), module.getName(), false);
 }
 
 std::string make_assembly(const llvm::Module& module, llvm::TargetMachine& machine) {

@@ -5,14 +5,9 @@
 #include <thread>
 
 #include "tests/api/support.h"
+#include "tests/support/sanitized.h"
 
-// Sanitizers have operators of their own. g++ tells of them by macros, clang by features.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define KILN_SANITIZED
-#endif
-#endif
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(KILN_SANITIZED)
+#ifndef KILN_SANITIZED
 #define KILN_COUNT_ALLOCATIONS
 // g++ 12 inlines only one of the two and takes them for a mismatched pair.
 #if defined(__GNUC__) && !defined(__clang__)
