@@ -117,9 +117,11 @@ void ModelImpl::connect(std::vector<SymbolicTensor> inputs, std::vector<Symbolic
   }
   weight_guards_ = internal::WeightGuards::made_for(Layer(shared_from_this()).weights());
   mark_built();
+  connected_ = true;
 }
 
 void ModelImpl::disconnect() {
+  connected_ = false;
   inputs_.clear();
   outputs_.clear();
   applications_.clear();

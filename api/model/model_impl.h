@@ -39,14 +39,15 @@ class ModelImpl : public LayerImpl {
   /// Makes the weights for inputs of these shapes, if the model has no inputs yet. Threads may call it at
   /// once.
   void build_once(std::span<const Shape> inputs) {
+    if (connected()) return;
     const std::lock_guard lock(build_mutex_);
     if (!connected()) build_for(inputs);
   }
   virtual void build_for(std::span<const Shape> inputs);
   /// True for a Sequential, whose summary leaves the input out.
   virtual bool sequential() const { return false; }
-  /// True once inputs and outputs are known.
-  bool connected() const { return !outputs_.empty(); }
+  /// True once inputs and outputs are known. Threads may ask while another builds the model.
+  bool connected() const { return connected_; }
 
   const std::vector<SymbolicTensor>& inputs() const { return inputs_; }
   const std::vector<SymbolicTensor>& outputs() const { return outputs_; }
@@ -95,6 +96,7 @@ class ModelImpl : public LayerImpl {
   std::vector<SymbolicTensor> inputs_, outputs_;
   std::vector<std::shared_ptr<const internal::Application>> applications_;
   std::vector<int> depths_;
+  std::atomic<bool> connected_ = false;  // set when all of the above is there
   std::atomic<int> fits_ = 0;
   std::unique_ptr<internal::Trainer> trainer_;
   std::unique_ptr<internal::Predictor> predictor_;

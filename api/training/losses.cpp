@@ -94,9 +94,11 @@ class BinaryCrossentropyImpl final : public LossImpl {
   Value values(Value y, Value p) const override {
     if (args_.label_smoothing != 0) y = y * (1 - args_.label_smoothing) + 0.5 * args_.label_smoothing;
     if (args_.from_logits) {
-      const Value z = p;
-      return mean_last(graph::maximum(z, graph::scalar(z, 0)) - z * y +
-                       graph::log1p(graph::exp(-graph::abs(z))));
+      // max(z, 0) - z y + log(1 + exp(-|z|)), with z factored out of the first two terms: of three parts of a
+      // gradient, added in the wrong order, the smallest would be lost where the others are 1 and -1.
+      const Value z = p, rises = graph::compare(z, graph::scalar(z, 0), "ge");
+      return mean_last(z * (graph::convert(rises, z.dtype()) - y) +
+                       graph::log1p(graph::exp(graph::select(rises, -z, z))));
     }
     p = clip(p, epsilon, 1 - epsilon);
     return mean_last(-(y * graph::log(p) + (1.0 - y) * graph::log(1.0 - p)));
