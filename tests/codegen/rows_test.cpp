@@ -52,9 +52,10 @@ void expect_rows_as_alone(std::int64_t most, std::int64_t length) {
   int number = 0;
   for (auto build : {sum_of_squares, sum_in_double, sum_of_chosen, softmax, pooled, projected}) {
     const std::string alone = first_row(build, data, 1);
-    for (std::int64_t rows : {2L, 3L, 7L, 8L, 64L, most})
-      if (rows <= most)
-        EXPECT_TRUE(first_row(build, data, rows) == alone) << "graph " << number << ", " << rows << " rows";
+    for (std::int64_t rows : {2L, 3L, 7L, 8L, 64L, most}) {
+      if (rows > most) continue;
+      EXPECT_TRUE(first_row(build, data, rows) == alone) << "graph " << number << ", " << rows << " rows";
+    }
     number++;
   }
 }
