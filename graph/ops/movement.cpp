@@ -195,8 +195,8 @@ std::vector<Value> pad_gradient(const GradientContext& c) {
   if (x.shape().elements() == 0) return {zeros_like(x), d_value};
   Ints limit, stride;
   for (std::size_t i = 0; i < low.size(); i++) {
-    limit.push_back(low[i] + (x.shape()[i] - 1) * (interior[i] + 1) + 1);
     stride.push_back(x.shape()[i] > 1 ? interior[i] + 1 : 1);  // beside a lone element there may be any
+    limit.push_back(low[i] + (x.shape()[i] - 1) * stride[i] + 1);
   }
   return {slice(d, low, limit, stride), d_value};
 }
