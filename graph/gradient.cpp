@@ -15,10 +15,11 @@ class ReverseMode {
     depends_.resize(count());
     for (Value w : wrt)
       if (w.node->id <= last_) depends_[index(w)] = true;
-    for (std::size_t i = 0; i < count(); i++)
+    for (std::size_t i = 0; i < count(); i++) {
+      if (definition(node(i).op).gradient == nullptr) continue;  // what it gives is a constant
       for (Value operand : node(i).operands)
-        if (depends_[index(operand)] && is_float(operand.dtype()))
-          depends_[i] = depends_[i] || passes_on(node(i));
+        if (depends_[index(operand)] && is_float(operand.dtype())) depends_[i] = true;
+    }
   }
 
   /// Adds to what is known of v's adjoint.
@@ -57,7 +58,6 @@ class ReverseMode {
 
   std::size_t count() const { return static_cast<std::size_t>(last_) + 1; }
   const Node& node(std::size_t i) const { return graph_.nodes()[i]; }
-  static bool passes_on(const Node& n) { return definition(n.op).gradient != nullptr; }
   static std::size_t index(Value v) { return static_cast<std::size_t>(v.node->id); }
 
   Graph& graph_;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-
 #include "api/support/weight_guards.h"
 
 namespace kiln {

@@ -59,17 +59,21 @@ ModelImpl::ModelImpl(LayerOptions options)
     : LayerImpl(std::move(options)), predictor_(std::make_unique<internal::Predictor>(*this)) {}
 ModelImpl::~ModelImpl() = default;
 
-void internal::two_layers_of_one_name(const std::string& model, const Layer& a, const Layer& b) {
+void internal::require_own_name(const std::string& model, std::span<const Layer> layers, const Layer& added) {
+  const auto same = std::find_if(layers.begin(), layers.end(),
+                                 [&](const Layer& other) { return other.name() == added.name(); });
+  if (same == layers.end()) return;
   std::string hint;
-  if (a == b)
+  if (*same == added)
     hint = " (the same layer was added twice; a shared layer needs the functional Model)";
-  else if (!a.impl().named_by_user() || !b.impl().named_by_user())
+  else if (!same->impl().named_by_user() || !added.impl().named_by_user())
     hint = fmt::format(
-        "; one of them got this name by itself, from its class and the number of such layers so far: name the "
+        "; one of them got this name by itself, from its class and the number of such layers so far: name "
+        "the "
         "other differently, e.g. {{.name = \"my_{}\"}}",
-        a.name());
-  throw ValueError(
-      fmt::format("{}: two layers are named \"{}\"; names must be unique in a model{}", model, a.name(), hint));
+        added.name());
+  throw ValueError(fmt::format("{}: two layers are named \"{}\"; names must be unique in a model{}", model,
+                               added.name(), hint));
 }
 
 void ModelImpl::connect(std::vector<SymbolicTensor> inputs, std::vector<SymbolicTensor> outputs) {
@@ -111,8 +115,7 @@ void ModelImpl::connect(std::vector<SymbolicTensor> inputs, std::vector<Symbolic
   for (std::size_t i : order) {
     const Layer& layer = applications_[i]->layer;
     if (std::find(layers_.begin(), layers_.end(), layer) != layers_.end()) continue;
-    for (const Layer& other : layers_)
-      if (other.name() == layer.name()) internal::two_layers_of_one_name("Model", other, layer);
+    internal::require_own_name("Model", layers_, layer);
     layers_.push_back(layer);
   }
   weight_guards_ = internal::WeightGuards::made_for(Layer(shared_from_this()).weights());

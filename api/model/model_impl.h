@@ -2,6 +2,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,8 @@ namespace internal {
 class Trainer;
 class Predictor;
 
-/// Throws the ValueError for two layers of one name in a model; `model` is the model as messages call it.
-[[noreturn]] void two_layers_of_one_name(const std::string& model, const Layer& a, const Layer& b);
+/// Throws ValueError if one of `layers` has the name of `added`; `model` is the model as messages call it.
+void require_own_name(const std::string& model, std::span<const Layer> layers, const Layer& added);
 }  // namespace internal
 
 /// A model: a layer made of layers.
@@ -39,7 +40,6 @@ class ModelImpl : public LayerImpl {
   /// Makes the weights for inputs of these shapes, if the model has no inputs yet. Threads may call it at
   /// once.
   void build_once(std::span<const Shape> inputs) {
-    if (connected()) return;
     const std::lock_guard lock(build_mutex_);
     if (!connected()) build_for(inputs);
   }

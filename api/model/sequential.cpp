@@ -18,9 +18,7 @@ class SequentialImpl final : public ModelImpl {
     require_not_fitting("Sequential::add");
     if (!layer.defined())
       throw StateError(fmt::format("Sequential \"{}\": an empty Layer was added", name()));
-    for (const Layer& other : layers_)
-      if (other.name() == layer.name())
-        internal::two_layers_of_one_name(fmt::format("Sequential \"{}\"", name()), other, layer);
+    internal::require_own_name(fmt::format("Sequential \"{}\"", name()), layers_, layer);
     if (internal::as_input(layer) != nullptr && !layers_.empty())
       throw ValueError(fmt::format("Sequential \"{}\": Input must be the first layer", name()));
     layers_.push_back(layer);

@@ -17,19 +17,20 @@ void require_built(const Model& model, const char* caller) {
                     caller, model.name()));
 }
 
+std::vector<Variable> variables_of(const std::vector<std::pair<std::string, Variable>>& weights) {
+  std::vector<Variable> variables;
+  for (const auto& [name, weight] : weights) variables.push_back(weight);
+  return variables;
+}
+
 }  // namespace
 
 void Model::save_weights(const std::string& path) const {
   require_built(*this, "save_weights");
-  std::vector<std::string> names;
-  std::vector<Variable> variables;
-  for (const auto& [name, weight] : named_weights()) {
-    names.push_back(name);
-    variables.push_back(weight);
-  }
-  const std::vector<Tensor> values = internal::read_weights(variables);
+  const auto weights = named_weights();
+  const std::vector<Tensor> values = internal::read_weights(variables_of(weights));
   std::vector<files::NamedTensor> tensors;
-  for (std::size_t i = 0; i < values.size(); i++) tensors.push_back({names[i], values[i]});
+  for (std::size_t i = 0; i < values.size(); i++) tensors.push_back({weights[i].first, values[i]});
   files::save_safetensors(path, tensors, {{"format", "kiln"}});
 }
 
@@ -56,13 +57,9 @@ void Model::load_weights(const std::string& path) {
                                 missing.empty() ? "" : "it lacks ", missing,
                                 missing.empty() || unknown.empty() ? "" : "; ",
                                 unknown.empty() ? "" : "the model lacks ", unknown));
-  std::vector<Variable> variables;
   std::vector<Tensor> values;
-  for (const auto& [name, weight] : weights) {
-    variables.push_back(weight);
-    values.push_back(*file.find(name));
-  }
-  internal::write_weights(variables, values);
+  for (const auto& [name, weight] : weights) values.push_back(*file.find(name));
+  internal::write_weights(variables_of(weights), values);
 }
 
 }  // namespace kiln

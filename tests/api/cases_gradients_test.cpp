@@ -10,6 +10,7 @@ namespace {
 using namespace layers;
 using testing::Elementwise;
 using testing::Emitted;
+using testing::Shift;
 using testing::expect_near;
 using testing::floats;
 using testing::ramp;
@@ -76,15 +77,8 @@ TEST(Case3, TheSameSeedDropsTheSame) {
 
 TEST(Case3, TheMaskIsNotGuessedFromZeroOutputs) {
   // x = 0 gives an output of 0 whether dropped or not; the gradient of an addition behind it shows the mask.
-  struct Shifted final : LayerImpl {
-    Variable b;
-    void build(const Shape& input) override {
-      b = add_weight({.name = "b", .shape = input.tail(), .initializer = "zeros"});
-    }
-    graph::Value call(Call& call, graph::Value x) override { return x + call(b); }
-  };
   set_random_seed(5);
-  Sequential model({Input({1000}), make_layer<Shifted>(), Dropout(0.5)});
+  Sequential model({Input({1000}), make_layer<Shift>(), Dropout(0.5)});
   model.compile({.optimizer = optimizers::SGD({.learning_rate = 1}), .loss = sum_of_outputs()});
   std::vector<float> x;
   for (int i = 0; i < 1000; i++) x.push_back(i % 2 == 0 ? 1.f : 0.f);
@@ -196,13 +190,6 @@ TEST(Case4, SparseLogitsAreStable) {
 // Every cross-entropy, of logits and of probabilities made from them: finite losses and gradients; those of
 // logits are softmax (or sigmoid) minus target.
 TEST(Case4, NoCrossentropyLosesItsGradient) {
-  struct Shift final : LayerImpl {
-    Variable b;
-    void build(const Shape& input) override {
-      b = add_weight({.name = "b", .shape = input.tail(), .initializer = "zeros"});
-    }
-    graph::Value call(Call& call, graph::Value x) override { return x + call(b); }
-  };
   const Tensor hot({{0.f, 1.f, 0.f}}), label({1});
   struct Form {
     Loss loss;
@@ -317,16 +304,7 @@ TEST(Case14, ClippingKeepsZeroGradientsAndThoseWhoseSquareOverflows) {
 
 // dL/dx for L = sum of the layer's outputs, x given; read off one step of weights added to the input.
 std::vector<float> input_gradient(const Layer& layer, const Tensor& x) {
-  struct Shift final : LayerImpl {
-    explicit Shift(Shape shape) : shape(std::move(shape)) {}
-    Shape shape;
-    Variable b;
-    void build(const Shape&) override {
-      b = add_weight({.name = "b", .shape = shape, .initializer = "zeros"});
-    }
-    graph::Value call(Call& call, graph::Value v) override { return v + call(b); }
-  };
-  Sequential model({Input(x.shape().tail()), make_layer<Shift>(x.shape().tail()), layer, Flatten()});
+  Sequential model({Input(x.shape().tail()), make_layer<Shift>(), layer, Flatten()});
   model.compile({.optimizer = optimizers::SGD({.learning_rate = 1}), .loss = sum_of_outputs()});
   model.train_on_batch(x, Tensor::zeros(model.outputs()[0].shape().tail().prepend(1)));
   std::vector<float> gradient;

@@ -33,6 +33,15 @@ struct Elementwise final : LayerImpl {
   graph::Value call(Call& call, graph::Value x) override { return x * call(w); }
 };
 
+/// x + b with one weight, at first 0, for each element of a sample: its step shows the gradient of the input.
+struct Shift final : LayerImpl {
+  Variable b;
+  void build(const Shape& input) override {
+    b = add_weight({.name = "b", .shape = input.tail(), .initializer = "zeros"});
+  }
+  graph::Value call(Call& call, graph::Value x) override { return x + call(b); }
+};
+
 /// A loss that is the sum of a sample's outputs, so that its gradient shows what is behind them.
 inline Loss sum_of_outputs() {
   return losses::make_loss("total", [](graph::Value, graph::Value p) { return graph::reduce_sum(p, {1}); });

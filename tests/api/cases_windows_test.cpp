@@ -5,6 +5,7 @@ namespace kiln {
 namespace {
 
 using namespace layers;
+using testing::Shift;
 using testing::floats;
 using testing::ramp;
 
@@ -118,15 +119,6 @@ struct Reference {
         y.push_back(sum);
       }
   }
-};
-
-/// x + b, b at first zero: its step is the gradient of the input.
-struct Shift final : LayerImpl {
-  Variable b;
-  void build(const Shape& input) override {
-    b = add_weight({.name = "b", .shape = input.tail(), .initializer = "zeros"});
-  }
-  graph::Value call(Call& call, graph::Value x) override { return x + call(b); }
 };
 
 // Odd and even windows, strides and dilations, other ones for rows and columns; values and all gradients.

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "tests/api/background.h"
 #include "tests/support/errors.h"
 
 namespace kiln {
@@ -14,6 +15,7 @@ using callbacks::LambdaCallback;
 using layers::Dense;
 using layers::Input;
 using layers::Rescaling;
+using testing::Background;
 
 Tensor ones(Shape shape) {
   return Tensor::full(std::move(shape), 1);
@@ -106,25 +108,6 @@ TEST(ChangingModels, EmptyHandlesAreErrors) {
       target.fit(ones({2, 4}), ones({2, 1}), {.verbose = 0, .callbacks = {std::shared_ptr<Callback>()}}),
       StateError);
 }
-
-/// Runs `action` in threads of its own until the object dies.
-class Background {
- public:
-  Background(int threads, const std::function<void()>& action) {
-    for (int i = 0; i < threads; i++)
-      threads_.emplace_back([this, action] {
-        while (!stop_) action();
-      });
-  }
-  ~Background() {
-    stop_ = true;
-    for (std::thread& t : threads_) t.join();
-  }
-
- private:
-  std::atomic<bool> stop_ = false;
-  std::vector<std::thread> threads_;
-};
 
 TEST(ModelThreads, TrainingGetsItsTurnBesidePredictions) {
   Sequential model({Input({64}), Dense(64), Dense(1)});

@@ -4,6 +4,7 @@
 #include <new>
 #include <thread>
 
+#include "tests/api/background.h"
 #include "tests/api/support.h"
 #include "tests/support/sanitized.h"
 
@@ -33,6 +34,7 @@ namespace kiln {
 namespace {
 
 using namespace layers;
+using testing::Background;
 using testing::floats;
 
 Sequential small_net() {
@@ -121,18 +123,15 @@ TEST(Predict, DuringTrainingSeesWholeSteps) {
   const auto one = [&] { return Dense(1, {.use_bias = false, .kernel_initializer = "ones"})(x); };
   Model both({.inputs = {x}, .outputs = {Concatenate()({one(), one()})}});
   both.compile({.optimizer = optimizers::SGD({.learning_rate = 1e-3}), .loss = "mse"});
-  std::atomic<bool> done = false;
   std::int64_t seen = 0, different = 0;
-  std::thread reader([&] {
-    while (!done) {
+  {
+    const Background reading(1, [&] {
       const auto y = floats(both(Tensor({{1.f}})));
       seen++;
       different += y[0] != y[1];
-    }
-  });
-  both.fit(Tensor::full({2000, 1}, 1), Tensor::zeros({2000, 2}), {.batch_size = 1, .verbose = 0});
-  done = true;
-  reader.join();
+    });
+    both.fit(Tensor::full({2000, 1}, 1), Tensor::zeros({2000, 2}), {.batch_size = 1, .verbose = 0});
+  }
   EXPECT_GT(seen, 0);
   EXPECT_EQ(different, 0);
 }
@@ -145,20 +144,17 @@ TEST(Predict, OfAnotherModelWithTheSameLayersSeesWholeSteps) {
   Model trained({.inputs = {x}, .outputs = {Dense(1, {.kernel_initializer = "ones"})(both)}});
   Model features({.inputs = {x}, .outputs = {both}});
   trained.compile({.optimizer = optimizers::SGD({.learning_rate = 1e-12}), .loss = "mse"});
-  std::atomic<bool> done = false;
   std::int64_t seen = 0, different = 0;
   const Tensor row = Tensor::full({1, 256}, 1);
   set_num_threads(1);  // two teams on two cores would wait for each other more than they'd work
-  std::thread reader([&] {
-    while (!done) {
+  {
+    const Background reading(1, [&] {
       const auto y = floats(features(row));
       seen++;
       different += !std::equal(y.begin(), y.begin() + 256, y.begin() + 256);
-    }
-  });
-  trained.fit(Tensor::full({2000, 256}, 1), Tensor::zeros({2000, 1}), {.batch_size = 1, .verbose = 0});
-  done = true;
-  reader.join();
+    });
+    trained.fit(Tensor::full({2000, 256}, 1), Tensor::zeros({2000, 1}), {.batch_size = 1, .verbose = 0});
+  }
   set_num_threads(0);
   EXPECT_GT(seen, 0);
   EXPECT_EQ(different, 0);
@@ -170,18 +166,15 @@ TEST(Predict, WeightsSetThroughALayerAreSeenWhole) {
   Layer layer = model.get_layer("wide");
   const std::vector<Tensor> values[] = {{Tensor::zeros({1, width})}, {Tensor::full({1, width}, 1)}};
   layer.set_weights(values[0]);
-  std::atomic<bool> done = false;
   std::int64_t seen = 0, mixed = 0;
-  std::thread reader([&] {
-    while (!done) {
+  {
+    const Background reading(1, [&] {
       const auto y = floats(model(Tensor({{1.f}})));
       seen++;
       mixed += std::count(y.begin(), y.end(), y[0]) != width;
-    }
-  });
-  for (int i = 0; i < 2000; i++) layer.set_weights(values[i % 2]);
-  done = true;
-  reader.join();
+    });
+    for (int i = 0; i < 2000; i++) layer.set_weights(values[i % 2]);
+  }
   EXPECT_GT(seen, 0);
   EXPECT_EQ(mixed, 0);
 }

@@ -20,7 +20,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PYTHON = ROOT / ".venv-peers/bin/python"
-WORKER = ROOT / "build/release/tests/bench/worker"
+KILN = ROOT / "build/release/tests/bench/contestant"
 RESULTS = ROOT / "build/bench"
 
 PEERS = {
@@ -83,7 +83,7 @@ class Program:
 
 
 def start_all(peers, threads):
-    programs = [Program("kiln", [str(WORKER)], threads)]
+    programs = [Program("kiln", [str(KILN)], threads)]
     for name in peers:
         programs.append(Program(name, [str(PYTHON), str(HERE / "peers" / PEERS[name][0]), *PEERS[name][1:],
                                        "--threads", str(threads)], threads))
@@ -96,9 +96,9 @@ def agrees(check, reference):
         abs(a - b) <= TOLERANCE * max(scale, abs(b)) for a, b in zip(check, reference))
 
 
-def measure(row, threads, programs, reference, quick):
-    """The row's result; None if Kiln could not run it."""
-    has_dropout = row["mode"] == "train" and row["network"] in ("vgg11_quarter", "alexnet")
+def measure(row, layers, threads, programs, reference, quick):
+    """The row's result; it has no "kiln_ms" if Kiln could not run it."""
+    has_dropout = row["mode"] == "train" and any(layer["op"] == "dropout" for layer in layers)
     expected = reference.ask(do="prepare", row={**row, "dropout": False})["check"] if reference else None
     result = {"suite": row["mode"], "row": row["network"], **row, "threads": threads, "peers": {}, "agree": True}
     ready = []
@@ -199,7 +199,8 @@ def main():
             reference = Program("reference", [str(PYTHON), str(HERE / "peers/peer_torch.py"), "--reference",
                                               "--threads", str(os.cpu_count())], os.cpu_count())
         for row in rows_of(args.suite, networks):
-            results.append(measure(row, threads, programs, reference, args.quick))
+            results.append(measure(row, networks[row["network"]]["layers"], threads, programs, reference,
+                                   args.quick))
             show(results[-1], old)
             (RESULTS / f"{args.suite}.json").write_text(json.dumps(results, indent=1))
         for program in programs + [reference] * bool(reference):

@@ -14,13 +14,6 @@ namespace {
 
 using namespace kiln::graph;  // the ops
 
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-constexpr float inf = std::numeric_limits<float>::infinity();
-
-Value input(Graph& g, const Tensor& t) {
-  return g.input("x", {t.dtype(), t.shape()});
-}
-
 // ---- case 1: values written over what is still to be read -------------------------------------------------
 
 // A state's new value stands where its old one is read: all that reads other elements than it writes.

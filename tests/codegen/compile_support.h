@@ -1,10 +1,19 @@
 #pragma once
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "kiln/graph/graph.h"
 
 namespace kiln::codegen {
+
+inline constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+inline constexpr float inf = std::numeric_limits<float>::infinity();
+
+/// An input of the tensor's type and shape, for its values to be given to later.
+inline graph::Value input(graph::Graph& g, const Tensor& t) {
+  return g.input("x", {t.dtype(), t.shape()});
+}
 
 /// Random inputs and states for a graph; integers are small and may be negative.
 struct Arguments {

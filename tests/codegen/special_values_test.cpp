@@ -14,13 +14,6 @@ namespace {
 
 using namespace kiln::graph;  // the ops
 
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-constexpr float inf = std::numeric_limits<float>::infinity();
-
-Value input(Graph& g, const Tensor& t) {
-  return g.input("x", {t.dtype(), t.shape()});
-}
-
 // ---- case 15: ties in a maximum ---------------------------------------------------------------------------
 
 // Whole numbers, so that most extrema are shared: the gradients of all ops that choose.

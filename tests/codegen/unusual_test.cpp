@@ -79,6 +79,14 @@ TEST(Unusual, ProductsOfNothing) {
   expect_compiled_equals_interpreted(g);
 }
 
+/// A convolution and, for its result, its two gradients.
+void output_convolutions(Graph& g, Value x, Value k, const ConvAttrs& attrs) {
+  const Value y = conv(x, k, attrs);
+  g.output("y", y + 1.0);
+  g.output("dx", conv_input_grad(y, k, x.shape(), attrs));
+  g.output("dk", conv_kernel_grad(x, y, k.shape(), attrs));
+}
+
 TEST(Unusual, ConvolutionsOfNothing) {
   for (std::int64_t groups : {1, 2})
     for (std::int64_t channels : {0, 2})
@@ -90,12 +98,7 @@ TEST(Unusual, ConvolutionsOfNothing) {
             const Value k = g.input("k", {DType::f32, {taps, taps, channels / groups, filters}});
             const ConvAttrs ways[] = {{.groups = groups},
                                       {.strides = {2, 1}, .low = {1, 1}, .groups = groups}};
-            for (const ConvAttrs& attrs : ways) {
-              const Value y = conv(x, k, attrs);
-              g.output("y", y + 1.0);
-              g.output("dx", conv_input_grad(y, k, x.shape(), attrs));
-              g.output("dk", conv_kernel_grad(x, y, k.shape(), attrs));
-            }
+            for (const ConvAttrs& attrs : ways) output_convolutions(g, x, k, attrs);
           }
         expect_compiled_equals_interpreted(g);
       }
@@ -105,12 +108,7 @@ TEST(Unusual, ConvolutionsOfPaddingOnly) {
   Graph g("convolutions");
   const Value x = g.input("x", {DType::f32, {2, 0, 3, 1}}), k = g.input("k", {DType::f32, {2, 2, 1, 3}});
   const ConvAttrs ways[] = {{.low = {2, 1}, .high = {1, 0}}, {.strides = {2, 2}, .low = {3, 0}}};
-  for (const ConvAttrs& attrs : ways) {
-    const Value y = conv(x, k, attrs);
-    g.output("y", y + 1.0);
-    g.output("dx", conv_input_grad(y, k, x.shape(), attrs));
-    g.output("dk", conv_kernel_grad(x, y, k.shape(), attrs));
-  }
+  for (const ConvAttrs& attrs : ways) output_convolutions(g, x, k, attrs);
   expect_compiled_equals_interpreted(g);
 }
 

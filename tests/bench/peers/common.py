@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE.parent.parent / "golden"))
 from formula import glorot, labels, uniform  # noqa: E402
 
 NETWORKS = json.loads((HERE.parent / "networks.json").read_text())
+THREADS = int(sys.argv[sys.argv.index("--threads") + 1])
 CACHE_BYTES = 32 * 2**20  # inputs rotate over more than the last-level cache holds
 
 

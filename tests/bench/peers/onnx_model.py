@@ -49,6 +49,9 @@ class Ops:
 
 
 def onnx_model(row):
+    """The model; NotImplementedError for a row of training."""
+    if row["mode"] != "predict":
+        raise NotImplementedError("it only predicts")
     network = NETWORKS[row["network"]]
     ops = Ops(channels_first_kernels(row["network"], weights_of(row["network"])))
     y = Walk(ops).run(network["layers"], "x")

@@ -77,7 +77,7 @@ def prepare(row):
     def step(x, y):
         state["t"] += 1
         state["weights"], state["slots"], value = run(state["weights"], state["slots"], x, y,
-                                                      float(state["t"]) if not row["dropout"] else state["t"])
+                                                      state["t"])
         return value
 
     return step

@@ -1,7 +1,6 @@
 """Keras 3 on TensorFlow, forward and training step each one XLA-compiled function."""
 
 import os
-import sys
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -9,12 +8,11 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import keras
 import tensorflow as tf
-from common import NETWORKS, Walk, serve, weights_of
+from common import NETWORKS, THREADS, Walk, serve, weights_of
 from keras import layers
 
-threads = int(sys.argv[sys.argv.index("--threads") + 1])
-tf.config.threading.set_intra_op_parallelism_threads(threads)
-tf.config.threading.set_inter_op_parallelism_threads(threads)
+tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+tf.config.threading.set_inter_op_parallelism_threads(THREADS)
 
 
 class Ops:

@@ -1,20 +1,14 @@
 """OpenVINO with the latency hint, prediction only."""
 
-import sys
-
 import openvino
-from common import serve
+from common import THREADS, serve
 from onnx_model import channels_first, onnx_model
-
-threads = int(sys.argv[sys.argv.index("--threads") + 1])
 
 
 def prepare(row):
-    if row["mode"] != "predict":
-        raise NotImplementedError("it only predicts")
     core = openvino.Core()
     model = core.read_model(onnx_model(row).SerializeToString())
-    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": "f32"}
     request = core.compile_model(model, "CPU", config).create_infer_request()
 
     def predict(x, y):

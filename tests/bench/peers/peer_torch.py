@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import torch
 import torch.nn.functional as F
-from common import NETWORKS, Walk, channels_first_kernels, serve, weights_of
+from common import NETWORKS, THREADS, Walk, channels_first_kernels, serve, weights_of
 
 COMPILE, REFERENCE = "--compile" in sys.argv, "--reference" in sys.argv
 ACTIVATIONS = {None: lambda x: x, "relu": F.relu, "sigmoid": torch.sigmoid}
-torch.set_num_threads(int(sys.argv[sys.argv.index("--threads") + 1]))
+torch.set_num_threads(THREADS)
 
 
 def same(size, window, strides):
