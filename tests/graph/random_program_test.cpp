@@ -184,6 +184,22 @@ TEST(ErrorBound, SpecialNumbersOfKnownOperandsAreExpected) {
   EXPECT_EQ(b.error(b.x - b.x, 0), 0);             // NaN
   EXPECT_EQ(b.error(1.0 / b.x, 1), 0);             // infinity
   EXPECT_TRUE(std::isinf(b.error(b.x * 1.2, 3)));  // over the edge of f32
+  EXPECT_EQ(b.error(reduce_sum(b.x)), 0);          // infinity
+}
+
+TEST(ErrorBound, BesideInfinityWhatIsUnknownDecides) {
+  const float inf = std::numeric_limits<float>::infinity();
+  Bounded b(Tensor({inf, -3e38f, -3e38f, 0.3f}));
+  const auto sum = [](Value v) { return reduce_sum(v); };
+  EXPECT_TRUE(std::isinf(b.error(sum(b.x))));                         // the rest may sum up to -infinity
+  EXPECT_EQ(b.error(sum(slice(b.x, {0}, {2}))), 0);                   // here not: infinity
+  EXPECT_TRUE(std::isinf(b.error(sum(slice(b.x * 1.2, {0}, {2})))));  // an unknown term
+  const Value doubtful = b.x / 3.0 * 3.0 - b.x;                       // last: 0 or almost
+  const Value beside = concatenate(std::vector<Value>{slice(doubtful, {3}, {4}), slice(b.x, {3}, {4})}, 0);
+  const Value infinite = slice(b.x, {0}, {1});
+  const Value products = dot(infinite, beside, {}, {}, {}, {});
+  EXPECT_TRUE(std::isinf(b.error(products, 0)));  // infinity or, times 0, NaN
+  EXPECT_EQ(b.error(products, 1), 0);             // infinity times 0.3
 }
 
 }  // namespace

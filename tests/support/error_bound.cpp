@@ -77,6 +77,38 @@ int place_operand(Op op) {
 
 // ---- sums of products -------------------------------------------------------------------------------------
 
+bool overflows(double magnitude, DType type) {
+  return !(magnitude <=
+           (type == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max()));
+}
+
+// Where the result is NaN or infinity, another of its terms may yet decide which: one that is unknown or
+// overflows in the result's type (infinity less infinity is NaN), or a factor that may be 0 beside infinity.
+// So the op is applied to the finite magnitudes alone, and to infinity, 1 and, for a doubtful sign, 0.
+void excuse_special(const ErrorContext& c) {
+  std::vector<Tensor> finite, signs;
+  for (std::size_t i = 0; i < c.values.size(); i++) {
+    if (static_cast<int>(i) == place_operand(c.node.op)) {
+      for (auto* list : {&finite, &signs}) list->push_back(c.values[i]);
+      continue;
+    }
+    const Tensor x = magnitude(c.values[i], c.errors[i], 0);
+    Tensor most(x.shape(), DType::f64), sign(x.shape(), DType::f64);
+    for (std::int64_t k = 0; k < x.size(); k++) {
+      const double size = x.data<double>()[k], e = c.errors[i].data<double>()[k];
+      most.data<double>()[k] = std::isfinite(size) ? size + e : e;
+      sign.data<double>()[k] = std::isinf(size) ? size : e == 0 || size > e ? 1 : 0;
+    }
+    finite.push_back(most);
+    signs.push_back(sign);
+  }
+  const Tensor rest = evaluated(c.node, finite), sure = evaluated(c.node, signs);
+  for (std::int64_t i = 0; i < rest.size(); i++)
+    if (!std::isfinite(c.results[0].data<double>()[i]) &&
+        (overflows(rest.data<double>()[i], c.type) || std::isnan(sure.data<double>()[i])))
+      c.bounds[0].data<double>()[i] = unknown;
+}
+
 // For an op that is linear in each of its data operands, with coefficients 0 or 1: applied to |x| + e and to
 // |x| it bounds what the operands' errors do, and applied to ones it counts the terms of each sum.
 void bound_linear(const ErrorContext& c) {
@@ -105,13 +137,14 @@ void bound_linear(const ErrorContext& c) {
   for (std::int64_t i = 0; i < count; i++) {
     const double total = most.data<double>()[i], known = least.data<double>()[i];
     const double roundings = terms.data<double>()[i] + factors + 1;
-    if (!std::isfinite(y[i]))  // NaN or infinity of known operands must come
-      out[i] = std::isinf(total) && !std::isinf(known) ? unknown : 0;
-    else if (!std::isfinite(total) || (c.type == DType::f32 && total > std::numeric_limits<float>::max()))
+    if (!std::isfinite(y[i]))
+      out[i] = 0;  // NaN and infinity must come, unless excuse_special below says that they needn't
+    else if (overflows(total, c.type))
       out[i] = unknown;
     else
       out[i] = (total - known) + roundings * (u * total + step);
   }
+  if (std::any_of(y, y + count, [](double v) { return !std::isfinite(v); })) excuse_special(c);
 }
 
 // ---- data that moves --------------------------------------------------------------------------------------
