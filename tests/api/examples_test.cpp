@@ -60,5 +60,15 @@ TEST_F(Examples, LenetWithReluLearns) {
 TEST_F(Examples, TwoBranchesLearn) {
   expect_accuracy("functional_two_branches --epochs 1 --train-samples 3000", 0.60);
 }
+TEST_F(Examples, TourLearnsSavesAndRestores) {
+  const auto file = std::filesystem::temp_directory_path() / "kiln_example_tour.safetensors";
+  const Outcome outcome = run(example("tour --epochs 15 --save " + file.string()));
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  EXPECT_TRUE(std::filesystem::remove(file));
+  const std::string last = "mean absolute error ";
+  const std::size_t at = outcome.output.find(last);
+  ASSERT_NE(at, std::string::npos) << outcome.output;
+  EXPECT_LT(std::stod(outcome.output.substr(at + last.size())), 0.03) << outcome.output;
+}
 
 }  // namespace
