@@ -81,6 +81,12 @@ void Graph::output(std::string name, Value value) {
   outputs_.push_back({std::move(name), value});
 }
 
+void throw_empty_value() {
+  throw StateError(
+      "an op was applied to an empty graph::Value: give it the result of another op, or what "
+      "LayerImpl::call was called with");
+}
+
 const Node& Graph::emit(Op op, std::vector<Value> operands, Attributes attributes) {
   for (std::size_t i = 0; i < operands.size(); i++)
     if (!operands[i] || &operands[i].graph() != this)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -127,18 +128,22 @@ class Scanner {
       if (const T v = std::bit_cast<T>(static_cast<Bits>(bits)); whole && v != v) return v;
       fail("these are not the bits of a NaN");
     }
+    // Not strtod: it reads "0.5" as 0 under a locale whose numbers have a comma.
     const std::string token = number_token();
-    char* end = nullptr;
+    const char *first = token.data(), *last = first + token.size();
+    const bool negative = first != last && *first == '-';
+    if (first != last && (*first == '-' || *first == '+')) first++;
+    const bool hexadecimal = token.compare(static_cast<std::size_t>(first - token.data()), 2, "0x") == 0;
     T v{};
-    errno = 0;
-    if constexpr (sizeof(T) == 4)
-      v = std::strtof(token.c_str(), &end);
-    else
-      v = std::strtod(token.c_str(), &end);
-    if (token.empty() || *end != '\0') fail(fmt::format("\"{}\" is not a number", token));
-    if (errno == ERANGE && std::isinf(v))
-      fail(fmt::format("{} is larger than any {}; infinity is written inf", token, short_name(dtype_of<T>)));
-    return v;
+    const auto [end, error] =
+        std::from_chars(hexadecimal ? first + 2 : first, last, v,
+                        hexadecimal ? std::chars_format::hex : std::chars_format::general);
+    if (error == std::errc::invalid_argument || end != last)
+      fail(fmt::format("\"{}\" is not a number", token));
+    if (error == std::errc::result_out_of_range)
+      fail(fmt::format("{} is larger or nearer to 0 than any {}; infinity is written inf", token,
+                       short_name(dtype_of<T>)));
+    return negative ? -v : v;
   }
 
  private:

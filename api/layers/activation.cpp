@@ -35,8 +35,10 @@ class ReLUImpl final : public LayerImpl {
     if (args_.negative_slope == 0 && args_.threshold == 0) {
       y = activations::relu(x);
     } else {
-      const Value below = (x - args_.threshold) * args_.negative_slope;
-      y = graph::select(graph::compare(x, graph::scalar(x, args_.threshold), "lt"), below, x);
+      // By "le": x == threshold belongs below, as in Keras, and NaN stays NaN.
+      const Value zero = graph::scalar(x, 0);
+      const Value below = args_.negative_slope == 0 ? zero : (x - args_.threshold) * args_.negative_slope;
+      y = graph::select(graph::compare(x, graph::scalar(x, args_.threshold), "le"), below, x);
     }
     if (!args_.max_value) return y;
     // By select, as activations::relu6: the derivative at the bound is 0.

@@ -42,6 +42,9 @@ TEST(Layers, ComputeWhatTheirNamesSay) {
   EXPECT_EQ(floats(run(ReLU({.max_value = 6, .negative_slope = 0.5}), v)),
             (std::vector<float>{-1.5, -0.25, 0, 2, 6}));
   EXPECT_EQ(floats(run(ReLU({.threshold = 1}), v)), (std::vector<float>{0, 0, 0, 2, 9}));
+  EXPECT_EQ(floats(run(ReLU({.threshold = 2}), v)), (std::vector<float>{0, 0, 0, 0, 9}));
+  const float inf = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(floats(run(ReLU({.threshold = 2}), Tensor({{-inf, inf}}))), (std::vector<float>{0, inf}));
   expect_near(run(Softmax(), Tensor({{0.f, std::log(3.f)}})), {0.25, 0.75});
   expect_near(run(Softmax({.axis = 1}), Tensor(std::vector<float>{0, 0, std::log(3.f), 0}, {1, 2, 2})),
               {0.25, 0.5, 0.75, 0.5});

@@ -53,6 +53,10 @@ TEST(Graph, RefusesForeignAndNullOperands) {
   const Value x = g.input("x", {DType::f32, {}}), foreign = other.input("y", {DType::f32, {}});
   expect_error<InternalError>([&] { g.emit(Op::add, {x, foreign}); }, {"add", "operand 1", "another graph"});
   expect_error<InternalError>([&] { g.emit(Op::add, {x, Value{}}); }, {"add", "operand 1", "null"});
+  for (const auto& op : std::vector<std::function<Value()>>{
+           [&] { return x + Value{}; }, [&] { return Value{} + x; }, [] { return exp(Value{}); },
+           [] { return reduce_sum(Value{}); }, [] { return Value{} * 2.0; }})
+    expect_error<StateError>(op, {"empty graph::Value"});
   expect_error<InternalError>([&] { g.output("y", foreign); }, {"y"});
   EXPECT_EQ(g.nodes().size(), 1u);
 }

@@ -183,8 +183,10 @@ TEST(Text, ErrorsNameTheLineAndTheReason) {
       {"graph g {\n %0 = constant {value=u8[1] [256]} : u8[1]\n}", "256 doesn't fit u8"},
       {"graph g {\n %0 = constant {value=f32[1] [1.5x]} : f32[1]\n}", "\"1.5x\" is not a number"},
       {"graph g {\n %0 = constant {value=i32[1] [99999999999999999999]} : i32[1]\n}", "not an integer"},
-      {"graph g {\n %0 = constant {value=f32[] 1e39} : f32[]\n}", "1e39 is larger than any f32"},
-      {"graph g {\n %0 = constant {value=f64[] -1e999} : f64[]\n}", "-1e999 is larger than any f64"},
+      {"graph g {\n %0 = constant {value=f32[] 1e39} : f32[]\n}",
+       "1e39 is larger or nearer to 0 than any f32"},
+      {"graph g {\n %0 = constant {value=f64[] -1e999} : f64[]\n}",
+       "-1e999 is larger or nearer to 0 than any f64"},
       {"graph g {\n %0 = constant {value=f32[] nan(0x17fc00001)} : f32[]\n}", "not the bits of a NaN"},
       {"graph g {\n %0 = constant {value=f32[] nan(0x7fc00001z)} : f32[]\n}", "not the bits of a NaN"},
       {"graph g {\n %0 = input \"x\\x-1\" : f32[]\n}", "unknown escape"},
@@ -205,12 +207,14 @@ TEST(Text, ErrorsNameTheLineAndTheReason) {
   }
 }
 
-// The widest numbers that are still finite, and the smallest, which strtof reports as out of range, too.
+// The widest numbers that are still finite, and the smallest; signs and hexadecimals.
 TEST(Text, NumbersAtTheEdgesComeIn) {
-  const Graph g = parse("graph g {\n %0 = constant {value=f32[3] [3.4028235e38, 1e-45, -inf]} : f32[3]\n}");
+  const Graph g = parse(
+      "graph g {\n %0 = constant {value=f32[5] [3.4028235e38, 1e-45, -inf, +2.5, -0x1.8p-3]} : f32[5]\n}");
   const auto& t = g.nodes()[0].attributes.tensor("value");
-  EXPECT_EQ(t.to_vector<float>(), (std::vector<float>{std::numeric_limits<float>::max(), 0x1p-149f,
-                                                      -std::numeric_limits<float>::infinity()}));
+  EXPECT_EQ(t.to_vector<float>(),
+            (std::vector<float>{std::numeric_limits<float>::max(), 0x1p-149f,
+                                -std::numeric_limits<float>::infinity(), 2.5f, -0.1875f}));
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ struct Value {
   int result = 0;
 
   explicit operator bool() const { return node != nullptr; }
+  /// Throws StateError for an empty Value, as what follows.
   const Type& type() const;
   DType dtype() const { return type().dtype; }
   const Shape& shape() const { return type().shape; }
@@ -132,8 +133,17 @@ class LabelScope {
   std::string saved_;
 };
 
-inline const Type& Value::type() const { return node->results[static_cast<std::size_t>(result)]; }
-inline Graph& Value::graph() const { return *node->graph; }
+/// Throws StateError: an op was applied to a Value that no op made.
+[[noreturn]] KILN_API void throw_empty_value();
+
+inline const Type& Value::type() const {
+  if (node == nullptr) throw_empty_value();
+  return node->results[static_cast<std::size_t>(result)];
+}
+inline Graph& Value::graph() const {
+  if (node == nullptr) throw_empty_value();
+  return *node->graph;
+}
 
 // ---- text -------------------------------------------------------------------------------------------------
 //
