@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -23,7 +24,9 @@ class KILN_API Call {
   /// The weight's value in this graph.
   graph::Value operator()(const Variable& weight);
   /// Random numbers in [0, 1): other ones at every call and every step, the same when the step is repeated.
-  graph::Value random_uniform(const Shape& shape, DType dtype = DType::f32);
+  /// With a `seed` they depend on it and not on the global one.
+  graph::Value random_uniform(const Shape& shape, DType dtype = DType::f32,
+                              std::optional<std::int64_t> seed = {});
 
   /// A state of the graph that lives in `storage`; the same storage gives the same state.
   graph::Value state(const std::string& name, const Tensor& storage);
@@ -77,7 +80,7 @@ class KILN_API LayerImpl : public std::enable_shared_from_this<LayerImpl> {
   /// Throws ShapeError if the layer can't take these inputs; called before each call. The default accepts
   /// all.
   virtual void check(std::span<const Shape> inputs) const;
-  /// Emits the layer's ops. Inputs of a float type have been converted to the layer's type.
+  /// Emits the layer's ops. Inputs have been converted to the layer's type, unless `converts_input` is false.
   virtual graph::Value call(Call& call, graph::Value x);
   /// The same for layers with several inputs or outputs; the default expects one of each.
   virtual std::vector<graph::Value> call_all(Call& call, std::span<const graph::Value> xs);

@@ -10,7 +10,10 @@ namespace {
 class DropoutImpl final : public LayerImpl {
  public:
   DropoutImpl(double rate, const DropoutArgs& args)
-      : LayerImpl({.dtype = args.dtype, .name = args.name}), rate_(rate), noise_shape_(args.noise_shape) {
+      : LayerImpl({.dtype = args.dtype, .name = args.name}),
+        rate_(rate),
+        noise_shape_(args.noise_shape),
+        seed_(args.seed) {
     if (!(rate >= 0 && rate <= 1))
       throw ValueError(
           fmt::format("Dropout: rate must be in [0, 1], the share of elements to drop, but it is {}", rate));
@@ -37,7 +40,7 @@ class DropoutImpl final : public LayerImpl {
     Shape drawn = x.shape();
     for (int i = 0; i < noise_shape_.rank(); i++)
       if (noise_shape_.dim(i) != None) drawn[static_cast<std::size_t>(i)] = noise_shape_.dim(i);
-    const graph::Value uniform = context.random_uniform(drawn, x.dtype());
+    const graph::Value uniform = context.random_uniform(drawn, x.dtype(), seed_);
     const graph::Value keep = graph::compare(uniform, graph::scalar(uniform, rate_), "ge");
     return graph::select(keep, x * (1 / (1 - rate_)), graph::scalar(x, 0));
   }
@@ -45,6 +48,7 @@ class DropoutImpl final : public LayerImpl {
  private:
   double rate_;
   Shape noise_shape_;
+  std::optional<std::int64_t> seed_;
 };
 
 }  // namespace

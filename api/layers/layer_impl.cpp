@@ -33,9 +33,14 @@ Value Call::operator()(const Variable& weight) {
   return state(graph_.label + "/" + weight.name(), weight.storage());
 }
 
-Value Call::random_uniform(const Shape& shape, DType dtype) {
+Value Call::random_uniform(const Shape& shape, DType dtype, std::optional<std::int64_t> seed) {
   if (!key_) key_ = state("random_counter", key_storage_);
-  return graph::random_uniform(key_, shape, next_stream_++, dtype);
+  Value key = key_;
+  if (seed) {
+    const Value parts[] = {graph::constant(graph_, Tensor({*seed})), graph::slice(key_, {1}, {2})};
+    key = graph::concatenate(parts, 0);
+  }
+  return graph::random_uniform(key, shape, next_stream_++, dtype);
 }
 
 // ---- LayerImpl --------------------------------------------------------------------------------------------
@@ -147,9 +152,10 @@ std::vector<SymbolicTensor> LayerImpl::apply(const std::vector<SymbolicTensor>& 
   ensure_built(shapes);
 
   // Sizes that follow an unknown size differ between two probes; the others are fixed. Large ones for
-  // unknown image sizes, so that windows and strides fit.
-  const std::vector<graph::Type> first = probe(*this, xs, 2, 192);
-  const std::vector<graph::Type> second = probe(*this, xs, 3, 256);
+  // unknown image sizes, so that windows and strides fit, with many divisors, so that a Reshape finds its
+  // own.
+  const std::vector<graph::Type> first = probe(*this, xs, 2, 480);
+  const std::vector<graph::Type> second = probe(*this, xs, 3, 960);
   auto application = std::make_shared<internal::Application>();
   application->layer = Layer(shared_from_this());
   application->inputs = xs;

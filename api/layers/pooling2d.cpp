@@ -20,7 +20,7 @@ std::vector<float> coverage(std::int64_t n, std::int64_t window, std::int64_t st
 class Pooling2DImpl : public LayerImpl {
  public:
   Pooling2DImpl(std::string class_name, Size2 pool_size, const Pooling2DArgs& args)
-      : LayerImpl({.name = args.name}),
+      : LayerImpl({.dtype = args.dtype, .name = args.name}),
         class_name_(std::move(class_name)),
         pool_size_(pool_size),
         strides_(args.strides.value_or(pool_size)),
@@ -90,7 +90,7 @@ class AveragePooling2DImpl final : public Pooling2DImpl {
 class GlobalAveragePooling2DImpl final : public LayerImpl {
  public:
   explicit GlobalAveragePooling2DImpl(const GlobalPooling2DArgs& args)
-      : LayerImpl({.name = args.name}), keepdims_(args.keepdims) {}
+      : LayerImpl({.dtype = args.dtype, .name = args.name}), keepdims_(args.keepdims) {}
   void check(std::span<const Shape> inputs) const override {
     for (const Shape& x : inputs)
       internal::check_window({.layer = name(), .class_name = class_name(), .window_name = "pool_size"}, x);

@@ -7,18 +7,24 @@
 namespace kiln::layers {
 namespace {
 
+// Floats in the layer's type; other types as they are.
+graph::Value floats_in_type(graph::Value x, DType dtype) {
+  return is_float(x.dtype()) ? graph::convert(x, dtype) : x;
+}
+
 class FlattenImpl final : public LayerImpl {
  public:
-  explicit FlattenImpl(const NameArgs& args) : LayerImpl({.name = args.name}) {}
+  explicit FlattenImpl(const FlattenArgs& args) : LayerImpl({.dtype = args.dtype, .name = args.name}) {}
+  bool converts_input() const override { return false; }
   graph::Value call(Call&, graph::Value x) override {
-    return graph::reshape(x, {x.shape()[0], x.shape().tail().elements()});
+    return graph::reshape(floats_in_type(x, dtype()), {x.shape()[0], x.shape().tail().elements()});
   }
 };
 
 class ReshapeImpl final : public LayerImpl {
  public:
-  ReshapeImpl(Shape target, const NameArgs& args)
-      : LayerImpl({.name = args.name}), target_(std::move(target)) {
+  ReshapeImpl(Shape target, const ReshapeArgs& args)
+      : LayerImpl({.dtype = args.dtype, .name = args.name}), target_(std::move(target)) {
     int unknown = 0;
     for (std::int64_t n : target_) {
       unknown += n == None ? 1 : 0;
@@ -46,8 +52,9 @@ class ReshapeImpl final : public LayerImpl {
     }
   }
 
+  bool converts_input() const override { return false; }
   graph::Value call(Call&, graph::Value x) override {
-    return graph::reshape(x, target_.prepend(x.shape()[0]));
+    return graph::reshape(floats_in_type(x, dtype()), target_.prepend(x.shape()[0]));
   }
 
  private:
@@ -56,10 +63,10 @@ class ReshapeImpl final : public LayerImpl {
 
 }  // namespace
 
-Layer Flatten(NameArgs args) {
+Layer Flatten(FlattenArgs args) {
   return make_layer<FlattenImpl>(args);
 }
-Layer Reshape(Shape target_shape, NameArgs args) {
+Layer Reshape(Shape target_shape, ReshapeArgs args) {
   return make_layer<ReshapeImpl>(std::move(target_shape), args);
 }
 

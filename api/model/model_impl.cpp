@@ -87,6 +87,10 @@ void ModelImpl::connect(std::vector<SymbolicTensor> inputs, std::vector<Symbolic
       throw ValueError(
           fmt::format("Model: the tensor of layer \"{}\" can't be an input; inputs come from Input(...)",
                       x.layer().name()));
+  for (const SymbolicTensor& x : inputs)
+    if (std::count(inputs.begin(), inputs.end(), x) > 1)
+      throw ValueError(fmt::format(
+          "Model: the tensor of layer \"{}\" is among the inputs twice; name it once", x.layer().name()));
   Walk walk(inputs);
   for (const SymbolicTensor& y : outputs) walk.visit(y);
   for (const SymbolicTensor& x : inputs) walk.visit(x);

@@ -247,21 +247,39 @@ struct Named {
   Initializer (*make)();
 };
 
-constexpr std::array<Named, 14> by_name = {{
+constexpr std::array<Named, 32> by_name = {{
     {"zeros", [] { return Zeros(); }},
+    {"zero", [] { return Zeros(); }},
+    {"Zeros", [] { return Zeros(); }},
     {"ones", [] { return Ones(); }},
+    {"one", [] { return Ones(); }},
+    {"Ones", [] { return Ones(); }},
     {"random_normal", [] { return RandomNormal(); }},
+    {"normal", [] { return RandomNormal(); }},
+    {"RandomNormal", [] { return RandomNormal(); }},
     {"random_uniform", [] { return RandomUniform(); }},
+    {"uniform", [] { return RandomUniform(); }},
+    {"RandomUniform", [] { return RandomUniform(); }},
     {"truncated_normal", [] { return TruncatedNormal(); }},
+    {"TruncatedNormal", [] { return TruncatedNormal(); }},
     {"variance_scaling", [] { return VarianceScaling(); }},
+    {"VarianceScaling", [] { return VarianceScaling(); }},
     {"glorot_uniform", [] { return GlorotUniform(); }},
+    {"GlorotUniform", [] { return GlorotUniform(); }},
     {"glorot_normal", [] { return GlorotNormal(); }},
+    {"GlorotNormal", [] { return GlorotNormal(); }},
     {"he_uniform", [] { return HeUniform(); }},
+    {"HeUniform", [] { return HeUniform(); }},
     {"he_normal", [] { return HeNormal(); }},
+    {"HeNormal", [] { return HeNormal(); }},
     {"lecun_uniform", [] { return LecunUniform(); }},
+    {"LecunUniform", [] { return LecunUniform(); }},
     {"lecun_normal", [] { return LecunNormal(); }},
+    {"LecunNormal", [] { return LecunNormal(); }},
     {"orthogonal", [] { return Orthogonal(); }},
+    {"Orthogonal", [] { return Orthogonal(); }},
     {"constant", [] { return Constant(0); }},
+    {"Constant", [] { return Constant(0); }},
 }};
 
 }  // namespace

@@ -196,7 +196,7 @@ struct Named {
   Loss (*make)();
 };
 
-constexpr std::array<Named, 14> by_name = {{
+constexpr std::array<Named, 16> by_name = {{
     {"mean_squared_error", [] { return MeanSquaredError(); }},
     {"mse", [] { return MeanSquaredError(); }},
     {"MSE", [] { return MeanSquaredError(); }},
@@ -206,6 +206,8 @@ constexpr std::array<Named, 14> by_name = {{
     {"MAE", [] { return MeanAbsoluteError(); }},
     {"MeanAbsoluteError", [] { return MeanAbsoluteError(); }},
     {"binary_crossentropy", [] { return BinaryCrossentropy(); }},
+    {"bce", [] { return BinaryCrossentropy(); }},
+    {"BCE", [] { return BinaryCrossentropy(); }},
     {"BinaryCrossentropy", [] { return BinaryCrossentropy(); }},
     {"categorical_crossentropy", [] { return CategoricalCrossentropy(); }},
     {"CategoricalCrossentropy", [] { return CategoricalCrossentropy(); }},

@@ -134,7 +134,7 @@ Metric binary_accuracy(MetricArgs args) {
   return BinaryAccuracy({.name = args.name});
 }
 
-constexpr std::array<Named, 19> by_name = {{
+constexpr std::array<Named, 26> by_name = {{
     {"accuracy", nullptr},
     {"acc", nullptr},
     {"crossentropy", nullptr},
@@ -148,12 +148,19 @@ constexpr std::array<Named, 19> by_name = {{
     {"mean_squared_error", MeanSquaredError},
     {"mse", MeanSquaredError},
     {"MSE", MeanSquaredError},
+    {"MeanSquaredError", MeanSquaredError},
     {"mean_absolute_error", MeanAbsoluteError},
     {"mae", MeanAbsoluteError},
     {"MAE", MeanAbsoluteError},
+    {"MeanAbsoluteError", MeanAbsoluteError},
     {"binary_crossentropy", BinaryCrossentropy},
+    {"bce", BinaryCrossentropy},
+    {"BCE", BinaryCrossentropy},
+    {"BinaryCrossentropy", BinaryCrossentropy},
     {"categorical_crossentropy", CategoricalCrossentropy},
+    {"CategoricalCrossentropy", CategoricalCrossentropy},
     {"sparse_categorical_crossentropy", SparseCategoricalCrossentropy},
+    {"SparseCategoricalCrossentropy", SparseCategoricalCrossentropy},
 }};
 
 }  // namespace

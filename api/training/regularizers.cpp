@@ -51,10 +51,10 @@ Regularizer L1L2(L1L2Args args) {
 }  // namespace regularizers
 
 Regularizer::Regularizer(const std::string& name) {
-  static constexpr std::array<std::string_view, 3> known = {"l1", "l2", "l1_l2"};
-  if (name == "l1")
+  static constexpr std::array<std::string_view, 5> known = {"l1", "L1", "l2", "L2", "l1_l2"};
+  if (name == "l1" || name == "L1")
     *this = regularizers::L1();
-  else if (name == "l2")
+  else if (name == "l2" || name == "L2")
     *this = regularizers::L2();
   else if (name == "l1_l2")
     *this = regularizers::L1L2({.l1 = 0.01, .l2 = 0.01});

@@ -10,11 +10,11 @@ namespace {
 using namespace layers;
 using testing::Elementwise;
 using testing::Emitted;
-using testing::Shift;
 using testing::expect_near;
 using testing::floats;
 using testing::ramp;
 using testing::run;
+using testing::Shift;
 using testing::sum_of_outputs;
 
 // ---- case 3: dropout
@@ -27,9 +27,10 @@ struct DropoutRun {
   double sum;   // of the step's outputs
 };
 
-std::vector<DropoutRun> dropout_steps(double rate, std::int64_t seed, int steps) {
+std::vector<DropoutRun> dropout_steps(double rate, std::int64_t seed, int steps,
+                                      layers::DropoutArgs args = {}) {
   set_random_seed(seed);
-  Sequential model({Input({1000}), make_layer<Elementwise>(), Dropout(rate)});
+  Sequential model({Input({1000}), make_layer<Elementwise>(), Dropout(rate, args)});
   model.compile({.optimizer = optimizers::SGD({.learning_rate = 1}), .loss = sum_of_outputs()});
   const Tensor x = Tensor::full({1, 1000}, 1);
   // Each element has another weight, so that the outputs' sum tells which were dropped.
@@ -73,6 +74,17 @@ TEST(Case3, TheSameSeedDropsTheSame) {
     EXPECT_EQ(floats(a[i].mask), floats(b[i].mask));
     EXPECT_NE(floats(a[i].mask), floats(c[i].mask));
   }
+}
+
+TEST(Case3, ALayersOwnSeedCountsInsteadOfTheGlobalOne) {
+  const auto a = dropout_steps(0.5, 11, 3, {.seed = 5});
+  const auto b = dropout_steps(0.5, 12, 3, {.seed = 5});
+  const auto c = dropout_steps(0.5, 11, 3, {.seed = 6});
+  for (std::size_t i = 0; i < a.size(); i++) {
+    EXPECT_EQ(floats(a[i].mask), floats(b[i].mask));
+    EXPECT_NE(floats(a[i].mask), floats(c[i].mask));
+  }
+  EXPECT_NE(floats(a[0].mask), floats(a[1].mask)) << "every step must drop other elements";
 }
 
 TEST(Case3, TheMaskIsNotGuessedFromZeroOutputs) {

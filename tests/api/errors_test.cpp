@@ -149,6 +149,7 @@ TEST(Errors, ModelsThatAreNotConnected) {
   EXPECT_ERROR(ValueError, "inputs come from Input",
                Model({.inputs = {Dense(1)(a)}, .outputs = {Dense(1)(a)}}));
   EXPECT_ERROR(ValueError, "at least one", Model({.inputs = {a}, .outputs = {}}));
+  EXPECT_ERROR(ValueError, "among the inputs twice", Model({.inputs = {a, a}, .outputs = {Dense(1)(a)}}));
   EXPECT_ERROR(StateError, "empty SymbolicTensor", Dense(1)(SymbolicTensor()));
   EXPECT_ERROR(StateError, "empty Layer", Layer()(a));
   EXPECT_ERROR(ValueError, "two layers are named \"same\"",

@@ -52,6 +52,11 @@ TEST_F(Examples, SoftmaxRegressionLearns) {
 TEST_F(Examples, MlpLearns) {
   expect_accuracy("mlp --epochs 2 --train-samples 4000", 0.70);
 }
+TEST_F(Examples, LenetLearns) {
+  const auto file = std::filesystem::temp_directory_path() / "kiln_example_lenet_sigmoid.safetensors";
+  expect_accuracy("lenet --epochs 4 --train-samples 6000 --save " + file.string(), 0.55);
+  EXPECT_TRUE(std::filesystem::remove(file));
+}
 TEST_F(Examples, LenetWithReluLearns) {
   const auto file = std::filesystem::temp_directory_path() / "kiln_example_lenet.safetensors";
   expect_accuracy("lenet --activation relu --epochs 2 --train-samples 4000 --save " + file.string(), 0.60);

@@ -25,6 +25,8 @@ TEST(Shapes, AreKerasShapes) {
   EXPECT_EQ(Flatten()(x).shape(), (Shape{None, 2352}));
   EXPECT_EQ(Flatten()(Input({})).shape(), (Shape{None, 1}));
   EXPECT_EQ(Reshape({-1, 21})(x).shape(), (Shape{None, 112, 21}));
+  EXPECT_EQ(Reshape({3, -1})(Input({None, None})).shape(), (Shape{None, 3, None}));
+  EXPECT_EQ(Reshape({-1, 15})(Input({None, 2})).shape(), (Shape{None, None, 15}));
   EXPECT_EQ(Dense(7)(x).shape(), (Shape{None, 28, 28, 7}));
   EXPECT_EQ(Concatenate({.axis = 1})({x, x}).shape(), (Shape{None, 56, 28, 3}));
 }
@@ -131,7 +133,8 @@ TEST(Layers, AnInitializerMustReturnWhatItIsAskedFor) {
 }
 
 TEST(Models, NamesOfWeightsPassOverTheUsersNames) {
-  // Layers without a name are counted over the whole program; these use up the names that the user gives below.
+  // Layers without a name are counted over the whole program; these use up the names that the user gives
+  // below.
   for (int i = 0; i < 3; i++) Dense(1);
   Sequential model({Input({2}), Dense(2, {.use_bias = false}), Dense(2, {.use_bias = false, .name = "dense"}),
                     Dense(2, {.use_bias = false}), Dense(2, {.use_bias = false, .name = "dense_2"})});
@@ -154,6 +157,30 @@ TEST(Layers, OfDoublesComputeInDoubles) {
   const Tensor y = model(Tensor(std::vector<double>{0.1}, {1, 1}));
   EXPECT_EQ(y.dtype(), DType::f64);
   EXPECT_DOUBLE_EQ(y.item(), 0.1 / 3);
+
+  // Layers that only move or average elements keep them double as well, if they are told to.
+  const Layer movers[] = {MaxPooling2D(2, {.dtype = DType::f64}),
+                          AveragePooling2D(2, {.padding = "same", .dtype = DType::f64}),
+                          GlobalAveragePooling2D({.dtype = DType::f64}), Flatten({.dtype = DType::f64}),
+                          Reshape({4}, {.dtype = DType::f64})};
+  const auto x = Input({2, 2, 1}, {.dtype = DType::f64});
+  for (const Layer& layer : movers) {
+    const Tensor z =
+        Model({.inputs = {x}, .outputs = {layer(x)}})(Tensor::full({1, 2, 2, 1}, 0.1, DType::f64));
+    EXPECT_EQ(z.dtype(), DType::f64) << layer.name();
+    EXPECT_DOUBLE_EQ(z.to_vector<double>()[0], 0.1) << layer.name();
+  }
+}
+
+TEST(Layers, FlattenAndReshapeKeepWholeNumbersAsKerasDoes) {
+  const auto x = Input({2, 1}, {.dtype = DType::i64});
+  const Tensor large(std::vector<std::int64_t>{(std::int64_t{1} << 40) + 1, 3}, {1, 2, 1});
+  for (const Layer& layer : {Flatten(), Reshape({2})}) {
+    const Tensor y = Model({.inputs = {x}, .outputs = {layer(x)}})(large);
+    EXPECT_EQ(y.dtype(), DType::i64);
+    EXPECT_EQ(y.to_vector<std::int64_t>(), large.to_vector<std::int64_t>());
+  }
+  EXPECT_EQ(Flatten()(Input({2}, {.dtype = DType::f64})).dtype(), DType::f32);
 }
 
 TEST(Models, WithoutInputAreBuiltByTheirData) {
@@ -344,6 +371,36 @@ TEST(Initializers, SeedsDecideTheValues) {
   const auto first = draw("random_normal");
   set_random_seed(1);
   EXPECT_EQ(draw("random_normal"), first);
+}
+
+TEST(Names, OfInitializersLossesMetricsAndRegularizersAreKerass) {
+  for (const char* name : {"GlorotUniform",
+                           "glorot_uniform",
+                           "HeNormal",
+                           "he_normal",
+                           "Zeros",
+                           "zero",
+                           "Ones",
+                           "one",
+                           "normal",
+                           "RandomNormal",
+                           "uniform",
+                           "RandomUniform",
+                           "TruncatedNormal",
+                           "VarianceScaling",
+                           "Orthogonal",
+                           "LecunUniform",
+                           "LecunNormal",
+                           "HeUniform",
+                           "GlorotNormal",
+                           "Constant"})
+    EXPECT_EQ(Initializer(name)({4, 3}).shape(), (Shape{4, 3})) << name;
+  EXPECT_EQ(floats(Initializer("one")({2})), (std::vector<float>{1, 1}));
+  for (const char* name : {"bce", "BCE", "BinaryCrossentropy", "mse", "MeanAbsoluteError"})
+    EXPECT_TRUE(Loss(name).defined()) << name;
+  for (const char* name : {"bce", "BCE", "BinaryCrossentropy", "MeanSquaredError", "MeanAbsoluteError"})
+    EXPECT_EQ(Metric(name).name(), name);
+  for (const char* name : {"l1", "L1", "l2", "L2"}) EXPECT_TRUE(Regularizer(name)) << name;
 }
 
 TEST(Names, SnakeCaseIsKeras) {

@@ -9,6 +9,7 @@ namespace kiln::layers {
 struct Pooling2DArgs {
   std::optional<Size2> strides = {};  ///< default: the pool size
   std::string padding = "valid";      ///< "valid" or "same"
+  DType dtype = DType::f32;
   std::string name = "";
 };
 
@@ -20,6 +21,7 @@ KILN_API Layer AveragePooling2D(Size2 pool_size = 2, Pooling2DArgs args = {});
 
 struct GlobalPooling2DArgs {
   bool keepdims = false;
+  DType dtype = DType::f32;
   std::string name = "";
 };
 /// Mean over height and width: (batch, height, width, channels) -> (batch, channels), or
