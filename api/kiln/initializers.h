@@ -65,7 +65,9 @@ struct SeedArgs {
 
 KILN_API Initializer Zeros();
 KILN_API Initializer Ones();
-KILN_API Initializer Constant(double value);
+/// Every element `value`.
+KILN_API Initializer Constant(double value = 0);
+/// Normal, of that mean and standard deviation.
 KILN_API Initializer RandomNormal(RandomNormalArgs args = {});
 /// Uniform in [minval, maxval).
 KILN_API Initializer RandomUniform(RandomUniformArgs args = {});

@@ -87,7 +87,9 @@ KILN_API Metric BinaryAccuracy(BinaryAccuracyArgs args = {});
 KILN_API Metric CategoricalAccuracy(MetricArgs args = {});
 /// Share of rows whose largest prediction stands at the label; targets are class numbers.
 KILN_API Metric SparseCategoricalAccuracy(MetricArgs args = {});
+/// mean((y_true - y_pred)^2)
 KILN_API Metric MeanSquaredError(MetricArgs args = {});
+/// mean(|y_true - y_pred|)
 KILN_API Metric MeanAbsoluteError(MetricArgs args = {});
 /// The losses of these names, as metrics.
 KILN_API Metric BinaryCrossentropy(MetricArgs args = {});
