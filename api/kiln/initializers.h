@@ -23,7 +23,8 @@ class KILN_API Initializer {
  public:
   Initializer(const char* name);
   Initializer(const std::string& name);
-  Initializer(std::shared_ptr<const InitializerImpl> impl) : impl_(std::move(impl)) {}
+  /// Throws StateError for null.
+  Initializer(std::shared_ptr<const InitializerImpl> impl);
 
   /// A new tensor of that shape.
   Tensor operator()(const Shape& shape, DType dtype = DType::f32) const { return (*impl_)(shape, dtype); }

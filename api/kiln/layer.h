@@ -28,7 +28,8 @@ class KILN_API SymbolicTensor {
   /// The layer that makes it.
   Layer layer() const;
 
-  const internal::SymbolicData& data() const { return *data_; }
+  /// Throws StateError for an empty handle, as do the functions above.
+  const internal::SymbolicData& data() const;
   friend bool operator==(const SymbolicTensor&, const SymbolicTensor&) = default;
 
  private:

@@ -41,7 +41,8 @@ class KILN_API Loss {
   Loss(std::shared_ptr<const LossImpl> impl) : impl_(std::move(impl)) {}
 
   bool defined() const { return impl_ != nullptr; }
-  const LossImpl& impl() const { return *impl_; }
+  /// Throws StateError for an empty handle.
+  const LossImpl& impl() const;
   /// The loss of given numbers, reduced: to try a loss out.
   double operator()(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight = {}) const;
 

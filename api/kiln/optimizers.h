@@ -81,7 +81,8 @@ class KILN_API Optimizer {
  public:
   Optimizer(const char* name);
   Optimizer(const std::string& name);
-  explicit Optimizer(std::shared_ptr<OptimizerImpl> impl) : impl_(std::move(impl)) {}
+  /// Throws StateError for null.
+  explicit Optimizer(std::shared_ptr<OptimizerImpl> impl);
 
   const std::string& name() const { return impl_->name(); }
   double learning_rate() const;

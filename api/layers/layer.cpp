@@ -10,14 +10,18 @@
 
 namespace kiln {
 
+const internal::SymbolicData& SymbolicTensor::data() const {
+  if (!data_) throw StateError("an empty SymbolicTensor was used; start from Input(...)");
+  return *data_;
+}
 const Shape& SymbolicTensor::shape() const {
-  return data_->shape();
+  return data().shape();
 }
 DType SymbolicTensor::dtype() const {
-  return data_->dtype();
+  return data().dtype();
 }
 Layer SymbolicTensor::layer() const {
-  return data_->from->layer;
+  return data().from->layer;
 }
 
 namespace {

@@ -20,26 +20,30 @@ Variable::Variable(const WeightArgs& args, DType dtype)
     : data_(std::make_shared<Data>(
           Data{args.name, args.trainable, args.regularizer, args.initializer(args.shape, dtype).clone()})) {}
 
+Variable::Data& Variable::data() const {
+  if (!data_) throw StateError("an empty Variable was used; `add_weight` makes one, in a layer's `build`");
+  return *data_;
+}
 const std::string& Variable::name() const {
-  return data_->name;
+  return data().name;
 }
 const Shape& Variable::shape() const {
-  return data_->value.shape();
+  return data().value.shape();
 }
 DType Variable::dtype() const {
-  return data_->value.dtype();
+  return data().value.dtype();
 }
 bool Variable::trainable() const {
-  return data_->trainable;
+  return data().trainable;
 }
 const Regularizer& Variable::regularizer() const {
-  return data_->regularizer;
+  return data().regularizer;
 }
 Tensor& Variable::storage() const {
-  return data_->value;
+  return data().value;
 }
 std::shared_ptr<internal::FairSharedMutex>& Variable::guard() const {
-  return data_->guard;
+  return data().guard;
 }
 Tensor Variable::value() const {
   return internal::read_weights({this, 1})[0];

@@ -297,5 +297,8 @@ Initializer::Initializer(const std::string& name) {
   internal::unknown_name("initializer", name, known);
 }
 Initializer::Initializer(const char* name) : Initializer(std::string(name)) {}
+Initializer::Initializer(std::shared_ptr<const InitializerImpl> impl) : impl_(std::move(impl)) {
+  if (!impl_) throw StateError("an initializer is empty");
+}
 
 }  // namespace kiln

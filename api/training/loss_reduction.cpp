@@ -48,14 +48,14 @@ Value reduced_loss(const LossImpl& loss, Value y_true, Value y_pred, Value weigh
 
 double Loss::operator()(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight) const {
   graph::Graph graph("loss");
-  graph::LabelScope label(graph, impl_->name());
+  graph::LabelScope label(graph, impl().name());
   // Losses are computed in the predictions' type, where a mean of whole numbers would lose its fraction.
   const Tensor scores = is_float(y_pred.dtype()) ? y_pred : y_pred.astype(DType::f32);
   std::vector<Tensor> inputs = {y_true.contiguous(), scores.contiguous()};
   if (sample_weight.defined()) inputs.push_back(sample_weight.contiguous());
   std::vector<graph::Value> values;
   for (const Tensor& t : inputs) values.push_back(graph.input("x", {t.dtype(), t.shape()}));
-  graph.output("loss", internal::reduced_loss(*impl_, values[0], values[1],
+  graph.output("loss", internal::reduced_loss(impl(), values[0], values[1],
                                               sample_weight.defined() ? values[2] : graph::Value{}));
   return internal::run_once(graph, inputs)[0].item();
 }

@@ -231,4 +231,9 @@ Loss::Loss(const std::string& name) {
 }
 Loss::Loss(const char* name) : Loss(std::string(name)) {}
 
+const LossImpl& Loss::impl() const {
+  if (!impl_) throw StateError("an empty Loss was used; make one first, e.g. losses::MeanSquaredError()");
+  return *impl_;
+}
+
 }  // namespace kiln

@@ -1,5 +1,7 @@
 #include "kiln/metrics.h"
 
+#include <fmt/format.h>
+
 #include <array>
 
 #include "api/model/backend.h"
@@ -168,7 +170,10 @@ constexpr std::array<Named, 26> by_name = {{
 
 // ---- the handle -------------------------------------------------------------------------------------------
 
-Metric::Metric(std::shared_ptr<const MetricImpl> impl) : name_(impl->name()), impl_(std::move(impl)) {}
+Metric::Metric(std::shared_ptr<const MetricImpl> impl) : impl_(std::move(impl)) {
+  if (!impl_) throw StateError("a metric is empty");
+  name_ = impl_->name();
+}
 Metric::Metric(const char* name) : Metric(std::string(name)) {}
 Metric::Metric(const std::string& name) : name_(name) {
   std::vector<std::string_view> known;
@@ -184,6 +189,11 @@ Metric::Metric(const std::string& name) : name_(name) {
 
 std::shared_ptr<const MetricImpl> Metric::resolve(const Shape& y_true, const Shape& y_pred) const {
   if (impl_) return impl_;
+  if (y_true.rank() < 1 || y_pred.rank() < 1)
+    throw ShapeError(fmt::format(
+        "metric \"{}\": targets and predictions need one row for each sample, but their shapes are {} "
+        "and {}",
+        name_, y_true.to_string(), y_pred.to_string()));
   const bool entropy = name_ == "crossentropy" || name_ == "ce";
   if (y_pred.back() == 1)
     return (entropy ? metrics::BinaryCrossentropy({name_}) : metrics::BinaryAccuracy({name_})).impl_;

@@ -186,6 +186,9 @@ Optimizer::Optimizer(const std::string& name) {
   internal::unknown_name("optimizer", name, known);
 }
 Optimizer::Optimizer(const char* name) : Optimizer(std::string(name)) {}
+Optimizer::Optimizer(std::shared_ptr<OptimizerImpl> impl) : impl_(std::move(impl)) {
+  if (!impl_) throw StateError("an optimizer is empty");
+}
 
 double Optimizer::learning_rate() const {
   return impl_->learning_rate().item();

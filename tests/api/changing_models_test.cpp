@@ -98,6 +98,16 @@ TEST(ChangingModels, EmptyHandlesAreErrors) {
   EXPECT_THROW(empty.count_params(), StateError);
   EXPECT_THROW(empty.summary(), StateError);
   EXPECT_THROW(Layer().name(), StateError);
+  EXPECT_THROW(SymbolicTensor().shape(), StateError);
+  EXPECT_THROW(SymbolicTensor().layer(), StateError);
+  EXPECT_THROW(Variable().name(), StateError);
+  EXPECT_THROW(Variable().value(), StateError);
+  EXPECT_THROW(Variable().assign(ones({1})), StateError);
+  EXPECT_THROW(Loss()(ones({1}), ones({1})), StateError);
+  EXPECT_THROW(Metric(std::shared_ptr<const MetricImpl>()), StateError);
+  EXPECT_THROW(Initializer(std::shared_ptr<const InitializerImpl>()), StateError);
+  EXPECT_THROW(Optimizer(std::shared_ptr<OptimizerImpl>()), StateError);
+  EXPECT_THROW(Metric("accuracy")(Tensor::scalar(1), Tensor::scalar(1)), ShapeError);
   Sequential moved({Input({4}), Dense(1)});
   Sequential target = std::move(moved);
   EXPECT_THROW(moved.name(), StateError);         // NOLINT: what a moved-from model does is the point
