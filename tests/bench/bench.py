@@ -1,10 +1,16 @@
 #!/usr/bin/env python3
-"""Runs Kiln and its peers side by side: ./dev bench train|predict [--threads 1,2] [--peers torch,jax,...] [--quick]
-[--networks lenet,...] [--compare OLD.json].
+"""Runs Kiln and its peers side by side: ./dev bench SUITE... [--threads 1,2] [--peers torch,jax,...] [--quick]
+[--networks lenet,...] [--compare OLD.json]. The suites:
 
-Every row is a network in one mode, batch size and number of threads. Each program is a process of its own that is
-asked in turn for a short run of steps (A B C A B C ...), so that a drift of the machine's speed meets all alike.
-Before anything is timed, the losses of the first steps, or the logits, are compared with PyTorch in float64.
+    train, predict  a network's step; ratio = best peer's time / ours
+    kernels         products, convolutions, elementwise ops, reductions alone
+    scale           networks over batch sizes; how time per sample grows
+    compile         seconds from a fresh process to the end of the first training step, and the compiler's own
+    memory          bytes that a training step needs beyond weights, slots and inputs
+
+Every row is a network (or kernel) in one mode, batch size and number of threads. Each program is a process of its own
+that is asked in turn for a short run of steps (A B C A B C ...), so that a drift of the machine's speed meets all
+alike. Before anything is timed, the losses of the first steps, or the outputs, are compared with PyTorch in float64.
 Results: a table, and build/bench/SUITE.json.
 """
 
@@ -16,6 +22,9 @@ import statistics
 import subprocess
 import sys
 import time
+
+from networks import NETWORKS
+from suites import MEMORY_TARGET, NEAR_ROOFLINE, COMPILE_TARGETS, roofline_ms, rows_of
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -30,27 +39,10 @@ PEERS = {
     "jax": ["peer_jax.py"],
     "onnxruntime": ["peer_onnxruntime.py"],
     "openvino": ["peer_openvino.py"],
+    "numpy": ["peer_numpy.py"],
 }
-TARGETS = {  # best peer's time / ours
-    "train": {"mlp": 2.0, "lenet": 3.0, "vgg11_quarter": 1.8, "googlenet": 1.5, "alexnet": 1.6},
-    "predict": {"mlp": 1.1, "lenet": 1.8, "vgg11_quarter": 1.6, "googlenet": 1.2, "alexnet": 1.3},
-    "predict_one": {"mlp": 2.0, "lenet": 2.5, "vgg11_quarter": 1.5, "googlenet": 1.1, "alexnet": 1.1},
-}
+SUITES = ("train", "predict", "kernels", "scale", "compile", "memory")
 TOLERANCE = 2e-3  # relative, of float32 against float64
-
-
-def rows_of(suite, networks):
-    if suite == "train":
-        for name, network in networks.items():
-            yield {"network": name, "mode": "train", "batch": network["batch"], "optimizer": "sgd"}
-        for name in ("mlp", "lenet", "alexnet"):
-            if name in networks:
-                yield {"network": name, "mode": "train", "batch": networks[name]["batch"], "optimizer": "adam"}
-    else:
-        for batch in ("full", 1):
-            for name, network in networks.items():
-                yield {"network": name, "mode": "predict", "optimizer": None,
-                       "batch": network["batch"] if batch == "full" else 1}
 
 
 class Program:
@@ -82,12 +74,13 @@ class Program:
         self.log.close()
 
 
+def peer_command(name, threads):
+    return [str(PYTHON), str(HERE / "peers" / PEERS[name][0]), *PEERS[name][1:], "--threads", str(threads)]
+
+
 def start_all(peers, threads):
-    programs = [Program("kiln", [str(KILN)], threads)]
-    for name in peers:
-        programs.append(Program(name, [str(PYTHON), str(HERE / "peers" / PEERS[name][0]), *PEERS[name][1:],
-                                       "--threads", str(threads)], threads))
-    return programs
+    return [Program("kiln", [str(KILN)], threads),
+            *(Program(name, peer_command(name, threads), threads) for name in peers)]
 
 
 def agrees(check, reference):
@@ -96,27 +89,31 @@ def agrees(check, reference):
         abs(a - b) <= TOLERANCE * max(scale, abs(b)) for a, b in zip(check, reference))
 
 
-def measure(row, layers, threads, programs, reference, quick):
-    """The row's result; it has no "kiln_ms" if Kiln could not run it."""
+def prepare(row, programs, reference):
+    """Lets every program make the row's first steps. The result so far; {name: answer} of those that could."""
+    layers = NETWORKS[row["network"]]["layers"] if "network" in row else []
     has_dropout = row["mode"] == "train" and any(layer["op"] == "dropout" for layer in layers)
     expected = reference.ask(do="prepare", row={**row, "dropout": False})["check"] if reference else None
-    result = {"suite": row["mode"], "row": row["network"], **row, "threads": threads, "peers": {}, "agree": True}
-    ready = []
+    result, answers = {**row, "peers": {}, "agree": True}, {}
     for program in programs:
         answer = program.ask(do="prepare", row={**row, "dropout": False})
-        if "error" not in answer:
-            if expected and not agrees(answer["check"], expected):
-                answer = {"error": f"disagrees: {answer['check'][:3]} instead of {expected[:3]}"}
-                result["agree"] = result["agree"] and program.name != "kiln"
-            elif has_dropout:
-                answer = {**answer, **program.ask(do="prepare", row={**row, "dropout": True})}
+        if "error" not in answer and expected and not agrees(answer["check"], expected):
+            answer = {"error": f"disagrees: {answer['check'][:3]} instead of {expected[:3]}"}
+            result["agree"] = result["agree"] and program.name != "kiln"
+        elif "error" not in answer and has_dropout:  # what is timed drops
+            answer = {**answer, **program.ask(do="prepare", row={**row, "dropout": True})}
         if "error" in answer:
             result["peers"][program.name] = answer["error"]
         else:
-            ready.append((program, []))
-            if program.name == "kiln":
-                result["first_seconds"] = answer["first_seconds"]
-                result["compile_seconds"] = answer["compile_seconds"]
+            answers[program.name] = answer
+    return result, answers
+
+
+def measure(row, programs, reference, machine, quick):
+    """The row's result; it has no "kiln_ms" if Kiln could not run it."""
+    result, answers = prepare(row, programs, reference)
+    result["roofline_ms"] = roofline_ms(row, machine)
+    ready = [(program, []) for program in programs if program.name in answers]
     for repeat in range(1 + (3 if quick else 7)):
         for program, medians in ready:
             time.sleep(0.25)  # until the threads of the one before have stopped spinning
@@ -130,55 +127,128 @@ def measure(row, layers, threads, programs, reference, quick):
             result["spread"] = (quartiles[2] - quartiles[0]) / result["kiln_ms"]
         else:
             result["peers"][program.name] = statistics.median(medians)
-    times = {k: v for k, v in result["peers"].items() if not isinstance(v, str)}
-    if times and "kiln_ms" in result:
-        result["best_peer"] = min(times, key=times.get)
-        result["ratio"] = times[result["best_peer"]] / result["kiln_ms"]
-    kind = "predict_one" if row["mode"] == "predict" and row["batch"] == 1 else row["mode"]
-    result["target"] = TARGETS[kind][row["network"]]
+    return compared(result, "kiln_ms")
+
+
+def first_step(row, commands, threads):
+    """Seconds to the end of the first step, each program in a fresh process; of Kiln also the compiler's share."""
+    result = {**row, "peers": {}, "agree": True}
+    for name, command in commands.items():
+        start = time.perf_counter()
+        program = Program(name, command, threads)
+        answer = program.ask(do="prepare", row={**row, "dropout": False})
+        program.close()
+        if "error" in answer:
+            result["peers"][name] = answer["error"]
+        elif name == "kiln":
+            result["kiln_s"] = answer["first_seconds"]
+            result["compile_s"] = answer["compile_seconds"]
+            result["process_s"] = time.perf_counter() - start
+        else:
+            result["peers"][name] = answer["first_seconds"]
+    result["target_compile_s"] = COMPILE_TARGETS.get(row["network"])
+    return compared(result, "kiln_s")
+
+
+def memory(row, programs):
+    result, answers = prepare(row, programs, None)
+    result["target"] = 1 / MEMORY_TARGET
+    for program in programs:
+        if program.name == "kiln" and "kiln" in answers:
+            result["kiln_MiB"] = answers["kiln"]["arena_bytes"] / 2**20
+        elif program.name in answers:
+            result["peers"][program.name] = program.ask(do="memory")["step_bytes"] / 2**20
+    return compared(result, "kiln_MiB")
+
+
+def compared(result, ours):
+    """With the best peer, and the ratio to it."""
+    numbers = {k: v for k, v in result["peers"].items() if not isinstance(v, str)}
+    if numbers and ours in result:
+        result["best_peer"] = min(numbers, key=numbers.get)
+        result["ratio"] = numbers[result["best_peer"]] / result[ours]
     return result
 
 
 def title(result):
-    optimizer = ", adam" if result["optimizer"] == "adam" else ""
-    return f"{result['row']} x{result['batch']}{optimizer} {result['threads']}T"
+    optimizer = ", adam" if result.get("optimizer") == "adam" else ""
+    batch = f" x{result['batch']}" if "batch" in result else ""
+    mode = f"{result['mode']} " if result["suite"] in ("scale", "memory", "compile") else ""
+    return f"{mode}{result['row']}{batch}{optimizer} {result['threads']}T"
+
+
+def reached(result):
+    """Whether the row's target is met, None if it has none."""
+    if "compile_s" in result:
+        target = result["target_compile_s"]
+        return None if target is None else result["compile_s"] <= target
+    if "target" not in result:
+        return None
+    near = "roofline_ms" in result and result["kiln_ms"] <= NEAR_ROOFLINE * result["roofline_ms"]
+    return near or result.get("ratio", 0) >= result["target"]
 
 
 def show(result, old):
-    cells = [f"{title(result):28}"]
-    if "kiln_ms" not in result:
-        print(cells[0], "kiln:", result["peers"].get("kiln"))
+    unit = next((unit for unit in ("ms", "s", "MiB") if f"kiln_{unit}" in result), None)
+    if unit is None:
+        print(f"{title(result):28} kiln: {result['peers'].get('kiln')}", flush=True)
         return
-    cells.append(f"{result['kiln_ms']:9.3f} ms")
+    ours = result[f"kiln_{unit}"]
+    cells = [f"{title(result):28}", f"{ours:9.3f} {unit}"]
+    if "compile_s" in result:
+        cells.append(f"(compiler {result['compile_s']:.3f} s)")
     for name in PEERS:
         value = result["peers"].get(name)
         if value is not None:
             cells.append(f"{name} {value:.3f}" if not isinstance(value, str) else f"{name} -")
     if "ratio" in result:
-        reached = "reached" if result["ratio"] >= result["target"] else "not reached"
-        cells.append(f"| {result['ratio']:.2f} of {result['best_peer']}, target {result['target']}: {reached}")
+        cells.append(f"| {result['ratio']:.2f} of {result['best_peer']}")
+    if "roofline_ms" in result:
+        cells.append(f"| {ours / result['roofline_ms']:.2f} x roofline")
+    met = reached(result)
+    if met is not None:
+        target = result.get("target") or f"{result['target_compile_s']} s"
+        cells.append(f"| target {target}: {'reached' if met else 'not reached'}")
     before = old.get(title(result))
-    if before:
-        cells.append(f"| {before['kiln_ms'] / result['kiln_ms']:.2f} times as fast as before")
+    if before and f"kiln_{unit}" in before:
+        cells.append(f"| {before[f'kiln_{unit}'] / ours:.2f} times as good as before")
     print("  ".join(cells), flush=True)
     for name, value in result["peers"].items():
-        if isinstance(value, str) and "only predicts" not in value:
+        if isinstance(value, str) and "it " not in value:
             print(f"    {name}: {value}", flush=True)
+
+
+def run_suite(suite, args, threads, peers, old):
+    """Yields the suite's results, showing each."""
+    names = args.networks.split(",") if args.networks else list(NETWORKS)
+    rows = [{**row, "suite": suite, "threads": threads} for row in rows_of(suite, names)]
+    if suite == "compile":
+        commands = {"kiln": [str(KILN)], **{name: peer_command(name, threads) for name in peers}}
+        for row in rows:
+            yield first_step(row, commands, threads)
+        return
+    programs = start_all(peers, threads)
+    reference = None
+    if peers and suite != "memory":
+        reference = Program("reference", [*peer_command("torch", os.cpu_count()), "--reference"], os.cpu_count())
+    machine = programs[0].ask(do="machine")
+    print(f"{threads} threads: {machine['gflops']:.0f} GF/s, {machine['gbytes_per_second']:.1f} GB/s", flush=True)
+    for row in rows:
+        yield memory(row, programs) if suite == "memory" else measure(row, programs, reference, machine, args.quick)
+    for program in programs + [reference] * bool(reference):
+        program.close()
 
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suite", choices=["train", "predict"])
+    parser.add_argument("suites", nargs="+", choices=SUITES, metavar="SUITE")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--networks")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--compare")
     args = parser.parse_args()
-    networks = json.loads((HERE / "networks.json").read_text())
-    if args.networks:
-        networks = {name: networks[name] for name in args.networks.split(",")}
     peers = [name for name in args.peers.split(",") if name]
     unknown = [name for name in peers if name not in PEERS]
     if unknown:
@@ -188,24 +258,20 @@ def main():
         peers = []
     old = {}
     if args.compare:
-        old = {title(r): r for r in json.loads(pathlib.Path(args.compare).read_text()) if "kiln_ms" in r}
+        old = {title(r): r for r in json.loads(pathlib.Path(args.compare).read_text())}
 
     print(f"load {os.getloadavg()[0]:.2f}" + (": NOT A QUIET MACHINE" if os.getloadavg()[0] > 0.7 else ""))
-    results = []
-    for threads in map(int, args.threads.split(",")):
-        programs = start_all(peers, threads)
-        reference = None
-        if peers:
-            reference = Program("reference", [str(PYTHON), str(HERE / "peers/peer_torch.py"), "--reference",
-                                              "--threads", str(os.cpu_count())], os.cpu_count())
-        for row in rows_of(args.suite, networks):
-            results.append(measure(row, networks[row["network"]]["layers"], threads, programs, reference,
-                                   args.quick))
-            show(results[-1], old)
-            (RESULTS / f"{args.suite}.json").write_text(json.dumps(results, indent=1))
-        for program in programs + [reference] * bool(reference):
-            program.close()
-    if any(not r["agree"] or "kiln_ms" not in r for r in results):
+    failed = False
+    for suite in args.suites:
+        print(f"-- {suite}")
+        results = []
+        for threads in map(int, args.threads.split(",")):
+            for result in run_suite(suite, args, threads, peers, old):
+                results.append(result)
+                show(result, old)
+                failed = failed or not result["agree"] or "kiln" in result["peers"]
+                (RESULTS / f"{suite}.json").write_text(json.dumps(results, indent=1))
+    if failed:
         sys.exit("Kiln failed a row, or disagrees")
 
 

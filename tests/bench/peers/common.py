@@ -1,4 +1,4 @@
-"""What all peers share: the networks, their weights and data by the tests' formula, and the protocol by which
+"""What all peers share: the networks' weights and data by the tests' formula, and the protocol by which
 bench.py drives a peer: one JSON object a line, a request on stdin, an answer on stdout."""
 
 import json
@@ -12,111 +12,12 @@ import traceback
 import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent / "golden"))
-from formula import glorot, labels, uniform  # noqa: E402
+sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / "golden")]
+from formula import glorot, labels, signed, uniform  # noqa: E402
+from networks import NETWORKS, Walk, shapes_of  # noqa: E402, F401
 
-NETWORKS = json.loads((HERE.parent / "networks.json").read_text())
 THREADS = int(sys.argv[sys.argv.index("--threads") + 1])
 CACHE_BYTES = 32 * 2**20  # inputs rotate over more than the last-level cache holds
-
-
-def inception(filters):
-    """The four branches of an Inception block: 1x1; 1x1, 3x3; 1x1, 5x5; pooling, 1x1."""
-    a, b1, b2, c1, c2, d = filters
-
-    def conv(n, kernel):
-        return {"op": "conv", "filters": n, "kernel": kernel, "padding": "same", "activation": "relu"}
-
-    pool = {"op": "max_pool", "size": 3, "strides": 1, "padding": "same"}
-    return [[conv(a, 1)], [conv(b1, 1), conv(b2, 3)], [conv(c1, 1), conv(c2, 5)], [pool, conv(d, 1)]]
-
-
-class Walk:
-    """Goes through a network's layers with a peer's `ops`; gives each weight layer its number."""
-
-    def __init__(self, ops):
-        self.ops = ops
-        self.number = 0
-
-    def run(self, layers, x):
-        for layer in layers:
-            x = self.layer(layer, x)
-        return x
-
-    def layer(self, layer, x):
-        ops, op = self.ops, layer["op"]
-        activation = layer.get("activation")
-        if op in ("conv", "dense"):
-            self.number += 1
-            name = f"layer{self.number}"
-            if op == "dense":
-                return ops.dense(x, name, layer["units"], activation)
-            return ops.conv(x, name, layer["filters"], layer["kernel"], layer.get("strides", 1),
-                            layer.get("padding", "valid"), activation)
-        if op == "max_pool":
-            return ops.max_pool(x, layer["size"], layer["strides"], layer.get("padding", "valid"))
-        if op == "inception":
-            return ops.concatenate([self.run(branch, x) for branch in inception(layer["filters"])])
-        if op == "dropout":
-            return ops.dropout(x, layer["rate"])
-        return getattr(ops, op)(x)
-
-
-def extent(size, window, strides, padding):
-    """Size of the result along one axis, as Keras counts."""
-    return math.ceil(size / strides) if padding == "same" else (size - window) // strides + 1
-
-
-class Shapes:
-    """Ops on shapes (height, width, channels): lists the weights and counts multiply-adds of one sample."""
-
-    def __init__(self):
-        self.weights = {}  # name -> shape of the kernel
-        self.flattened = {}  # name of the first dense layer after a flatten -> shape before it
-        self.multiply_adds = 0
-        self.first_layer = 0  # of these, those of the first layer, whose input needs no gradient
-        self.before = None
-
-    def count(self, name, kernel, places):
-        self.weights[name] = kernel
-        n = places * int(np.prod(kernel))
-        self.multiply_adds += n
-        if len(self.weights) == 1:
-            self.first_layer = n
-
-    def conv(self, x, name, filters, kernel, strides, padding, activation):
-        h, w = (extent(n, kernel, strides, padding) for n in x[:2])
-        self.count(name, (kernel, kernel, x[2], filters), h * w)
-        return (h, w, filters)
-
-    def dense(self, x, name, units, activation):
-        self.count(name, (x[0], units), 1)
-        if self.before:
-            self.flattened[name] = self.before
-            self.before = None
-        return (units,)
-
-    def max_pool(self, x, size, strides, padding):
-        return (*(extent(n, size, strides, padding) for n in x[:2]), x[2])
-
-    def concatenate(self, xs):
-        return (*xs[0][:2], sum(x[2] for x in xs))
-
-    def flatten(self, x):
-        self.before = x
-        return (int(np.prod(x)),)
-
-    def global_average_pool(self, x):
-        return (x[2],)
-
-    def dropout(self, x, rate):
-        return x
-
-
-def shapes_of(network):
-    shapes = Shapes()
-    Walk(shapes).run(NETWORKS[network]["layers"], tuple(NETWORKS[network]["input"]))
-    return shapes
 
 
 def weights_of(network):
@@ -142,16 +43,20 @@ def channels_first_kernels(network, weights):
     return result
 
 
+def kernel_weights(row):
+    """The weights of a row of the suite "kernels", None if it has none."""
+    return signed("bench weights", row["weights"], 0.1).astype(np.float32) if "weights" in row else None
+
+
 class Data:
     """Batches that together exceed the last-level cache; step i takes batch i modulo their number."""
 
-    def __init__(self, network, batch):
-        shape = NETWORKS[network]["input"]
-        row = 4 * int(np.prod(shape))
-        self.batches = max(2, math.ceil(CACHE_BYTES / (row * batch)) + 1)
-        rows = self.batches * batch
-        self.batch = batch
-        self.x = uniform("bench x", (rows, *shape)).astype(np.float32)
+    def __init__(self, row):
+        shape = row["x"] if row["mode"] == "kernel" else [row["batch"], *NETWORKS[row["network"]]["input"]]
+        self.batch = shape[0]
+        self.batches = max(2, math.ceil(CACHE_BYTES / (4 * math.prod(shape))) + 1)
+        rows = self.batches * self.batch
+        self.x = uniform("bench x", (rows, *shape[1:])).astype(np.float32)
         self.y = labels("bench y", rows, 10)
 
     def __call__(self, step):
@@ -159,9 +64,20 @@ class Data:
         return self.x[first : first + self.batch], self.y[first : first + self.batch]
 
 
+def peak_bytes(step):
+    """How much more memory the process had at most during a step than before it."""
+    def status(name):
+        return next(1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
+
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    before = status("VmRSS")
+    step()
+    return status("VmHWM") - before
+
+
 def serve(prepare):
     """Answers bench.py. `prepare(row)` gives `step(x, y)`, one step from host arrays to host arrays: its result is
-    the loss (training) or the logits (prediction)."""
+    the loss (training), the logits (prediction), or the kernel's result (NHWC)."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries print to stdout
     state = {}
@@ -169,17 +85,23 @@ def serve(prepare):
     def handle(request):
         if request["do"] == "prepare":
             row = request["row"]
-            data = Data(row["network"], row["batch"])
+            data = Data(row)
             start = time.perf_counter()
             step = prepare(row)
             first = np.asarray(step(*data(0)))
             answer = {"first_seconds": time.perf_counter() - start}
             if row["mode"] == "train":
                 answer["check"] = [float(first)] + [float(np.asarray(step(*data(i)))) for i in (1, 2)]
-            else:
+            elif row["mode"] == "predict":
                 answer["check"] = first[:2].astype(float).ravel().tolist()
+            else:
+                ends = first.ravel()[:8], first.ravel()[-8:]
+                answer["check"] = np.concatenate(ends).astype(float).tolist()
             state.update(step=step, data=data, number=3)
             return answer
+        if request["do"] == "memory":
+            x, y = state["data"](state["number"])
+            return {"step_bytes": max(peak_bytes(lambda: np.asarray(state["step"](x, y))) for _ in range(3))}
         times, end = [], time.perf_counter() + request["seconds"]
         while not times or time.perf_counter() < end:
             x, y = state["data"](state["number"])

@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from common import NETWORKS, Walk, serve, weights_of
+from common import NETWORKS, Walk, kernel_weights, serve, weights_of
 from jax import lax
 
 ACTIVATIONS = {None: lambda x: x, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
@@ -42,7 +42,25 @@ class Ops:
         return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0)
 
 
+def prepare_kernel(row):
+    weights = kernel_weights(row)
+    kernel = {
+        "dot": lambda x, w: x @ w,
+        "conv": lambda x, w: lax.conv_general_dilated(x, w, (row["strides"],) * 2, row["padding"].upper(),
+                                                      dimension_numbers=("NHWC", "HWIO", "NHWC")),
+        "exp": lambda x, w: jnp.exp(x), "tanh": lambda x, w: jnp.tanh(x),
+        "add_relu": lambda x, w: jnp.maximum(x + 0.5, 1), "softmax": lambda x, w: jax.nn.softmax(x),
+        "sum_rows": lambda x, w: x.sum(1), "sum_columns": lambda x, w: x.sum(0),
+    }[row["op"]]
+    run = jax.jit(kernel)
+    if weights is not None:
+        weights = jnp.asarray(weights)
+    return lambda x, y: run(x, weights)
+
+
 def prepare(row):
+    if row["mode"] == "kernel":
+        return prepare_kernel(row)
     layers = NETWORKS[row["network"]]["layers"]
     weights = jax.tree.map(jnp.asarray, weights_of(row["network"]))
 

@@ -42,6 +42,8 @@ class Ops:
 
 
 def prepare(row):
+    if row["mode"] == "kernel":
+        raise NotImplementedError("it runs networks only")
     network = NETWORKS[row["network"]]
     inputs = keras.Input(network["input"])
     model = keras.Model(inputs, Walk(Ops(row["dropout"])).run(network["layers"], inputs))

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import torch
 import torch.nn.functional as F
-from common import NETWORKS, THREADS, Walk, channels_first_kernels, serve, weights_of
+from common import NETWORKS, THREADS, Walk, channels_first_kernels, kernel_weights, serve, weights_of
 
 COMPILE, REFERENCE = "--compile" in sys.argv, "--reference" in sys.argv
 ACTIVATIONS = {None: lambda x: x, "relu": F.relu, "sigmoid": torch.sigmoid}
@@ -55,7 +55,42 @@ class Ops:
         return F.dropout(x, rate, self.training)
 
 
+def prepare_kernel(row):
+    dtype = torch.float64 if REFERENCE else torch.float32
+    op, weights = row["op"], kernel_weights(row)
+    if weights is not None:
+        weights = torch.from_numpy(weights).to(dtype)
+
+    def conv(x):
+        x, pad = x.permute(0, 3, 1, 2), 0
+        if row["padding"] == "same":
+            before, after = same(x.shape[2], weights.shape[2], row["strides"])
+            if before == after:
+                pad = before
+            else:
+                x = F.pad(x, (before, after, before, after))
+        return F.conv2d(x, weights, None, row["strides"], pad).permute(0, 2, 3, 1)
+
+    if op == "conv":
+        weights = weights.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+    kernel = {
+        "dot": lambda x: x @ weights, "conv": conv, "exp": torch.exp, "tanh": torch.tanh,
+        "add_relu": lambda x: torch.clamp_min(x + 0.5, 1), "softmax": lambda x: torch.softmax(x, -1),
+        "sum_rows": lambda x: x.sum(1), "sum_columns": lambda x: x.sum(0),
+    }[op]
+    if COMPILE:
+        kernel = torch.compile(kernel)
+
+    def step(x, y):
+        with torch.inference_mode():
+            return kernel(torch.from_numpy(x).to(dtype)).numpy()
+
+    return step
+
+
 def prepare(row):
+    if row["mode"] == "kernel":
+        return prepare_kernel(row)
     torch.manual_seed(0)
     layers = NETWORKS[row["network"]]["layers"]
     training = row["mode"] == "train"
