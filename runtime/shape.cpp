@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <ostream>
 
 namespace kiln {
 
@@ -62,6 +63,9 @@ Shape Shape::prepend(std::int64_t n) const {
   return Shape(std::move(sizes));
 }
 
+std::ostream& operator<<(std::ostream& os, const Shape& shape) {
+  return os << shape.to_string();
+}
 std::string Shape::to_string() const {
   std::string s = "(";
   for (std::size_t i = 0; i < sizes_.size(); i++) {

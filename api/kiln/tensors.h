@@ -17,6 +17,8 @@ class Tensors {
   Tensors(std::vector<Tensor> items) : items_(std::move(items)) {}
   template <Element T>
   Tensors(const std::vector<T>& v) : items_{Tensor(v)} {}
+  template <OtherInteger T>
+  Tensors(const std::vector<T>& v) : items_{Tensor(v)} {}
 
   std::size_t size() const { return items_.size(); }
   bool empty() const { return items_.empty(); }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 namespace kiln {
 namespace {
 
@@ -59,6 +61,12 @@ TEST(Shape, Parts) {
   EXPECT_THROW(Shape().tail(), ShapeError);
   EXPECT_TRUE(s.is_static());
   EXPECT_FALSE(Shape({None}).is_static());
+}
+
+TEST(Shape, GoesIntoStreams) {
+  std::ostringstream out;
+  out << Shape{None, 28, 1} << Shape{3};
+  EXPECT_EQ(out.str(), "(None, 28, 1)(3,)");
 }
 
 }  // namespace

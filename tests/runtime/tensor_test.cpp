@@ -26,6 +26,36 @@ Tensor counting(Shape shape, DType dtype = DType::f32) {
   return Tensor(v, std::move(shape)).astype(dtype);
 }
 
+template <class... T>
+concept Braced = requires(T... v) { Tensor({v...}); };
+static_assert(Braced<int, int> && Braced<std::int64_t, std::int64_t> && Braced<float>);
+// Mixed types look like data, but were zeros of that shape.
+static_assert(!Braced<std::int64_t, int> && !Braced<int, std::int64_t, int> && !Braced<short, int>);
+static_assert(!Braced<std::size_t, std::size_t>);
+static_assert(requires(std::int64_t n, int k) { Tensor({n, k}, DType::f32); });
+static_assert(std::is_constructible_v<Tensor, Shape> && !std::is_convertible_v<Shape, Tensor>);
+
+TEST(Tensor, OfAShapeIsZeros) {
+  const std::int64_t n = 2;
+  EXPECT_EQ(Tensor(Shape{n, 3}).to_vector<float>(), std::vector<float>(6, 0.f));
+  EXPECT_EQ(Tensor({n, 3}, DType::i32).shape(), (Shape{2, 3}));
+  EXPECT_EQ(Tensor({2, 3}).to_vector<int>(), (std::vector<int>{2, 3}));
+}
+
+TEST(Tensor, FromVectorsOfOtherIntegers) {
+  const Tensor sizes(std::vector<std::size_t>{1, 2, 3, 4}, {2, 2});
+  EXPECT_EQ(sizes.dtype(), DType::i64);
+  EXPECT_EQ(sizes.shape(), (Shape{2, 2}));
+  EXPECT_EQ(sizes.to_vector<int>(), (std::vector<int>{1, 2, 3, 4}));
+  const Tensor small(std::vector<std::int16_t>{-1, 2});
+  EXPECT_EQ(small.dtype(), DType::i32);
+  EXPECT_EQ(small.to_vector<int>(), (std::vector<int>{-1, 2}));
+  EXPECT_EQ(Tensor(std::vector<unsigned>{4294967295u}).item(), 4294967295.0);
+  EXPECT_EQ(Tensor(std::vector<long long>{-5}).item(), -5);
+  EXPECT_EQ(message_of<ValueError>([] { Tensor(std::vector<std::uint64_t>{1, 9223372036854775808u}); }),
+            "Tensor: 9223372036854775808 doesn't fit into int64, the widest whole numbers");
+}
+
 TEST(Tensor, FromLists) {
   const Tensor a({1.f, 2.5f});
   EXPECT_EQ(a.shape(), Shape({2}));

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <initializer_list>
+#include <iosfwd>
 #include <span>
 #include <string>
 #include <vector>
@@ -49,6 +50,7 @@ class KILN_API Shape {
   /// As Keras prints it: `(None, 28, 28, 1)`, `(10,)`, `()`.
   std::string to_string() const;
 
+  friend KILN_API std::ostream& operator<<(std::ostream& os, const Shape& shape);
   friend bool operator==(const Shape&, const Shape&) = default;
   friend auto operator<=>(const Shape&, const Shape&) = default;
 

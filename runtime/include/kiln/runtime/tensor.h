@@ -7,6 +7,7 @@
 #include <ostream>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,11 @@ namespace kiln {
 template <class T>
 concept Element = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, std::int32_t> ||
                   std::same_as<T, std::int64_t> || std::same_as<T, std::uint8_t> || std::same_as<T, bool>;
+
+/// Whole numbers of C++ types that no tensor holds: a vector of them becomes int32 where that holds every
+/// value of the type (`std::int8_t`, `short`), else int64 (`unsigned`, `std::size_t`).
+template <class T>
+concept OtherInteger = std::integral<T> && !Element<T>;
 
 /// One element of a tensor of any type, as `t(i, j)` gives it: reads as double, assigns with conversion. An
 /// int64 beyond 2^53 loses its low bits on the way; `data<std::int64_t>()` gives them all.
@@ -52,7 +58,11 @@ class KILN_API Tensor {
   Tensor& operator=(Tensor&& other) noexcept;
   ~Tensor() = default;
   /// Zeros. Throws ShapeError if a size is negative or the element count doesn't fit memory.
-  explicit Tensor(Shape shape, DType dtype = DType::f32);
+  explicit Tensor(Shape shape, DType dtype);
+  /// Float32 zeros. Only for what is a Shape already: no list in braces becomes one, for that would be zeros
+  /// where `Tensor({n, 3})` with mixed integer types looks like data. Those are `Tensor::zeros({n, 3})`.
+  template <std::same_as<Shape> S>
+  explicit Tensor(S shape) : Tensor(std::move(shape), DType::f32) {}
 
   /// A rank-1 tensor of the given elements, whose C++ type decides its own: `Tensor({1.f, 2.f})` is float32,
   /// `Tensor({2, 3})` int32. Zeros of the shape (2, 3) are `Tensor::zeros({2, 3})`.
@@ -74,6 +84,11 @@ class KILN_API Tensor {
   Tensor(const std::vector<T>& v);
   template <Element T>
   Tensor(const std::vector<T>& v, Shape shape);
+  /// Throws ValueError for a number beyond int64.
+  template <OtherInteger T>
+  Tensor(const std::vector<T>& v) : Tensor(widened(v)) {}
+  template <OtherInteger T>
+  Tensor(const std::vector<T>& v, Shape shape) : Tensor(widened(v), std::move(shape)) {}
 
   static Tensor zeros(Shape shape, DType dtype = DType::f32) { return Tensor(std::move(shape), dtype); }
   static Tensor full(Shape shape, double value, DType dtype = DType::f32);
@@ -156,6 +171,8 @@ class KILN_API Tensor {
 
  private:
   void expect_type(DType t) const;
+  template <OtherInteger T>
+  static auto widened(const std::vector<T>& v);
 
   std::shared_ptr<void> owner_;
   void* data_ = nullptr;
@@ -196,6 +213,17 @@ Tensor::Tensor(const std::vector<T>& v, Shape shape) : Tensor(std::move(shape), 
                      shape_.to_string());
   T* p = static_cast<T*>(data_);  // std::vector<bool> has no data()
   for (std::size_t i = 0; i < v.size(); i++) p[i] = v[i];
+}
+template <OtherInteger T>
+auto Tensor::widened(const std::vector<T>& v) {
+  std::vector<std::conditional_t<(sizeof(T) < sizeof(std::int32_t)), std::int32_t, std::int64_t>> wide;
+  wide.reserve(v.size());
+  for (T x : v) {
+    if (x > 0 && static_cast<std::uint64_t>(x) >> 63 != 0)
+      throw ValueError("Tensor: " + std::to_string(x) + " doesn't fit into int64, the widest whole numbers");
+    wide.push_back(static_cast<typename decltype(wide)::value_type>(x));
+  }
+  return wide;
 }
 template <Element T>
 std::span<const T> Tensor::span() const {
