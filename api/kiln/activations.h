@@ -49,7 +49,7 @@ KILN_API graph::Value softmax(graph::Value x);
 /// log_softmax along the last axis
 KILN_API graph::Value log_softmax(graph::Value x);
 
-/// An activation argument. Throws ValueError for an unknown name.
+/// An activation argument. Throws ValueError for an unknown name and for an empty function.
 class KILN_API Function {
  public:
   /// linear
@@ -59,13 +59,15 @@ class KILN_API Function {
   template <class F>
     requires(std::is_invocable_r_v<graph::Value, F, graph::Value> &&
              !std::is_same_v<std::decay_t<F>, Function>)
-  Function(F f) : call_(std::move(f)), name_("custom") {}
+  Function(F f) : Function(std::function<graph::Value(graph::Value)>(std::move(f)), "custom") {}
 
   graph::Value operator()(graph::Value x) const { return call_ ? call_(x) : x; }
   /// "relu"; "linear" for none, "custom" for a function of the user's.
   const std::string& name() const { return name_; }
 
  private:
+  Function(std::function<graph::Value(graph::Value)> call, std::string name);
+
   std::function<graph::Value(graph::Value)> call_;
   std::string name_ = "linear";
 };

@@ -23,11 +23,11 @@ class KILN_API Initializer {
  public:
   Initializer(const char* name);
   Initializer(const std::string& name);
-  /// Throws StateError for null.
+  /// Throws StateError for an empty pointer.
   Initializer(std::shared_ptr<const InitializerImpl> impl);
 
   /// A new tensor of that shape.
-  Tensor operator()(const Shape& shape, DType dtype = DType::f32) const { return (*impl_)(shape, dtype); }
+  Tensor operator()(const Shape& shape, DType dtype = DType::f32) const;
 
  private:
   std::shared_ptr<const InitializerImpl> impl_;

@@ -22,13 +22,13 @@ class KILN_API SymbolicTensor {
   explicit SymbolicTensor(std::shared_ptr<const internal::SymbolicData> data) : data_(std::move(data)) {}
 
   bool defined() const { return data_ != nullptr; }
+  // What follows throws StateError for an empty handle.
   /// With the batch: `(None, 28, 28, 1)`.
   const Shape& shape() const;
   DType dtype() const;
   /// The layer that makes it.
   Layer layer() const;
 
-  /// Throws StateError for an empty handle, as do the functions above.
   const internal::SymbolicData& data() const;
   friend bool operator==(const SymbolicTensor&, const SymbolicTensor&) = default;
 

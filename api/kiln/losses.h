@@ -41,7 +41,7 @@ class KILN_API Loss {
   Loss(std::shared_ptr<const LossImpl> impl) : impl_(std::move(impl)) {}
 
   bool defined() const { return impl_ != nullptr; }
-  /// Throws StateError for an empty handle.
+  /// Throws StateError for an empty handle, as calling it does.
   const LossImpl& impl() const;
   /// The loss of given numbers, reduced: to try a loss out.
   double operator()(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight = {}) const;
@@ -116,6 +116,7 @@ KILN_API Loss CategoricalCrossentropy(CategoricalCrossentropyArgs args = {});
 KILN_API Loss SparseCategoricalCrossentropy(SparseCategoricalCrossentropyArgs args = {});
 
 /// A loss of your own: emits the loss of each sample, (batch, ...), from y_true and y_pred of equal shapes.
+/// Throws ValueError for an empty function; the first step throws ShapeError if `values` gives anything else.
 KILN_API Loss make_loss(std::string name, std::function<graph::Value(graph::Value, graph::Value)> values,
                         LossArgs args = {});
 

@@ -54,7 +54,7 @@ class KILN_API Metric {
  public:
   Metric(const char* name);
   Metric(const std::string& name);
-  /// Throws StateError for null.
+  /// Throws StateError for an empty pointer.
   Metric(std::shared_ptr<const MetricImpl> impl);
 
   const std::string& name() const { return name_; }

@@ -81,16 +81,17 @@ class KILN_API Optimizer {
  public:
   Optimizer(const char* name);
   Optimizer(const std::string& name);
-  /// Throws StateError for null.
+  /// Throws StateError for an empty pointer.
   explicit Optimizer(std::shared_ptr<OptimizerImpl> impl);
 
-  const std::string& name() const { return impl_->name(); }
+  const std::string& name() const { return impl().name(); }
   double learning_rate() const;
   /// Takes effect at the next step.
   void set_learning_rate(double rate) const;
   /// Steps done.
   std::int64_t iterations() const;
-  OptimizerImpl& impl() const { return *impl_; }
+  /// Throws StateError for a handle that was moved from.
+  OptimizerImpl& impl() const;
 
  private:
   std::shared_ptr<OptimizerImpl> impl_;
@@ -101,7 +102,8 @@ class KILN_API Optimizer {
 /// All: `weight_decay` d first does w -= a d w; `clipnorm` scales each gradient down to that norm,
 /// `global_clipnorm` all together, `clipvalue` clips each element. The norms are computed from gradients
 /// divided by their largest element, so a gradient whose square overflows is clipped as any other. Only one
-/// kind of clipping may be set (ValueError).
+/// kind of clipping may be set (ValueError). Numbers that no rule can use (NaN, negative where that has no
+/// sense) are a ValueError, too.
 namespace optimizers {
 
 struct SGDArgs {

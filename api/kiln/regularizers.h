@@ -21,10 +21,12 @@ class KILN_API Regularizer {
   Regularizer() = default;
   Regularizer(const char* name);
   Regularizer(const std::string& name);
-  Regularizer(std::shared_ptr<const RegularizerImpl> impl) : impl_(std::move(impl)) {}
+  /// Throws StateError for an empty pointer.
+  Regularizer(std::shared_ptr<const RegularizerImpl> impl);
 
   explicit operator bool() const { return impl_ != nullptr; }
-  graph::Value operator()(graph::Value weight) const { return (*impl_)(weight); }
+  /// Throws StateError if there is none.
+  graph::Value operator()(graph::Value weight) const;
 
  private:
   std::shared_ptr<const RegularizerImpl> impl_;

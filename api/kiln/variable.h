@@ -21,7 +21,7 @@ struct WeightArgs {
 };
 
 /// A weight: an array that lives as long as its layer and that training changes. A handle; copies share it.
-/// All but `defined` throws StateError for an empty handle.
+/// Empty until `LayerImpl::add_weight` gives one: all but `defined` throws StateError then.
 class KILN_API Variable {
  public:
   Variable() = default;
@@ -48,7 +48,6 @@ class KILN_API Variable {
  private:
   struct Data;
   Data& data() const;
-
   std::shared_ptr<Data> data_;
 };
 

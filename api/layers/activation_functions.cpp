@@ -3,6 +3,7 @@
 #include <numbers>
 #include <vector>
 
+#include "api/support/handles.h"
 #include "api/support/names.h"
 #include "kiln/activations.h"
 #include "kiln/graph/ops.h"
@@ -116,7 +117,9 @@ constexpr std::array<Named, 19> by_name = {{
 
 }  // namespace
 
-Function::Function(const char* name) : Function(std::string(name)) {}
+Function::Function(const char* name) : Function(internal::given_name("activation", name)) {}
+Function::Function(std::function<Value(Value)> call, std::string name)
+    : call_(internal::not_empty_function(std::move(call), "activation")), name_(std::move(name)) {}
 Function::Function(const std::string& name) : name_(name) {
   std::vector<std::string_view> known;
   for (const Named& entry : by_name) {

@@ -22,6 +22,16 @@ SymbolicTensor input_tensor(const Layer& input) {
 
 }  // namespace internal
 
+InputTensor::operator Layer() const {
+  const Layer from = layer();
+  if (internal::as_input(from) == nullptr)
+    throw ValueError(fmt::format(
+        "the variable that held an Input holds the tensor of layer \"{}\" now and can't stand for "
+        "the input; keep what Input(...) gave in a variable of its own",
+        from.name()));
+  return from;
+}
+
 namespace layers {
 
 InputTensor Input(Shape shape, InputArgs args) {

@@ -11,7 +11,8 @@
 namespace kiln {
 
 const internal::SymbolicData& SymbolicTensor::data() const {
-  if (!data_) throw StateError("an empty SymbolicTensor was used; start from Input(...)");
+  if (!data_)
+    throw StateError("an empty SymbolicTensor was used; one comes from Input(...) or from calling a layer");
   return *data_;
 }
 const Shape& SymbolicTensor::shape() const {

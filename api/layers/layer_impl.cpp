@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <typeinfo>
 
 #include "api/layers/symbolic.h"
@@ -50,6 +51,11 @@ LayerImpl::~LayerImpl() = default;
 
 void LayerImpl::assign_name() {
   named_by_user_ = !options_.name.empty();
+  if (options_.name.find('/') != std::string::npos)
+    throw ValueError(fmt::format(
+        "layer name \"{}\": a name cannot contain the character \"/\", which separates a layer from "
+        "its weights in files",
+        options_.name));
   name_ = named_by_user_ ? options_.name : internal::unique_name(internal::snake_case(class_name()));
 }
 
@@ -107,7 +113,12 @@ std::vector<Value> LayerImpl::emit(Call& context, std::span<const Value> xs) {
   if (converts_input())
     for (Value& x : converted)
       if (x.dtype() != options_.dtype) x = graph::convert(x, options_.dtype);
-  return call_all(context, converted);
+  std::vector<Value> ys = call_all(context, converted);
+  if (ys.empty() || std::find(ys.begin(), ys.end(), Value()) != ys.end())
+    throw StateError(fmt::format("layer \"{}\" ({}): `call` returned {}; return what its last op gives",
+                                 name_, class_name(),
+                                 ys.empty() ? "no value" : "an empty Value, one that no op made"));
+  return ys;
 }
 
 // ---- symbolic application ---------------------------------------------------------------------------------
@@ -156,6 +167,14 @@ std::vector<SymbolicTensor> LayerImpl::apply(const std::vector<SymbolicTensor>& 
   // own.
   const std::vector<graph::Type> first = probe(*this, xs, 2, 480);
   const std::vector<graph::Type> second = probe(*this, xs, 3, 960);
+  const auto same_rank = [](const graph::Type& a, const graph::Type& b) {
+    return a.shape.rank() == b.shape.rank();
+  };
+  if (!std::equal(first.begin(), first.end(), second.begin(), second.end(), same_rank))
+    throw StateError(fmt::format(
+        "layer \"{}\" ({}): `call` gave results of other number or rank for another batch size; it "
+        "must emit the same ops each time",
+        name_, class_name()));
   auto application = std::make_shared<internal::Application>();
   application->layer = Layer(shared_from_this());
   application->inputs = xs;

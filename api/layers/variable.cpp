@@ -21,7 +21,10 @@ Variable::Variable(const WeightArgs& args, DType dtype)
           Data{args.name, args.trainable, args.regularizer, args.initializer(args.shape, dtype).clone()})) {}
 
 Variable::Data& Variable::data() const {
-  if (!data_) throw StateError("an empty Variable was used; `add_weight` makes one, in a layer's `build`");
+  if (!data_)
+    throw StateError(
+        "an empty Variable was used; a weight exists once its layer was called or built, and only if the "
+        "layer's `build` makes it: weight = add_weight({.name = ..., .shape = ...})");
   return *data_;
 }
 const std::string& Variable::name() const {

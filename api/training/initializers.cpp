@@ -7,6 +7,7 @@
 #include <functional>
 #include <vector>
 
+#include "api/support/handles.h"
 #include "api/support/names.h"
 #include "api/support/random.h"
 
@@ -296,9 +297,12 @@ Initializer::Initializer(const std::string& name) {
   }
   internal::unknown_name("initializer", name, known);
 }
-Initializer::Initializer(const char* name) : Initializer(std::string(name)) {}
-Initializer::Initializer(std::shared_ptr<const InitializerImpl> impl) : impl_(std::move(impl)) {
-  if (!impl_) throw StateError("an initializer is empty");
+Initializer::Initializer(const char* name) : Initializer(internal::given_name("initializer", name)) {}
+Initializer::Initializer(std::shared_ptr<const InitializerImpl> impl)
+    : impl_(internal::not_empty(std::move(impl), "an Initializer")) {}
+
+Tensor Initializer::operator()(const Shape& shape, DType dtype) const {
+  return internal::used(impl_, "Initializer")(shape, dtype);
 }
 
 }  // namespace kiln

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "api/support/handles.h"
 #include "api/support/names.h"
 #include "api/training/loss_reduction.h"
 #include "api/training/targets.h"
@@ -164,8 +165,9 @@ class SparseCategoricalCrossentropyImpl final : public LossImpl {
 }  // namespace
 
 Loss make_loss(std::string name, std::function<Value(Value, Value)> values, LossArgs args) {
-  return Loss(
-      std::make_shared<FunctionLoss>(name_or(args.name, name.c_str()), args.reduction, std::move(values)));
+  return Loss(std::make_shared<FunctionLoss>(
+      name_or(args.name, name.c_str()), args.reduction,
+      internal::not_empty_function(std::move(values), fmt::format("make_loss(\"{}\")", name))));
 }
 Loss MeanSquaredError(LossArgs args) {
   return make_loss("mean_squared_error", [](Value y, Value p) { return mean_last((y - p) * (y - p)); }, args);
@@ -229,11 +231,10 @@ Loss::Loss(const std::string& name) {
   }
   internal::unknown_name("loss", name, known);
 }
-Loss::Loss(const char* name) : Loss(std::string(name)) {}
+Loss::Loss(const char* name) : Loss(internal::given_name("loss", name)) {}
 
 const LossImpl& Loss::impl() const {
-  if (!impl_) throw StateError("an empty Loss was used; make one first, e.g. losses::MeanSquaredError()");
-  return *impl_;
+  return internal::used(impl_, "Loss");
 }
 
 }  // namespace kiln

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "api/model/backend.h"
+#include "api/support/handles.h"
 #include "api/support/names.h"
 #include "api/training/loss_reduction.h"
 #include "api/training/targets.h"
@@ -85,6 +86,7 @@ std::string name_or(const std::string& name, const char* standard) {
 
 Metric make_metric(std::string name, std::function<Value(Value, Value)> values,
                    std::optional<bool> larger_is_better) {
+  values = internal::not_empty_function(std::move(values), fmt::format("make_metric(\"{}\")", name));
   return Metric(std::make_shared<FunctionMetric>(std::move(name), std::move(values), larger_is_better));
 }
 
@@ -170,11 +172,11 @@ constexpr std::array<Named, 26> by_name = {{
 
 // ---- the handle -------------------------------------------------------------------------------------------
 
-Metric::Metric(std::shared_ptr<const MetricImpl> impl) : impl_(std::move(impl)) {
-  if (!impl_) throw StateError("a metric is empty");
+Metric::Metric(std::shared_ptr<const MetricImpl> impl)
+    : impl_(internal::not_empty(std::move(impl), "a Metric")) {
   name_ = impl_->name();
 }
-Metric::Metric(const char* name) : Metric(std::string(name)) {}
+Metric::Metric(const char* name) : Metric(internal::given_name("metric", name)) {}
 Metric::Metric(const std::string& name) : name_(name) {
   std::vector<std::string_view> known;
   for (const auto& entry : metrics::by_name) {

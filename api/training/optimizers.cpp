@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "api/support/handles.h"
 #include "api/support/names.h"
 
 namespace kiln {
@@ -21,6 +22,12 @@ OptimizerOptions options(const Args& args) {
 void check_share(const char* optimizer, const char* argument, double value) {
   if (!(value >= 0 && value <= 1))
     throw ValueError(fmt::format("{}: {} must be in [0, 1], but it is {}", optimizer, argument, value));
+}
+
+void check_not_negative(const char* optimizer, const char* argument, double value) {
+  if (!(value >= 0 && std::isfinite(value)))
+    throw ValueError(
+        fmt::format("{}: {} must be finite and not negative, but it is {}", optimizer, argument, value));
 }
 
 class SGDImpl final : public OptimizerImpl {
@@ -53,6 +60,7 @@ class RMSpropImpl final : public OptimizerImpl {
       : OptimizerImpl("rmsprop", args.learning_rate, options(args)), args_(args) {
     check_share("RMSprop", "rho", args.rho);
     check_share("RMSprop", "momentum", args.momentum);
+    check_not_negative("RMSprop", "epsilon", args.epsilon);
   }
   std::vector<Slot> slots() const override {
     std::vector<Slot> slots = {{"velocity", 0}};
@@ -85,7 +93,10 @@ class RMSpropImpl final : public OptimizerImpl {
 class AdagradImpl final : public OptimizerImpl {
  public:
   explicit AdagradImpl(const AdagradArgs& args)
-      : OptimizerImpl("adagrad", args.learning_rate, options(args)), args_(args) {}
+      : OptimizerImpl("adagrad", args.learning_rate, options(args)), args_(args) {
+    check_not_negative("Adagrad", "epsilon", args.epsilon);
+    check_not_negative("Adagrad", "initial_accumulator_value", args.initial_accumulator_value);
+  }
   std::vector<Slot> slots() const override { return {{"accumulator", args_.initial_accumulator_value}}; }
   Updated update(const Step& step, Value w, Value g, std::span<const Value> slots) const override {
     const Value sum = slots[0] + g * g;
@@ -106,6 +117,7 @@ class AdamImpl final : public OptimizerImpl {
     };
     check("beta_1", args.beta_1);
     check("beta_2", args.beta_2);
+    check_not_negative("Adam", "epsilon", args.epsilon);
   }
   std::vector<Slot> slots() const override {
     std::vector<Slot> slots = {{"momentum", 0}, {"velocity", 0}};
@@ -185,22 +197,25 @@ Optimizer::Optimizer(const std::string& name) {
   }
   internal::unknown_name("optimizer", name, known);
 }
-Optimizer::Optimizer(const char* name) : Optimizer(std::string(name)) {}
-Optimizer::Optimizer(std::shared_ptr<OptimizerImpl> impl) : impl_(std::move(impl)) {
-  if (!impl_) throw StateError("an optimizer is empty");
+Optimizer::Optimizer(const char* name) : Optimizer(internal::given_name("optimizer", name)) {}
+Optimizer::Optimizer(std::shared_ptr<OptimizerImpl> impl)
+    : impl_(internal::not_empty(std::move(impl), "an Optimizer")) {}
+
+OptimizerImpl& Optimizer::impl() const {
+  return internal::used(impl_, "Optimizer");
 }
 
 double Optimizer::learning_rate() const {
-  return impl_->learning_rate().item();
+  return impl().learning_rate().item();
 }
 void Optimizer::set_learning_rate(double rate) const {
   if (!std::isfinite(rate) || rate < 0)
     throw ValueError(fmt::format(
         "optimizer \"{}\": the learning rate must be finite and not negative, but it is {}", name(), rate));
-  impl_->learning_rate()() = rate;
+  impl().learning_rate()() = rate;
 }
 std::int64_t Optimizer::iterations() const {
-  return static_cast<std::int64_t>(impl_->iterations().item());
+  return static_cast<std::int64_t>(impl().iterations().item());
 }
 
 }  // namespace kiln

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "api/support/handles.h"
 #include "api/support/names.h"
 #include "kiln/graph/ops.h"
 
@@ -61,6 +62,12 @@ Regularizer::Regularizer(const std::string& name) {
   else
     internal::unknown_name("regularizer", name, known);
 }
-Regularizer::Regularizer(const char* name) : Regularizer(std::string(name)) {}
+Regularizer::Regularizer(const char* name) : Regularizer(internal::given_name("regularizer", name)) {}
+Regularizer::Regularizer(std::shared_ptr<const RegularizerImpl> impl)
+    : impl_(internal::not_empty(std::move(impl), "a Regularizer")) {}
+
+graph::Value Regularizer::operator()(graph::Value weight) const {
+  return internal::used(impl_, "Regularizer")(weight);
+}
 
 }  // namespace kiln

@@ -9,11 +9,20 @@ struct InputArgs {
 };
 
 /// What `Input` gives: a symbolic tensor to start a functional model from, and a layer to put first into a
-/// Sequential.
+/// Sequential. Another tensor may be assigned to it, as Keras's programs do:
+///
+///     auto inputs = Input({784}), x = inputs;
+///     x = Dense(128, {.activation = "relu"})(x);
+///     Model model({.inputs = {inputs}, .outputs = {Dense(10)(x)}});
 class KILN_API InputTensor : public SymbolicTensor {
  public:
   explicit InputTensor(SymbolicTensor tensor) : SymbolicTensor(std::move(tensor)) {}
-  operator Layer() const { return layer(); }
+  InputTensor& operator=(const SymbolicTensor& tensor) {
+    SymbolicTensor::operator=(tensor);
+    return *this;
+  }
+  /// Throws ValueError if the tensor of another layer was assigned.
+  operator Layer() const;
 };
 
 namespace layers {
