@@ -79,7 +79,7 @@ void require_float(Value v, const char* what) {
 
 }  // namespace
 
-std::vector<Value> gradient(Value y, std::span<const Value> wrt, Value dy) {
+std::vector<Value> gradient_or_none(Value y, std::span<const Value> wrt, Value dy) {
   const Graph* graph = y ? &y.graph() : nullptr;
   require_of(y, graph, "the value to differentiate");
   require_float(y, "the value to differentiate");
@@ -103,10 +103,14 @@ std::vector<Value> gradient(Value y, std::span<const Value> wrt, Value dy) {
   reverse.accumulate(y, dy);
   reverse.walk();
   std::vector<Value> result;
-  for (Value w : wrt) {
-    const Value adjoint = reverse.adjoint(w);
-    result.push_back(adjoint ? adjoint : zeros_like(w));
-  }
+  for (Value w : wrt) result.push_back(reverse.adjoint(w));
+  return result;
+}
+
+std::vector<Value> gradient(Value y, std::span<const Value> wrt, Value dy) {
+  std::vector<Value> result = gradient_or_none(y, wrt, dy);
+  for (std::size_t i = 0; i < wrt.size(); i++)
+    if (!result[i]) result[i] = zeros_like(wrt[i]);
   return result;
 }
 

@@ -36,7 +36,9 @@ class DropoutImpl final : public LayerImpl {
 
   graph::Value call(Call& context, graph::Value x) override {
     if (!context.training() || rate_ == 0) return x;
-    if (rate_ == 1) return graph::zeros_like(x);
+    // Zeros that have a gradient, of zeros: plain ones would leave the layers before it without any.
+    if (rate_ == 1)
+      return graph::select(graph::full(x.graph(), {DType::bool_, x.shape()}, 0), x, graph::scalar(x, 0));
     Shape drawn = x.shape();
     for (int i = 0; i < noise_shape_.rank(); i++)
       if (noise_shape_.dim(i) != None) drawn[static_cast<std::size_t>(i)] = noise_shape_.dim(i);

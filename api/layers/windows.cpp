@@ -37,11 +37,14 @@ void check_positive(const std::string& class_name, const char* argument, Size2 v
 
 void check_window(const WindowSpec& spec, const Shape& input) {
   if (input.rank() != 4)
-    throw ShapeError(fmt::format(
-        "Input 0 of layer \"{}\" is incompatible with the layer: expected four axes, (batch, "
-        "height, width, channels), but received input with shape {}{}",
-        spec.layer, input.to_string(),
-        input.rank() == 3 ? ". Add the channels' axis, e.g. by Reshape({height, width, 1})" : ""));
+    throw ShapeError(
+        fmt::format("Input 0 of layer \"{}\" is incompatible with the layer: expected four axes, (batch, "
+                    "height, width, channels), but received input with shape {}{}",
+                    spec.layer, input.to_string(),
+                    input.rank() == 3 ? ". Add the channels' axis, e.g. by Reshape({height, width, 1})"
+                    : input.rank() == 2
+                        ? ". Put it before Flatten, or make rows images by Reshape({height, width, channels})"
+                        : ""));
   const auto too_large = [](std::int64_t n, std::int64_t window, std::int64_t dilation) {
     return n != None && n < (window - 1) * dilation + 1;
   };

@@ -1,23 +1,20 @@
 #include "api/model/backend.h"
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "api/support/names.h"
 #include "kiln/codegen/compile.h"
 #include "kiln/graph/interpreter.h"
 
 namespace kiln::internal {
 namespace {
 
-Backend backend_from_environment() {
-  const char* name = std::getenv("KILN_BACKEND");
-  return name != nullptr && std::string(name) == "interpreter" ? Backend::interpreter : Backend::compiled;
-}
-
 std::atomic<Backend>& selected() {
-  static std::atomic<Backend> backend = backend_from_environment();
+  static std::atomic<Backend> backend = parse_backend(std::getenv("KILN_BACKEND"));
   return backend;
 }
 
@@ -60,6 +57,14 @@ class Compiled final : public Runnable {
 };
 
 }  // namespace
+
+Backend parse_backend(const char* name) {
+  static constexpr std::array<std::string_view, 2> known = {"compiled", "interpreter"};
+  const std::string_view text = name == nullptr || *name == 0 ? known[0] : name;
+  if (text == known[0]) return Backend::compiled;
+  if (text == known[1]) return Backend::interpreter;
+  unknown_name("the environment's KILN_BACKEND", text, known);
+}
 
 void set_backend(Backend backend) {
   selected() = backend;

@@ -30,7 +30,10 @@ enum class Backend {
   compiled,     ///< machine code
   interpreter,  ///< plain loops: slow, and the oracle that compiled code is tested against
 };
-/// The backend of graphs made ready from now on: compiled, unless KILN_BACKEND=interpreter is set.
+/// The backend that KILN_BACKEND names: "compiled" (also if it is null or empty) or "interpreter". Throws
+/// ValueError for any other.
+Backend parse_backend(const char* name);
+/// The backend of graphs made ready from now on; before, KILN_BACKEND decides.
 void set_backend(Backend backend);
 
 }  // namespace kiln::internal

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace kiln::internal {
@@ -24,6 +25,24 @@ void check_rows(const char* caller, const char* name, std::int64_t rows, std::in
   if (rows != expected)
     throw ShapeError(fmt::format("{}: x has {} rows, but {} has {}; every sample needs its own", caller,
                                  expected, name, rows));
+}
+
+constexpr const char* one_array_hint =
+    ". Tensors in braces are several arrays; for one array of rows write Tensor({{1, 2}, {3, 4}})";
+
+std::string counted(std::size_t n, const char* what) {
+  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+}
+
+void check_samples(const char* caller, const char* name, const Tensor& t) {
+  if (!t.defined())
+    throw ShapeError(
+        fmt::format("{}: {} is an empty Tensor, a handle without elements; give it an array with one "
+                    "row for each sample",
+                    caller, name));
+  if (t.rank() < 1)
+    throw ShapeError(fmt::format("{}: {} must be an array with one row for each sample, but its shape is {}",
+                                 caller, name, t.shape().to_string()));
 }
 
 // The class of each row: class numbers, or the place of the largest value of one-hot rows.
@@ -54,14 +73,14 @@ Tensor weights_by_class(const Tensor& y, const std::map<std::int64_t, double>& c
 
 }  // namespace
 
-std::vector<Tensor> prepare_inputs(ModelImpl& model, const Tensors& x) {
-  if (x.empty()) throw ShapeError(fmt::format("model \"{}\": no input was given", model.name()));
+std::vector<Tensor> prepare_inputs(ModelImpl& model, const char* caller, const Tensors& x) {
+  if (x.empty()) throw ShapeError(fmt::format("{}: model \"{}\" got no x", caller, model.name()));
   std::vector<Tensor> prepared(x.begin(), x.end());
-  for (const Tensor& t : prepared)
-    if (!t.defined() || t.rank() < 1)
-      throw ShapeError(
-          fmt::format("model \"{}\": x must be an array of samples, one row each, but its shape is {}",
-                      model.name(), t.shape().to_string()));
+  for (const Tensor& t : prepared) check_samples(caller, "x", t);
+  const bool takes_one = model.connected() ? model.inputs().size() == 1 : model.sequential();
+  if (takes_one && x.size() > 1)
+    throw ShapeError(fmt::format("{}: model \"{}\" takes one input, but x holds {} arrays{}", caller,
+                                 model.name(), x.size(), one_array_hint));
   if (!model.connected()) {
     std::vector<Shape> shapes;
     for (const Tensor& t : prepared) shapes.push_back(t.shape().tail().prepend(None));
@@ -73,7 +92,8 @@ std::vector<Tensor> prepare_inputs(ModelImpl& model, const Tensors& x) {
     prepared[i] = prepared[i].contiguous();
     shapes.push_back(prepared[i].shape());
   }
-  model.check(shapes);
+  if (const std::string mismatch = model.mismatch(shapes); !mismatch.empty())
+    throw ShapeError(fmt::format("{}: {}", caller, mismatch));
   for (std::size_t i = 1; i < shapes.size(); i++)
     if (shapes[i][0] != shapes[0][0])
       throw ShapeError(fmt::format("model \"{}\": input 0 has {} rows, but input {} has {}", model.name(),
@@ -84,19 +104,18 @@ std::vector<Tensor> prepare_inputs(ModelImpl& model, const Tensors& x) {
 Dataset prepare_dataset(ModelImpl& model, const char* caller, const Tensors& x, const Tensors& y,
                         const Tensor& sample_weight) {
   Dataset data;
-  data.x = prepare_inputs(model, x);
+  data.x = prepare_inputs(model, caller, x);
   data.rows = data.x[0].dim(0);
   if (data.rows == 0)
     throw ValueError(
         fmt::format("{}: x has no samples (its shape is {})", caller, data.x[0].shape().to_string()));
   if (y.size() != model.outputs().size())
-    throw ShapeError(
-        fmt::format("{}: model \"{}\" has {} outputs, but y holds {} arrays; give targets for each output",
-                    caller, model.name(), model.outputs().size(), y.size()));
+    throw ShapeError(fmt::format("{}: model \"{}\" has {}, but y holds {}; give targets for each output{}",
+                                 caller, model.name(), counted(model.outputs().size(), "output"),
+                                 counted(y.size(), "array"),
+                                 model.outputs().size() == 1 && y.size() > 1 ? one_array_hint : ""));
   for (const Tensor& t : y) {
-    if (!t.defined() || t.rank() < 1)
-      throw ShapeError(fmt::format("{}: y must be an array with one row for each sample, but its shape is {}",
-                                   caller, t.shape().to_string()));
+    check_samples(caller, "y", t);
     check_rows(caller, "y", t.dim(0), data.rows);
     data.y.push_back(t.contiguous());
   }
@@ -110,6 +129,16 @@ Dataset prepare_dataset(ModelImpl& model, const char* caller, const Tensors& x, 
 void apply_class_weight(Dataset& data, const char* caller,
                         const std::map<std::int64_t, double>& class_weight) {
   if (class_weight.empty()) return;
+  for (const auto& [number, weight] : class_weight) {
+    if (number < 0)
+      throw ValueError(
+          fmt::format("{}: class_weight has class {}; class numbers start at 0", caller, number));
+    if (!(weight >= 0 && std::isfinite(weight)))
+      throw ValueError(
+          fmt::format("{}: class_weight gives class {} the weight {}; weights must be finite and not "
+                      "negative",
+                      caller, number, weight));
+  }
   if (data.weight.defined())
     throw ValueError(
         fmt::format("{}: sample_weight and class_weight can't be given together; multiply them into "

@@ -31,15 +31,16 @@ struct Dataset {
 };
 
 /// x as the model takes it: contiguous, a missing or additional last axis of size 1 mended. Builds a model
-/// without Input. Throws ShapeError if number, shapes or rows don't fit.
-std::vector<Tensor> prepare_inputs(ModelImpl& model, const Tensors& x);
+/// without Input. Throws ShapeError if number, shapes or rows don't fit; `caller` stands in messages.
+std::vector<Tensor> prepare_inputs(ModelImpl& model, const char* caller, const Tensors& x);
 
 /// All of it. Throws ShapeError if rows differ, ValueError for zero rows. `caller` stands in messages.
 Dataset prepare_dataset(ModelImpl& model, const char* caller, const Tensors& x, const Tensors& y,
                         const Tensor& sample_weight);
 
 /// Gives each row the weight of its class; rows of other classes count 1. Nothing happens without class
-/// weights. Throws ValueError if the rows have weights already or there are several outputs.
+/// weights. Throws ValueError if the rows have weights already, there are several outputs, or a number has no
+/// sense.
 void apply_class_weight(Dataset& data, const char* caller,
                         const std::map<std::int64_t, double>& class_weight);
 

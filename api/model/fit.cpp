@@ -153,7 +153,14 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
     }
     Logs logs = sorted(trainer.logs());
     if (!InterruptGuard::interrupted() && validation.rows > 0 && (epoch + 1) % args.validation_freq == 0) {
-      run_evaluation(model, validation, validation_batch_size, validation_steps, &callbacks, nullptr, &guard);
+      try {
+        run_evaluation(model, validation, validation_batch_size, validation_steps, &callbacks, nullptr,
+                       &guard);
+      } catch (const DataError& error) {
+        throw DataError("fit: in the validation data: " + error.message(), error.row(), error.value());
+      } catch (const ShapeError& error) {  // targets that don't fit are found when the step is made
+        throw ShapeError(std::string("fit: in the validation data: ") + error.what());
+      }
       if (!InterruptGuard::interrupted())
         for (const auto& [name, value] : sorted(trainer.logs())) logs.set("val_" + name, value);
     }

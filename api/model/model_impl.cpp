@@ -150,10 +150,15 @@ void ModelImpl::build_all(std::span<const Shape> inputs) {
 }
 
 void ModelImpl::check(std::span<const Shape> inputs) const {
-  if (!connected()) return;
+  if (const std::string reason = mismatch(inputs); !reason.empty()) throw ShapeError(reason);
+}
+
+std::string ModelImpl::mismatch(std::span<const Shape> inputs) const {
+  if (!connected()) return "";
   if (inputs.size() != inputs_.size())
-    throw ShapeError(
-        fmt::format("model \"{}\" has {} inputs, but got {}", name(), inputs_.size(), inputs.size()));
+    return fmt::format("model \"{}\" takes {}, but got {}", name(),
+                       inputs_.size() == 1 ? "one input" : fmt::format("{} inputs", inputs_.size()),
+                       inputs.size());
   for (std::size_t i = 0; i < inputs.size(); i++) {
     const Shape& expected = inputs_[i].shape();
     bool fits = inputs[i].rank() == expected.rank();
@@ -162,11 +167,17 @@ void ModelImpl::check(std::span<const Shape> inputs) const {
       const std::int64_t have = inputs[i].dim(axis);
       fits = want == None || have == None || want == have;
     }
-    if (!fits)
-      throw ShapeError(
-          fmt::format("Input {} of model \"{}\" is incompatible with it: expected shape={}, found shape={}",
-                      i, name(), expected.to_string(), inputs[i].to_string()));
+    if (fits) continue;
+    const bool one_sample =
+        inputs[i].rank() == 1 && expected.rank() == 2 && inputs[i].dim(0) == expected.dim(1);
+    return fmt::format(
+        "Input {} of model \"{}\" is incompatible with it: expected shape={}, found shape={}{}", i, name(),
+        expected.to_string(), inputs[i].to_string(),
+        one_sample
+            ? fmt::format(". For one sample of {0} features write Tensor(v, {{1, {0}}})", inputs[i].dim(0))
+            : "");
   }
+  return "";
 }
 
 std::vector<Value> ModelImpl::call_all(Call& call, std::span<const Value> xs) {

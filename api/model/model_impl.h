@@ -32,6 +32,8 @@ class ModelImpl : public LayerImpl {
   std::string class_name() const override { return "Functional"; }
   void build_all(std::span<const Shape> inputs) override;
   void check(std::span<const Shape> inputs) const override;
+  /// Why inputs of these shapes don't fit; empty if they do, or the model has no inputs yet.
+  std::string mismatch(std::span<const Shape> inputs) const;
   std::vector<graph::Value> call_all(Call& call, std::span<const graph::Value> xs) override;
   bool converts_input() const override { return false; }
   std::vector<Layer> sublayers() const override { return layers_; }

@@ -82,7 +82,7 @@ Logs Model::evaluate(const Tensors& x, const Tensors& y, EvaluateArgs args) {
 std::vector<Tensor> Model::predict_all(const Tensors& x, PredictArgs args) const {
   ModelImpl& model = model_impl();
   check_batch_size("predict", args.batch_size);
-  std::vector<Tensor> inputs = prepare_inputs(model, x);
+  std::vector<Tensor> inputs = prepare_inputs(model, "predict", x);
   const std::int64_t rows = inputs[0].dim(0);
   const std::int64_t steps = steps_over("predict: steps", rows, args.batch_size, args.steps);
   if (args.steps)
@@ -124,7 +124,7 @@ void predict_rows(ModelImpl& model, std::span<const Tensor> x, Tensor& out, std:
   if (ready)
     model.check({&x[0].shape(), 1});
   else
-    prepared = prepare_inputs(model, std::vector<Tensor>(x.begin(), x.end()));
+    prepared = prepare_inputs(model, "predict_into", std::vector<Tensor>(x.begin(), x.end()));
   const std::span<const Tensor> inputs = ready ? x : prepared;
   if (model.outputs().size() != 1)
     throw StateError(fmt::format("model \"{}\" has {} outputs; predict_into is for one", model.name(),

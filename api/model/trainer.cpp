@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 
@@ -151,11 +152,30 @@ void Trainer::track_metric(Call& call, Tracker& tracker, std::span<const graph::
   for (std::size_t i = 0; i < state.size(); i++) graph.update(state[i], next[i]);
 }
 
+std::vector<graph::Value> Trainer::gradients(graph::Value loss, std::span<const graph::Value> weights) const {
+  std::vector<graph::Value> gradients = graph::gradient_or_none(loss, weights);
+  if (!weights.empty() && std::none_of(gradients.begin(), gradients.end(), [](auto g) { return bool(g); })) {
+    std::string names;
+    const Model model(std::static_pointer_cast<ModelImpl>(model_.shared_from_this()));
+    for (const auto& [name, weight] : model.named_weights())
+      if (std::find(trained_.begin(), trained_.end(), weight) != trained_.end())
+        names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", name);
+    throw ValueError(fmt::format(
+        "No gradients provided for any variable: [{}]. The loss of model \"{}\" doesn't depend on its "
+        "weights: a loss or layer ignores its input, or uses ops without a gradient (argmax, "
+        "comparisons, stop_gradient, whole numbers)",
+        names, model_.name()));
+  }
+  for (std::size_t i = 0; i < weights.size(); i++)
+    if (!gradients[i]) gradients[i] = graph::zeros_like(weights[i]);
+  return gradients;
+}
+
 void Trainer::add_update(Call& call, graph::Value loss) {
   graph::Graph& graph = call.graph();
   std::vector<graph::Value> weights;
   for (const Variable& w : trained_) weights.push_back(call(w));
-  args_.optimizer.impl().apply(call, trained_, graph::gradient(loss, weights));
+  args_.optimizer.impl().apply(call, trained_, gradients(loss, weights));
   if (const graph::Value key = call.key()) {
     const graph::Value one_step = graph::constant(graph, Tensor({std::int64_t{0}, std::int64_t{1}}));
     graph.update(key, key + one_step);

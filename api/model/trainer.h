@@ -53,6 +53,9 @@ class Trainer {
   graph::Value total_loss(Call& call, std::span<const graph::Value> y_true,
                           std::span<const graph::Value> y_pred, graph::Value weight, std::int64_t rows);
   void add_update(Call& call, graph::Value loss);
+  /// The gradient for each weight, zeros for those that the loss doesn't depend on. Throws ValueError if it
+  /// depends on none.
+  std::vector<graph::Value> gradients(graph::Value loss, std::span<const graph::Value> weights) const;
   void track_mean(Call& call, Tracker& tracker, graph::Value mean, std::int64_t rows);
   void track_metric(Call& call, Tracker& tracker, std::span<const graph::Value> y_true,
                     std::span<const graph::Value> y_pred, graph::Value weight);

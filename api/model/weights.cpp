@@ -26,6 +26,12 @@ std::vector<Variable> variables_of(const std::vector<std::pair<std::string, Vari
 }  // namespace
 
 void Model::save_weights(const std::string& path) const {
+  for (const char* ending : {".h5", ".hdf5", ".keras"})
+    if (path.ends_with(ending))
+      throw ValueError(fmt::format(
+          "save_weights: \"{}\" ends in \"{}\", but the file is written in the safetensors format, which "
+          "Keras doesn't read; name it NAME.safetensors",
+          path, ending));
   require_built(*this, "save_weights");
   const auto weights = named_weights();
   const std::vector<Tensor> values = internal::read_weights(variables_of(weights));
@@ -45,8 +51,9 @@ void Model::load_weights(const std::string& path) {
       missing += fmt::format("{}\"{}\"", missing.empty() ? "" : ", ", name);
     } else if (value->shape() != weight.shape()) {
       throw ShapeError(fmt::format(
-          "load_weights: in {} the tensor \"{}\" has shape {}, but the model's weight has shape {}", path,
-          name, value->shape().to_string(), weight.shape().to_string()));
+          "load_weights: in {} the tensor \"{}\" has shape {}, but the model's weight has shape {}; the file "
+          "was saved by a model of another architecture",
+          path, name, value->shape().to_string(), weight.shape().to_string()));
     }
   }
   for (const files::NamedTensor& t : file.tensors)

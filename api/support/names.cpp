@@ -23,23 +23,43 @@ bool lower(char c) {
   return std::islower(static_cast<unsigned char>(c)) != 0;
 }
 
-// Levenshtein distance, letters compared without case.
+// Levenshtein distance in halves of a letter: a letter in the other case counts as one half. So "Adam" is
+// near to "adam", but "AUC", an abbreviation, is not near to "acc".
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); j++) row[j] = j;
+  for (std::size_t j = 0; j <= b.size(); j++) row[j] = 2 * j;
   for (std::size_t i = 1; i <= a.size(); i++) {
     std::size_t diagonal = row[0];
-    row[0] = i;
+    row[0] = 2 * i;
     for (std::size_t j = 1; j <= b.size(); j++) {
       const bool same = std::tolower(static_cast<unsigned char>(a[i - 1])) ==
                         std::tolower(static_cast<unsigned char>(b[j - 1]));
-      const std::size_t replaced = diagonal + (same ? 0 : 1);
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : same ? 1 : 2);
       diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+      row[j] = std::min({replaced, row[j] + 2, row[j - 1] + 2});
     }
   }
   return row[b.size()];
 }
+
+// What others call it: names by which users of other libraries look for things that have another name here.
+constexpr std::pair<std::string_view, std::string_view> other_names[] = {
+    {"cross_entropy", "categorical_crossentropy"},
+    {"crossentropy", "categorical_crossentropy"},
+    {"sparse_crossentropy", "sparse_categorical_crossentropy"},
+    {"sparse_cross_entropy", "sparse_categorical_crossentropy"},
+    {"binary_cross_entropy", "binary_crossentropy"},
+    {"log_loss", "binary_crossentropy"},
+    {"l1_loss", "mean_absolute_error"},
+    {"l2_loss", "mean_squared_error"},
+    {"mse_loss", "mean_squared_error"},
+    {"xavier", "glorot_uniform"},
+    {"xavier_uniform", "glorot_uniform"},
+    {"xavier_normal", "glorot_normal"},
+    {"kaiming", "he_uniform"},
+    {"kaiming_uniform", "he_uniform"},
+    {"kaiming_normal", "he_normal"},
+};
 
 std::mutex names_mutex;
 std::map<std::string, int>& name_counts() {
@@ -85,8 +105,10 @@ std::string plain_class_name(const char* mangled) {
 
 std::string_view nearest_name(std::string_view given, std::span<const std::string_view> known) {
   std::string_view best;
+  for (const auto& [other, ours] : other_names)
+    if (given == other && std::find(known.begin(), known.end(), ours) != known.end()) return ours;
   // More than half the letters wrong is no misspelling.
-  std::size_t best_distance = std::max<std::size_t>(2, given.size() / 2) + 1;
+  std::size_t best_distance = std::max<std::size_t>(2, given.size()) + 1;
   for (std::string_view name : known) {
     const std::size_t distance = edit_distance(given, name);
     if (distance < best_distance) {

@@ -25,9 +25,25 @@ Value spread_weights(const std::string& user, Value weights, Value values) {
   return graph::broadcast_to(weights, values.shape());
 }
 
+namespace {
+
+void check_values(const std::string& loss, Value values, Value y_pred) {
+  if (!values)
+    throw ValueError(
+        fmt::format("loss \"{}\": its function returned an empty Value; return what the ops give", loss));
+  if (y_pred.rank() > 0 && (values.rank() == 0 || values.shape()[0] != y_pred.shape()[0]))
+    throw ShapeError(fmt::format(
+        "loss \"{}\": it gave values of shape {} for predictions of shape {}; it must give each "
+        "sample's loss, (batch, ...), so that samples can be weighed: reduce over axes from 1 on only",
+        loss, values.shape().to_string(), y_pred.shape().to_string()));
+}
+
+}  // namespace
+
 Value reduced_loss(const LossImpl& loss, Value y_true, Value y_pred, Value weights) {
   y_true = loss.arrange(y_true, y_pred);
   Value values = loss.values(y_true, y_pred);
+  check_values(loss.name(), values, y_pred);
   if (weights) {
     weights = spread_weights(loss.name(), weights, values);
     values = values * weights;

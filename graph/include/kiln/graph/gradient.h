@@ -11,5 +11,7 @@ namespace kiln::graph {
 /// rank 0, else ShapeError). A value that y doesn't depend on gets zeros. The result is ordinary graph, so
 /// gradient of gradient works.
 KILN_API std::vector<Value> gradient(Value y, std::span<const Value> wrt, Value dy = {});
+/// The same, but a value that y doesn't depend on, or not through ops with a gradient, gets an empty Value.
+KILN_API std::vector<Value> gradient_or_none(Value y, std::span<const Value> wrt, Value dy = {});
 
 }  // namespace kiln::graph
