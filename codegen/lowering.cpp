@@ -323,13 +323,13 @@ void Lowering::when(Expr condition, const std::function<void()>& then,
 
 void Lowering::tiles(std::span<const std::int64_t> extents, double work,
                      const std::function<void(const Indices&)>& body) {
-  tiles_in_passes(extents, work, 1, [&](const Indices& point, const Index&) { body(point); });
+  tiles_in_passes(extents, work, 1, most_tiles, [&](const Indices& point, const Index&) { body(point); });
 }
 
 void Lowering::tiles_in_passes(std::span<const std::int64_t> extents, double work, std::int64_t passes,
-                               const std::function<void(const Indices&, const Index&)>& body) {
+                               double most, const std::function<void(const Indices&, const Index&)>& body) {
   if (product(extents) == 0) return;
-  const Tiling tiling = tile_box(extents, work, *target_, passes > 1 ? most_large_tiles : most_tiles);
+  const Tiling tiling = tile_box(extents, work, *target_, most);
   if (tiling.tiles == 1) {
     serial("pass", passes, [&](const Index& pass) {
       nest("i", extents, false, [&](const Indices& point) { body(point, pass); });

@@ -91,8 +91,8 @@ class Lowering {
   /// a box. `work` estimates a point's scalar operations; tiling.h decides how many points make a tile.
   void tiles(std::span<const std::int64_t> extents, double work,
              const std::function<void(const Indices&)>& body);
-  /// The same in passes: each tile goes through all its points `passes` times, in few, large tiles.
-  void tiles_in_passes(std::span<const std::int64_t> extents, double work, std::int64_t passes,
+  /// The same in passes: each tile goes through all its points `passes` times. At most about `most` tiles.
+  void tiles_in_passes(std::span<const std::int64_t> extents, double work, std::int64_t passes, double most,
                        const std::function<void(const Indices&, const Index& pass)>& body);
   /// Part number `number` of an axis that is cut into parts of `width`: calls `body(start, width)`, and, if
   /// the last part is narrower, a second time in the other branch with its width.

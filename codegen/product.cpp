@@ -26,13 +26,16 @@ class ProductKernel {
                        row_tiles = (p_.rows + tile.rows - 1) / tile.rows;
     const double work = static_cast<double>(tile.rows) * static_cast<double>(std::min(width, p_.columns)) *
                         static_cast<double>(std::max<std::int64_t>(1, product(p_.contraction)));
-    choose_passes(std::min(width, p_.columns), product(p_.outer) * row_tiles);
+    if (product(p_.outer) * row_tiles == 1)
+      stream_rhs();
+    else
+      choose_passes(std::min(width, p_.columns), product(p_.outer) * row_tiles);
     // In passes, all rows of a panel follow one another.
     std::vector<std::int64_t> points = p_.outer;
     const std::size_t panel_axis = passes_ > 1 ? 0 : points.size();
     points.insert(points.begin() + static_cast<std::ptrdiff_t>(panel_axis), panels);
     points.push_back(row_tiles);
-    l_.tiles_in_passes(points, work, passes_, [&](const Indices& point, const Index& pass) {
+    l_.tiles_in_passes(points, work, passes_, tiles_, [&](const Indices& point, const Index& pass) {
       Indices outer(point.begin(), point.end() - 1);
       outer.erase(outer.begin() + static_cast<std::ptrdiff_t>(panel_axis));
       l_.part(point[panel_axis], p_.columns, width, [&](const Index& column, std::int64_t columns) {
@@ -55,10 +58,26 @@ class ProductKernel {
     const std::int64_t bytes = width * static_cast<std::int64_t>(size_of(p_.dtype));
     const std::int64_t block = cached_steps(steps, product(p_.contraction), bytes, l_.target());
     if (block == 0 || product(p_.contraction) == block) return;
+    set_passes(block, most_large_tiles);
+  }
+
+  /// A single tile of rows reads each element of a large right operand once: memory is the limit. It is met
+  /// by reading few steps' rows side by side, each in long pieces, rather than one panel of all of them.
+  void stream_rhs() {
+    if (partial_sums() || p_.contraction.size() != 1) return;
+    const std::int64_t steps = p_.contraction[0];
+    const std::int64_t row_bytes = p_.columns * static_cast<std::int64_t>(size_of(p_.dtype));
+    const std::int64_t block = streamed_steps(steps, row_bytes, l_.target());
+    if (block > 0) set_passes(block, std::max(1.0, static_cast<double>(row_bytes) / streamed_bytes));
+  }
+
+  /// The sums wait in the output between passes of `block` steps.
+  void set_passes(std::int64_t block, double tiles) {
     waiting_ = l_.private_output(p_.dtype);
     if (waiting_ < 0) return;
     block_ = block;
     passes_ = product(p_.contraction) / block;
+    tiles_ = tiles;
   }
 
   void register_tile(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,
@@ -146,6 +165,7 @@ class ProductKernel {
   const Product& p_;
   std::int64_t passes_ = 1;  ///< over the rows of a panel, `block_` steps each
   std::int64_t block_ = 0;
+  double tiles_ = most_tiles;
   int waiting_ = -1;  ///< parameter where sums wait between passes
 };
 

@@ -63,6 +63,13 @@ std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64
   return 0;
 }
 
+std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, const Target& target) {
+  if (steps * row_bytes < target.l2_bytes) return 0;
+  for (std::int64_t block = 8; block <= 16; block++)  // more streams than prefetchers follow gain nothing
+    if (steps % block == 0 && steps > block) return block;
+  return 0;
+}
+
 int accumulator_registers(const Target& target) {
   return target.vector_registers >= 32 ? 24 : 12;
 }

@@ -38,6 +38,12 @@ ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, con
 std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
                           const Target& target);
 
+/// Rows of a right operand, `row_bytes` each, that are read side by side where each of its elements is read
+/// once; 0 if it fits into the cache, or can't be cut so.
+std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, const Target& target);
+/// Bytes of such a row that one tile reads at a time: prefetchers follow rows, and pages are visited seldom.
+inline constexpr double streamed_bytes = 4096;
+
 /// Registers that may hold accumulators, when the rest serve operands.
 int accumulator_registers(const Target& target);
 

@@ -34,6 +34,10 @@ Value projected(Value x) {
   return convert(matmul(x, sin(iota(x.graph(), {DType::f32, {x.shape()[1], 1}}, 0))), DType::f64);
 }
 
+Value product_by_a_large_matrix(Value x) {
+  return matmul(x, sin(convert(iota(x.graph(), {DType::i32, {x.shape()[1], 1101}}, 0), DType::f32)));
+}
+
 /// The first row's bytes, of `rows` rows that begin with the same one.
 std::string first_row(Value (*build)(Value), const Tensor& data, std::int64_t rows) {
   const std::int64_t length = data.shape()[1];
@@ -68,6 +72,14 @@ TEST(Rows, HaveTheBitsThatTheyHaveAlone) {
 TEST(Rows, LongOnesToo) {
   expect_rows_as_alone(9, 5001);
   expect_rows_as_alone(9, 40000);
+}
+
+// Few rows stream a matrix that many rows go through in parts which stay in the cache.
+TEST(Rows, OfAProductByALargeMatrix) {
+  const Tensor data = RandomNumbers(4).tensor({100, 1056}, -1, 1, DType::f32);
+  const std::string alone = first_row(product_by_a_large_matrix, data, 1);
+  for (std::int64_t rows : {2, 8, 9, 100})
+    EXPECT_TRUE(first_row(product_by_a_large_matrix, data, rows) == alone) << rows << " rows";
 }
 
 }  // namespace
