@@ -147,10 +147,12 @@ def first_step(row, commands, threads):
         else:
             result["peers"][name] = answer["first_seconds"]
     result["target_compile_s"] = COMPILE_TARGETS.get(row["network"])
+    result.pop("target", None)
     return compared(result, "kiln_s")
 
 
 def memory(row, programs):
+    """MiB that a step needs beyond what stays. Kiln's is its plan's arena, the peers' the growth that is seen."""
     result, answers = prepare(row, programs, None)
     result["target"] = 1 / MEMORY_TARGET
     for program in programs:
@@ -158,12 +160,12 @@ def memory(row, programs):
             result["kiln_MiB"] = answers["kiln"]["arena_bytes"] / 2**20
         elif program.name in answers:
             result["peers"][program.name] = program.ask(do="memory")["step_bytes"] / 2**20
-    return compared(result, "kiln_MiB")
+    return compared(result, "kiln_MiB", ["torch"])
 
 
-def compared(result, ours):
-    """With the best peer, and the ratio to it."""
-    numbers = {k: v for k, v in result["peers"].items() if not isinstance(v, str)}
+def compared(result, ours, rivals=PEERS):
+    """With the best peer of these, and the ratio to it."""
+    numbers = {k: v for k, v in result["peers"].items() if k in rivals and not isinstance(v, str)}
     if numbers and ours in result:
         result["best_peer"] = min(numbers, key=numbers.get)
         result["ratio"] = numbers[result["best_peer"]] / result[ours]
