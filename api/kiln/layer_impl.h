@@ -49,7 +49,7 @@ class KILN_API Call {
 struct LayerOptions {
   bool trainable = true;
   DType dtype = DType::f32;
-  std::string name = "";
+  std::string name = "";  ///< default: from the class; without "/" (ValueError)
 };
 
 /// What a layer is made of. For a layer of your own, derive from this, override `call` (and `build`, if it

@@ -105,7 +105,8 @@ class KILN_API Model : public Layer {
   /// Sets optimizer, loss and metrics for training. Needed before fit, evaluate and the like.
   void compile(CompileArgs args);
   /// Trains. Returns each epoch's loss and metrics; Ctrl-C ends it after the running step. Throws StateError
-  /// before `compile`, ShapeError and ValueError for data that don't fit.
+  /// before `compile`, ShapeError and ValueError for data that don't fit, ValueError if the loss gives no
+  /// weight a gradient.
   History fit(const Tensors& x, const Tensors& y, FitArgs args = {});
   /// Loss and metrics over all rows, whatever the batch size.
   Logs evaluate(const Tensors& x, const Tensors& y, EvaluateArgs args = {});
@@ -145,7 +146,8 @@ class KILN_API Model : public Layer {
   void stop_training();
 
   /// Writes all weights into a safetensors file, atomically: a temporary file, then a rename. Throws
-  /// StateError if the model isn't built, FileError if the file can't be written.
+  /// StateError if the model isn't built, ValueError for a path that ends as Keras's own formats do (".h5",
+  /// ".keras"), FileError if the file can't be written.
   void save_weights(const std::string& path) const;
   /// Reads them back, into this model or another of the same architecture. Throws FileError if the file is
   /// damaged or lacks a weight, or has one that the model lacks, ShapeError if a shape differs; the model is

@@ -273,6 +273,18 @@ TEST(Gradient, OfAValueThatDoesNotMatterIsZero) {
             (std::vector<double>{0, 0, 0}));
 }
 
+TEST(Gradient, OrNoneTellsWhatDoesNotMatterFromZeros) {
+  Graph g("g");
+  const Value x = g.input("x", {DType::f32, {3}}), jumps = g.input("j", {DType::f32, {3}}),
+              unused = g.input("u", {DType::f32, {3}});
+  const Value positive = convert(compare(jumps, scalar(jumps, 0), "gt"), DType::f32);
+  const Value wrt[] = {x, jumps, unused};
+  const std::vector<Value> d = gradient_or_none(reduce_sum(x * positive), wrt);
+  EXPECT_TRUE(d[0]);
+  EXPECT_FALSE(d[1]);
+  EXPECT_FALSE(d[2]);
+}
+
 TEST(Gradient, OfAValueWithRespectToItselfIsItsAdjoint) {
   Graph g;
   const Value x = g.input("x", {DType::f64, {2}});
@@ -379,8 +391,8 @@ TEST(Gradient, OfPowHasNoNaNWhereItsValueIsReal) {
                         [](Args x) { return pow(x[0], x[1]); }),
             (std::vector<double>{-6, 0, 5, 0, 0, 0}));
   // Nor an infinite or undefined power: the exponent's gradient is 0 at a <= 0.
-  const std::vector<double> both = gradient_at({Tensor({0.0, -2.0}), Tensor({-1.0, 0.5})},
-                                               [](Args x) { return pow(x[0], x[1]); });
+  const std::vector<double> both =
+      gradient_at({Tensor({0.0, -2.0}), Tensor({-1.0, 0.5})}, [](Args x) { return pow(x[0], x[1]); });
   EXPECT_EQ(both[2], 0);
   EXPECT_EQ(both[3], 0);
 }
