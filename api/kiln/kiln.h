@@ -11,6 +11,7 @@
 #include "kiln/metrics.h"
 #include "kiln/model.h"
 #include "kiln/optimizers.h"
+#include "kiln/profile.h"
 #include "kiln/random.h"
 #include "kiln/regularizers.h"
 #include "kiln/runtime/executable.h"

@@ -10,6 +10,7 @@
 #include "kiln/losses.h"
 #include "kiln/metrics.h"
 #include "kiln/optimizers.h"
+#include "kiln/profile.h"
 #include "kiln/runtime/executable.h"
 #include "kiln/tensors.h"
 
@@ -161,6 +162,12 @@ class KILN_API Model : public Layer {
   /// What was compiled for this model so far, one program for each kind of step and batch size: its kernels,
   /// its memory, the time it took. First training and evaluation, then prediction.
   std::vector<std::shared_ptr<const runtime::Program>> programs() const;
+  /// Times each kernel of a training step over the first `batch_size` rows. Weights, optimizer and metrics
+  /// stay as they are. Throws StateError before `compile` and where graphs are interpreted (KILN_BACKEND),
+  /// else as train_on_batch does.
+  Profile profile(const Tensors& x, const Tensors& y, ProfileArgs args = {});
+  /// The same of a prediction.
+  Profile profile(const Tensors& x, ProfileArgs args = {}) const;
 
   ModelImpl& model_impl() const;
 };

@@ -20,11 +20,12 @@ class Predictor {
   /// Shape and type of output `i` for that many rows of x.
   graph::Type output_type(std::size_t i, std::span<const Tensor> x);
 
+  /// The step for `rows` rows like those of x, made at the first call; `types` is filled in.
+  std::shared_ptr<Step> step_for(std::span<const Tensor> x, std::int64_t rows, BatchTypes& types);
   std::vector<std::shared_ptr<const runtime::Program>> programs() { return steps_.programs(); }
 
  private:
   struct Scratch;
-  std::shared_ptr<Step> step_for(std::span<const Tensor> x, std::int64_t rows, BatchTypes& types);
   std::unique_ptr<Step> make_step(const BatchTypes& types);
 
   ModelImpl& model_;

@@ -9,6 +9,12 @@ Step::Step(graph::Graph graph, std::vector<Tensor> storage)
   for (Tensor& t : storage_) states_.push_back(t.raw());
 }
 
+std::vector<Tensor> Step::copied_states() const {
+  std::vector<Tensor> copies;
+  for (const Tensor& t : storage_) copies.push_back(t.clone());
+  return copies;
+}
+
 std::shared_ptr<Step> StepCache::get(Mode mode, const BatchTypes& types,
                                      const std::function<std::unique_ptr<Step>()>& make) {
   const std::lock_guard lock(mutex_);

@@ -18,6 +18,8 @@ class Step {
     runnable_->run(inputs, states_.data(), outputs);
   }
   std::shared_ptr<const runtime::Program> program() const { return runnable_->program(); }
+  /// Copies of the states.
+  std::vector<Tensor> copied_states() const;
 
  private:
   std::unique_ptr<Runnable> runnable_;

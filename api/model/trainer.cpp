@@ -184,9 +184,13 @@ void Trainer::add_update(Call& call, graph::Value loss) {
 
 // ---- running ----------------------------------------------------------------------------------------------
 
+std::shared_ptr<Step> Trainer::step(Mode mode, const BatchTypes& types) {
+  return steps_.get(mode, types, [&] { return make_step(mode, types); });
+}
+
 void Trainer::run(Mode mode, const BatchTypes& types, std::span<void* const> addresses,
                   std::int64_t first_row, std::span<const std::int64_t> rows) {
-  const std::shared_ptr<Step> step = steps_.get(mode, types, [&] { return make_step(mode, types); });
+  const std::shared_ptr<Step> step = this->step(mode, types);
   const std::unique_lock lock(model_.weight_guards());
   try {
     step->run(addresses.data());

@@ -25,6 +25,9 @@ class Trainer {
   void run(Mode mode, const BatchTypes& types, std::span<void* const> addresses, std::int64_t first_row,
            std::span<const std::int64_t> rows = {});
 
+  /// The step for such batches, made at the first call.
+  std::shared_ptr<Step> step(Mode mode, const BatchTypes& types);
+
   void reset_metrics();
   /// loss, the outputs' losses if there are several, the metrics.
   Logs logs() const;

@@ -5,7 +5,7 @@
 #include <iostream>
 #include <string>
 
-#include "tests/bench/machine.h"
+#include "kiln/codegen/machine.h"
 #include "tests/bench/row.h"
 
 namespace kiln::bench {
@@ -50,8 +50,8 @@ Json time(Row& row, double seconds) {
 Json answer(const Json& request, std::unique_ptr<Row>& row) {
   if (request["do"] == "prepare") return prepare(request["row"], row);
   if (request["do"] == "machine") {
-    const Machine machine = measure_machine(runtime::num_threads());
-    return {{"gflops", machine.gflops}, {"gbytes_per_second", machine.gbytes_per_second}};
+    const codegen::MachineLimits& limits = codegen::machine_limits(runtime::num_threads());
+    return {{"gflops", limits.flops_per_second / 1e9}, {"gbytes_per_second", limits.bytes_per_second / 1e9}};
   }
   if (row == nullptr) throw StateError("nothing is prepared");
   if (request["do"] == "time") return time(*row, request["seconds"]);
