@@ -61,11 +61,22 @@ class Pooling2DImpl : public LayerImpl {
   bool same_;
 };
 
+/// Functions that never fall and are dear: the largest of their values is their value of the largest.
+bool commutes_with_maximum(graph::Op op) {
+  return op == graph::Op::sigmoid || op == graph::Op::tanh;
+}
+
 class MaxPooling2DImpl final : public Pooling2DImpl {
  public:
   MaxPooling2DImpl(Size2 pool_size, const Pooling2DArgs& args)
       : Pooling2DImpl("MaxPooling2D", pool_size, args) {}
-  Value call(Call&, Value x) override { return graph::window_max(x, window(x)); }
+  Value call(Call& context, Value x) override {
+    if (!commutes_with_maximum(x.node->op)) return graph::window_max(x, window(x));
+    // The largest first, then the function of what is left of them. Where rounding makes equal values of
+    // different x, the gradient goes to the largest x.
+    const Value before = x.node->operand(0);
+    return context.graph().emit(x.node->op, {graph::window_max(before, window(before))}).value();
+  }
 };
 
 class AveragePooling2DImpl final : public Pooling2DImpl {

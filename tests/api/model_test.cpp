@@ -52,6 +52,26 @@ TEST(Layers, ComputeWhatTheirNamesSay) {
               {0.25, 0.5, 0.75, 0.5});
 }
 
+// sigmoid and tanh of the maxima, which are fewer: the same numbers as the other way round.
+TEST(Layers, MaximaAreTakenBeforeTheActivation) {
+  graph::Graph g;
+  Call call(g, false);
+  const graph::Value x = g.input("x", {DType::f32, {2, 5, 5, 3}});
+  for (const auto function : {graph::sigmoid, graph::tanh}) {
+    const graph::Value y = MaxPooling2D(2, {.strides = 1, .padding = "same"}).impl().call(call, function(x));
+    ASSERT_EQ(y.node->op, function(x).node->op);
+    EXPECT_EQ(y.node->operand(0).node->op, graph::Op::window_max);
+    EXPECT_EQ(y.node->operand(0).node->operand(0), x);
+  }
+  const Tensor image(std::vector<float>{-9, -2, 3, -4, 5, -6, 7, 8, -INFINITY}, {1, 3, 3, 1});
+  const auto input = Input({3, 3, 1});
+  const auto active = layers::Activation("tanh")(input);
+  const Model model({.inputs = {input}, .outputs = {MaxPooling2D(2, {.strides = 1})(active), active}});
+  const std::vector<Tensor> y = model.predict_all(image, {.verbose = 0});
+  expect_near(y[0], {std::tanh(5.0), std::tanh(5.0), std::tanh(8.0), std::tanh(8.0)});
+  EXPECT_EQ(y[1].shape(), image.shape());
+}
+
 TEST(Layers, ActivationsFollowTheirFormulas) {
   const std::vector<double> at = {-3, -0.5, 0, 0.7, 4};
   const Tensor x({{-3.f, -0.5f, 0.f, 0.7f, 4.f}});
