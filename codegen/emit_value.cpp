@@ -163,15 +163,20 @@ KernelEmitter::Address KernelEmitter::address(const Index& index, llvm::Type* la
       return {variables_.at(index->variable.get()), lane ? 1 : 0};
     }
     case IndexKind::add: {
+      // Constants last: addresses that differ in them only then share a register, and the constants become
+      // the instructions' displacements.
       Address sum{i64(0)};
+      llvm::Value* constants = i64(0);
       for (const Index& operand : index->operands) {
         const Address part = address(operand, lane_type);
-        sum.uniform = b_.CreateNSWAdd(sum.uniform, part.uniform);
+        llvm::Value*& total = llvm::isa<llvm::ConstantInt>(part.uniform) ? constants : sum.uniform;
+        total = b_.CreateNSWAdd(total, part.uniform);
         sum.stride += part.stride;
         if (part.lanes != nullptr) {
           sum.lanes = sum.lanes == nullptr ? part.lanes : b_.CreateAdd(sum.lanes, part.lanes);
         }
       }
+      sum.uniform = b_.CreateNSWAdd(sum.uniform, constants);
       return sum;
     }
     case IndexKind::mul: {
