@@ -109,10 +109,11 @@ def prepare(row, programs, reference):
     return result, answers
 
 
-def measure(row, programs, reference, machine, quick):
+def measure(row, programs, reference, quick):
     """The row's result; it has no "kiln_ms" if Kiln could not run it."""
     result, answers = prepare(row, programs, reference)
-    result["roofline_ms"] = roofline_ms(row, machine)
+    result["machine"] = programs[0].ask(do="machine")  # at the first row: the others have started and are idle
+    result["roofline_ms"] = roofline_ms(row, result["machine"])
     ready = [(program, []) for program in programs if program.name in answers]
     for repeat in range(1 + (3 if quick else 7)):
         for program, medians in ready:
@@ -233,10 +234,8 @@ def run_suite(suite, args, threads, peers, old):
     reference = None
     if peers and suite != "memory":
         reference = Program("reference", [*peer_command("torch", os.cpu_count()), "--reference"], os.cpu_count())
-    machine = programs[0].ask(do="machine")
-    print(f"{threads} threads: {machine['gflops']:.0f} GF/s, {machine['gbytes_per_second']:.1f} GB/s", flush=True)
     for row in rows:
-        yield memory(row, programs) if suite == "memory" else measure(row, programs, reference, machine, args.quick)
+        yield memory(row, programs) if suite == "memory" else measure(row, programs, reference, args.quick)
     for program in programs + [reference] * bool(reference):
         program.close()
 
@@ -269,6 +268,9 @@ def main():
         results = []
         for threads in map(int, args.threads.split(",")):
             for result in run_suite(suite, args, threads, peers, old):
+                if "machine" in result and threads not in (r["threads"] for r in results):
+                    machine = result["machine"]
+                    print(f"{threads} threads: {machine['gflops']:.0f} GF/s, {machine['gbytes_per_second']:.1f} GB/s")
                 results.append(result)
                 show(result, old)
                 failed = failed or not result["agree"] or "kiln" in result["peers"]
