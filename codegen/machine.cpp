@@ -6,7 +6,6 @@
 #include <mutex>
 
 #include "codegen/jit.h"
-#include "codegen/tiling.h"
 #include "kiln/runtime/tensor.h"
 #include "runtime/threads.h"
 
@@ -26,20 +25,27 @@ Reg accumulators(const Target& target) {
       Register{"acc", DType::f32, RegisterKind::tile, {chains}, lanes, lanes});
 }
 
-/// For each chain: acc[chain] = value(chain, lane).
-template <class Value>
-Stmt each_chain(const Reg& acc, const Value& value) {
+/// The statement for each chain and lane of the accumulators.
+template <class Body>
+Stmt each_chain(const Reg& acc, const Body& statement) {
   const Var chain = make_var("r", chains), lane = make_var("c", acc->extent);
-  Stmt inner = vector_loop(lane, acc->lane_count, {write(acc, {chain, lane}, value(chain, lane))}, true);
+  Stmt inner = vector_loop(lane, acc->lane_count, {statement(chain, lane)}, true);
   return loop(LoopKind::unrolled, chain, {std::move(inner)});
 }
 
-/// Buffer `buffer` [part, chain, lane] = acc: so that the sums are needed.
-Stmt keep(const Reg& acc, int buffer, const Var& part) {
-  const Var chain = make_var("r", chains), lane = make_var("c", acc->extent);
-  const Index place = Index(part) * (chains * acc->extent) + Index(chain) * acc->extent + Index(lane);
-  Stmt inner = vector_loop(lane, acc->lane_count, {store(buffer, place, read(acc, {chain, lane}))}, true);
-  return loop(LoopKind::unrolled, chain, {std::move(inner)});
+/// acc[chain] = value(chain, lane)
+template <class Value>
+Stmt set(const Reg& acc, const Value& value) {
+  return each_chain(
+      acc, [&](const Var& chain, const Var& lane) { return write(acc, {chain, lane}, value(chain, lane)); });
+}
+
+/// Buffer 1 [part, chain, lane] = acc: so that the sums are needed.
+Stmt keep(const Reg& acc, const Var& part) {
+  return each_chain(acc, [&](const Var& chain, const Var& lane) {
+    const Index place = Index(part) * (chains * acc->extent) + Index(chain) * acc->extent + Index(lane);
+    return store(1, place, read(acc, {chain, lane}));
+  });
 }
 
 /// b0 [2]: factor and term; b1: what comes out.
@@ -51,11 +57,11 @@ Kernel multiply_adds(const Target& target) {
   Block body;
   const Expr factor = kernel.new_temporary(body, load(0, DType::f32, 0)),
              term = kernel.new_temporary(body, load(0, DType::f32, 1));
-  body.push_back(each_chain(acc, [&](const Var&, const Var&) { return term; }));
-  Stmt step = each_chain(
+  body.push_back(set(acc, [&](const Var&, const Var&) { return term; }));
+  Stmt step = set(
       acc, [&](const Var& chain, const Var& lane) { return fma(read(acc, {chain, lane}), factor, term); });
   body.push_back(loop(LoopKind::serial, round, {std::move(step)}));
-  body.push_back(keep(acc, 1, part));
+  body.push_back(keep(acc, part));
   kernel.body = {loop(LoopKind::parallel, part, std::move(body))};
   return kernel;
 }
@@ -68,14 +74,14 @@ Kernel reading(const Target& target) {
   const Var part = make_var("t", parts), round = make_var("i", steps);
   Kernel kernel{.name = "reading",
                 .buffers = {{DType::f32, parts * steps * step}, {DType::f32, parts * step, true}}};
-  Block body{each_chain(acc, [](const Var&, const Var&) { return constant_expr(DType::f32, 0); })};
-  Stmt sum = each_chain(acc, [&](const Var& chain, const Var& lane) {
+  Block body{set(acc, [](const Var&, const Var&) { return constant_expr(DType::f32, 0); })};
+  Stmt sum = set(acc, [&](const Var& chain, const Var& lane) {
     const Index place =
         Index(part) * (steps * step) + Index(round) * step + Index(chain) * acc->extent + Index(lane);
     return apply(graph::Op::add, {read(acc, {chain, lane}), load(0, DType::f32, place)});
   });
   body.push_back(loop(LoopKind::serial, round, {std::move(sum)}));
-  body.push_back(keep(acc, 1, part));
+  body.push_back(keep(acc, part));
   kernel.body = {loop(LoopKind::parallel, part, std::move(body))};
   return kernel;
 }

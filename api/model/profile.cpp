@@ -27,12 +27,17 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-Profile profile_step(const Step& step, const std::vector<Tensor>& inputs, std::vector<Tensor> states,
+/// Works on copies of the states: the model stays as it is.
+Profile profile_step(ModelImpl& model, const Step& step, const std::vector<Tensor>& inputs,
                      const ProfileArgs& args) {
   const std::shared_ptr<const runtime::Program> program = step.program();
   if (program == nullptr)
     throw StateError("profile: nothing is compiled, since KILN_BACKEND=interpreter; unset it");
-  std::vector<Tensor> outputs;
+  std::vector<Tensor> states, outputs;
+  {
+    const std::shared_lock lock(model.weight_guards());
+    states = step.copied_states();
+  }
   for (const runtime::BufferDesc& output : program->outputs) outputs.emplace_back(output.shape, output.dtype);
 
   Profile profile;
@@ -79,12 +84,7 @@ Profile Model::profile(const Tensors& x, const Tensors& y, ProfileArgs args) {
   trainer.prepare(data);
   const std::int64_t rows = std::min(args.batch_size, data.rows);
   const std::shared_ptr<Step> step = trainer.step(Mode::train, data.types(rows));
-  std::vector<Tensor> states;
-  {
-    const std::shared_lock lock(model.weight_guards());
-    states = step->copied_states();
-  }
-  return profile_step(*step, first_rows(data.arrays(), rows), std::move(states), args);
+  return profile_step(model, *step, first_rows(data.arrays(), rows), args);
 }
 
 Profile Model::profile(const Tensors& x, ProfileArgs args) const {
@@ -95,12 +95,7 @@ Profile Model::profile(const Tensors& x, ProfileArgs args) const {
   if (rows == 0) throw ValueError("profile: x has no samples");
   BatchTypes types;
   const std::shared_ptr<Step> step = model.predictor().step_for(inputs, rows, types);
-  std::vector<Tensor> states;
-  {
-    const std::shared_lock lock(model.weight_guards());
-    states = step->copied_states();
-  }
-  return profile_step(*step, first_rows(inputs, rows), std::move(states), args);
+  return profile_step(model, *step, first_rows(inputs, rows), args);
 }
 
 double Profile::seconds() const {

@@ -5,6 +5,7 @@ import math
 import pathlib
 
 NETWORKS = json.loads((pathlib.Path(__file__).resolve().parent / "networks.json").read_text())
+CACHE_BYTES = 32 * 2**20  # at least what the last-level cache holds
 
 
 def inception(filters):

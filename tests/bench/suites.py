@@ -2,9 +2,7 @@
 
 import math
 
-from networks import NETWORKS, shapes_of
-
-CACHE_BYTES = 32 * 2**20  # weights that fit are not counted as read from memory
+from networks import CACHE_BYTES, NETWORKS, shapes_of
 
 TARGETS = {  # best peer's time / ours
     "train": {"mlp": 2.0, "lenet": 3.0, "vgg11_quarter": 1.8, "googlenet": 1.5, "alexnet": 1.6},
@@ -61,7 +59,7 @@ def network_row(mode, network, batch, optimizer=None):
     multiply_adds = 3 * shapes.multiply_adds - shapes.first_layer if mode == "train" else shapes.multiply_adds
     row["flops"] = 2 * batch * multiply_adds
     weights = 4 * sum(math.prod(kernel) for kernel in shapes.weights.values())
-    # What has to move: weights in, and, with the optimizer's slots, back; the input.
+    # What has to move: the input; weights that no cache holds in, and, with the optimizer's slots, back.
     moves = 1 if mode == "predict" else 2 if optimizer == "sgd" else 6
     row["bytes"] = 4 * batch * math.prod(NETWORKS[network]["input"]) + (weights * moves if weights > CACHE_BYTES else 0)
     return row

@@ -14,10 +14,9 @@ import numpy as np
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / "golden")]
 from formula import glorot, labels, signed, uniform  # noqa: E402
-from networks import NETWORKS, Walk, shapes_of  # noqa: E402, F401
+from networks import CACHE_BYTES, NETWORKS, Walk, shapes_of  # noqa: E402, F401
 
 THREADS = int(sys.argv[sys.argv.index("--threads") + 1])
-CACHE_BYTES = 32 * 2**20  # inputs rotate over more than the last-level cache holds
 
 
 def weights_of(network):
