@@ -105,8 +105,7 @@ std::unique_ptr<llvm::MemoryBuffer> compile(const std::string& name, const std::
 
 /// What makes two kernels the same machine code.
 std::string cache_key(const Kernel& kernel, const Target& target) {
-  return fmt::format("{} {} {} {} {}\n{}", target.triple, target.cpu, target.features, target.vector_bits,
-                     static_cast<int>(planted()), print(kernel, false));
+  return fmt::format("{} {}\n{}", describe(target), static_cast<int>(planted()), print(kernel, false));
 }
 
 /// Code that some program still owns, by key.

@@ -82,6 +82,28 @@ bool too_many_blocks(const llvm::Module& module) {
   return false;
 }
 
+/// LLVM knows the architectures that it was told of. Both at once would cost each start of a program some
+/// milliseconds.
+void initialise_target(const Target& target) {
+  if (llvm::Triple(target.triple).isAArch64()) {
+    [[maybe_unused]] static const bool once = [] {
+      LLVMInitializeAArch64TargetInfo();
+      LLVMInitializeAArch64Target();
+      LLVMInitializeAArch64TargetMC();
+      LLVMInitializeAArch64AsmPrinter();
+      return true;
+    }();
+  } else {
+    [[maybe_unused]] static const bool once = [] {
+      LLVMInitializeX86TargetInfo();
+      LLVMInitializeX86Target();
+      LLVMInitializeX86TargetMC();
+      LLVMInitializeX86AsmPrinter();
+      return true;
+    }();
+  }
+}
+
 }  // namespace
 
 std::string text_of(const llvm::Module& module) {
@@ -92,12 +114,9 @@ std::string text_of(const llvm::Module& module) {
 }
 
 std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
-  static const bool initialised = [] {
-    return !llvm::InitializeNativeTarget() && !llvm::InitializeNativeTargetAsmPrinter();
-  }();
+  initialise_target(target);
   std::string error;
-  const llvm::Target* found =
-      initialised ? llvm::TargetRegistry::lookupTarget(target.triple, error) : nullptr;
+  const llvm::Target* found = llvm::TargetRegistry::lookupTarget(target.triple, error);
   if (found == nullptr) throw InternalError(fmt::format("LLVM has no target {}: {}", target.triple, error));
   llvm::TargetOptions options;
   // A product and a sum are fused only where the loop form says fma.

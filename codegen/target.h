@@ -1,22 +1,41 @@
 #pragma once
+#include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "kiln/runtime/dtype.h"
 
 namespace kiln::codegen {
+
+/// Which accesses to the first lanes of a vector are one quick instruction.
+enum class MaskedAccess : std::uint8_t {
+  none,   ///< SSE, NEON
+  loads,  ///< AVX2: loads of 32 and 64 bits a lane; its stores take dozens of cycles on some CPUs
+  all,    ///< AVX-512
+};
 
 /// What lowering and emission need to know of a CPU. Generators ask this object and never name a width.
 struct Target {
   std::string triple, cpu, features;  ///< LLVM's
   int vector_bits = 128;              ///< width kernels are written for
   int vector_registers = 16;
+  bool has_fma = true;       ///< a * b + c, rounded once, is an instruction
+  bool has_rounding = true;  ///< so are floor, ceil and their kin
+  MaskedAccess masked_access = MaskedAccess::all;
   long l1_bytes = 32 << 10, l2_bytes = 1 << 20;
 
   /// Lanes of a vector of `t` (at least 1).
   int lanes(DType t) const { return vector_bits / 8 / static_cast<int>(size_of(t)); }
 
-  /// This machine; `vector_bits` 0 takes the widest that it has.
-  static Target host(int vector_bits = 0);
+  /// This machine, or what is asked of it: a CPU whose instructions it has ("x86-64-v3"; "native" or "": all
+  /// that it has, or what the environment variable KILN_CPU says), vectors of at most `vector_bits` (0: the
+  /// CPU's widest). Throws ValueError for CPUs that LLVM doesn't know, or this machine can't stand in for.
+  static Target host(int vector_bits = 0, std::string_view cpu = "");
+  /// A CPU, by LLVM's names, of x86-64 or AArch64: Target::of("aarch64-linux-gnu", "generic").
+  static Target of(std::string_view triple, std::string_view cpu, int vector_bits = 0);
 };
+
+/// All of a target that machine code depends on, in one line: equal texts, equal code.
+std::string describe(const Target& target);
 
 }  // namespace kiln::codegen

@@ -33,18 +33,12 @@ inline std::vector<int> vector_widths() {
   return widths;
 }
 
-/// This machine at every width, and, where it can run that, a machine without AVX-512: no masks in registers,
-/// no conversions of 64-bit integers.
+/// This machine at every width, and, where it can stand in for one, a CPU without AVX-512: no masks in
+/// registers, no conversions of 64-bit integers.
 inline std::vector<Target> targets() {
   std::vector<Target> result;
   for (int bits : vector_widths()) result.push_back(Target::host(bits));
-  if (result.back().triple.find("x86_64") == 0) {
-    Target older = Target::host(256);
-    older.cpu = "haswell";
-    older.features = "";
-    older.vector_registers = 16;
-    result.push_back(older);
-  }
+  if (result.back().triple.find("x86_64") == 0) result.push_back(Target::host(0, "x86-64-v3"));
   return result;
 }
 
