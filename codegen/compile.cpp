@@ -61,11 +61,11 @@ BufferRef to_buffer(const Argument& argument, const graph::ScheduledGroup& sched
     case Argument::Kind::output:
       return to_buffer(scheduled.output_locations.at(index));
     case Argument::Kind::error:
+      return {BufferRef::Space::error};
+    case Argument::Kind::scratch:
       break;
   }
-  BufferRef ref;
-  ref.space = BufferRef::Space::error;
-  return ref;
+  return {BufferRef::Space::scratch};
 }
 
 bool is_serial(const Kernel& kernel) {
@@ -150,9 +150,13 @@ Lowered lower_all(const graph::Plan& plan, const Target& target, runtime::Progra
     entry.serial = step.serial;
     if (step.leave_on_error) entry.leave_after = static_cast<int>(program.checks.size()) - 1;
     result.entry.push_back(std::move(entry));
+    program.scratch_bytes = std::max(program.scratch_bytes, lowered.kernel.scratch_stride);
     result.kernels.push_back(std::move(lowered.kernel));
     program.steps.push_back(std::move(step));
   }
+  // One thread may be at the next step already: where its scratch lies can't depend on the step.
+  for (Kernel& kernel : result.kernels)
+    if (kernel.scratch_stride > 0) kernel.scratch_stride = program.scratch_bytes;
   return result;
 }
 
@@ -186,6 +190,7 @@ std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const
   auto program = std::make_shared<runtime::Program>();
   try {
     graph::PlanOptions plan_options;
+    plan_options.conv = options.conv;
     plan_options.fuse = options.fuse;
     plan_options.reuse = options.reuse_memory;
     // The runtime poisons what lies between the values, and so accesses outside an array show.

@@ -30,6 +30,11 @@ void KernelEmitter::emit(const std::string& symbol) {
     auto* buffer = b_.CreateLoad(pointer, cell, fmt::format("b{}", i));
     buffer->setMetadata(llvm::LLVMContext::MD_invariant_load, llvm::MDNode::get(context_, {}));
     buffers_.push_back(buffer);
+    const BufferParam& param = kernel_.buffers[i];
+    if (param.scratch < 0) continue;
+    const auto constant = [&](std::int64_t n) { return b_.getInt64(static_cast<std::uint64_t>(n)); };
+    llvm::Value* own = b_.CreateMul(function_->getArg(1), constant(kernel_.scratch_stride));
+    buffers_.back() = b_.CreateGEP(b_.getInt8Ty(), buffer, b_.CreateAdd(own, constant(param.scratch)));
   }
   const bool shared = std::any_of(kernel_.body.begin(), kernel_.body.end(), [](const Stmt& s) {
     return s.kind == StmtKind::loop && s.loop == LoopKind::parallel;

@@ -187,6 +187,9 @@ struct BufferParam {
   bool written = false;
   /// May be the same memory as another parameter (the error record seen as i64 and as f64).
   bool may_alias = false;
+  /// 0 or more: this many bytes into memory that each thread has for itself, where a tile keeps what it needs
+  /// no longer than itself. Nothing is known of what lies there before.
+  std::int64_t scratch = -1;
 };
 
 /// One kernel. An array that is updated in place is ONE parameter, read and written.
@@ -195,6 +198,7 @@ struct Kernel {
   std::vector<BufferParam> buffers = {};
   Block body = {};
   int temporaries = 0;
+  std::int64_t scratch_stride = 0;  ///< bytes from one thread's scratch to the next one's
   Expr new_temporary(Block& block, Expr value);  ///< appends a Let and gives the expression that reads it
 };
 

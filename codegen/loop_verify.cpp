@@ -29,6 +29,11 @@ class Verifier {
         fail("beside a parallel loop there may be lets and register writes only");
       }
     }
+    for (const BufferParam& b : kernel_.buffers) {
+      const std::int64_t bytes = b.elements * static_cast<std::int64_t>(size_of(b.dtype));
+      if (b.scratch >= 0 && b.scratch + bytes > kernel_.scratch_stride)
+        fail(fmt::format("scratch of {} bytes at {} of {}", bytes, b.scratch, kernel_.scratch_stride));
+    }
     block(kernel_.body, true);
   }
 

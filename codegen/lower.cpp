@@ -18,6 +18,7 @@ const OpLowering& lowering_of(Op op) {
     register_reduce_lowering(t);
     register_dot_lowering(t);
     register_conv_lowering(t);
+    register_winograd_lowering(t);
     register_window_lowering(t);
     register_gather_lowering(t);
     register_order_lowering(t);

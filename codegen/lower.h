@@ -7,7 +7,7 @@ namespace kiln::codegen {
 
 /// A kernel's parameter: which of the group's arrays it is.
 struct Argument {
-  enum class Kind : std::uint8_t { input, output, error } kind = Kind::input;
+  enum class Kind : std::uint8_t { input, output, error, scratch } kind = Kind::input;
   int index = 0;  ///< into group.inputs / group.outputs
 };
 

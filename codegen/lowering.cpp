@@ -98,7 +98,9 @@ int Lowering::buffer_at(const graph::Location& location, DType dtype, std::int64
                         Argument argument) {
   bool shared = false;
   for (std::size_t i = 0; i < arguments_.size(); i++) {
-    if (arguments_[i].kind == Argument::Kind::error || !same_place(locations_[i], location)) continue;
+    const bool array =
+        arguments_[i].kind == Argument::Kind::input || arguments_[i].kind == Argument::Kind::output;
+    if (!array || !same_place(locations_[i], location)) continue;
     if (kernel_.buffers[i].dtype == dtype) {
       kernel_.buffers[i].elements = std::max(kernel_.buffers[i].elements, elements);
       return static_cast<int>(i);
@@ -146,6 +148,18 @@ int Lowering::error_buffer(DType dtype) {
   // ErrorRecord: check, row, value, of eight bytes each.
   kernel_.buffers.push_back({dtype, 3, true, true});
   arguments_.push_back({Argument::Kind::error, 0});
+  locations_.emplace_back();
+  return static_cast<int>(kernel_.buffers.size()) - 1;
+}
+
+int Lowering::scratch_buffer(DType dtype, std::int64_t elements) {
+  constexpr std::int64_t alignment = 64;
+  BufferParam param{dtype, elements, true};
+  param.scratch = kernel_.scratch_stride;
+  const std::int64_t bytes = elements * static_cast<std::int64_t>(size_of(dtype));
+  kernel_.scratch_stride += (bytes + alignment - 1) / alignment * alignment;
+  kernel_.buffers.push_back(param);
+  arguments_.push_back({Argument::Kind::scratch, 0});
   locations_.emplace_back();
   return static_cast<int>(kernel_.buffers.size()) - 1;
 }
@@ -240,6 +254,10 @@ Block Lowering::scope(const std::function<void()>& fill) {
   Block block = std::move(scopes_.back().block);
   scopes_.pop_back();
   return block;
+}
+
+void Lowering::isolated(const std::function<void()>& body) {
+  for (Stmt& statement : scope(body)) add(std::move(statement));
 }
 
 Block Lowering::probe(const std::function<void(Lowering&)>& body) const {
@@ -391,7 +409,8 @@ LoweredGroup Lowering::finish() && {
   result.arguments = std::move(arguments_);
   result.flops = count_flops(result.kernel);
   for (const BufferParam& buffer : result.kernel.buffers)
-    result.bytes += static_cast<double>(buffer.elements) * static_cast<double>(size_of(buffer.dtype));
+    if (buffer.scratch < 0)
+      result.bytes += static_cast<double>(buffer.elements) * static_cast<double>(size_of(buffer.dtype));
   return result;
 }
 

@@ -67,6 +67,9 @@ class Lowering {
   /// Parameter that is the run's error record, seen as numbers of this type.
   int error_buffer(DType dtype);
 
+  /// Parameter for `elements` elements of the thread's own, free to use within a tile.
+  int scratch_buffer(DType dtype, std::int64_t elements);
+
   // ---- statements -----------------------------------------------------------------------------------------
 
   using Body = std::function<void(const Index&)>;
@@ -77,6 +80,8 @@ class Lowering {
   /// The index, or, if it is made of quotients within quotients within ..., a temporary that holds it. Each
   /// reshape makes several indices of the one before, so that their texts would double with every step.
   Index let_if_deep(const Index& index);
+  /// Adds what `body` adds; what it binds and knows ends with it.
+  void isolated(const std::function<void()>& body);
   /// A loop; nothing for an extent of 0, the bare body for 1.
   void serial(const std::string& name, std::int64_t extent, const Body& body);
   void unrolled(const std::string& name, std::int64_t extent, const Body& body);

@@ -7,6 +7,43 @@
 namespace kiln::codegen {
 namespace {
 
+/// A register tile's accumulators, and the loops that go with them.
+class RegisterTile {
+ public:
+  RegisterTile(Lowering& l, const char* name, DType dtype, std::int64_t rows, std::int64_t columns)
+      : l_(l), reg_(l.make_register(name, dtype, RegisterKind::tile, {rows}, columns)) {}
+
+  Expr at(const Index& r, const Index& c) const { return read(reg_, {r, c}); }
+
+  template <class Body>
+  void each(const Body& body) const {
+    l_.unrolled("r", reg_->dims[0], [&](const Index& r) {
+      l_.vector("c", reg_->extent, [&](const Index& c) { body(r, c); }, true);
+    });
+  }
+
+  template <class Value>
+  void set(const Value& value) const {
+    each([&](const Index& r, const Index& c) { l_.add(write(reg_, {r, c}, value(r, c))); });
+  }
+
+  /// Adds lhs(r) * rhs(c). A row's factor outside: the columns' vectors, which are few, stay in registers
+  /// while the factors come and go. The other way round all factors stay, and tiles of 8 x 3 vectors spill.
+  template <class Lhs, class Rhs>
+  void multiply_add(const Lhs& lhs, const Rhs& rhs) const {
+    l_.unrolled("r", reg_->dims[0], [&](const Index& r) {
+      const Expr left = l_.let(lhs(r));
+      l_.vector(
+          "c", reg_->extent,
+          [&](const Index& c) { l_.add(write(reg_, {r, c}, fma(left, rhs(c), at(r, c)))); }, true);
+    });
+  }
+
+ private:
+  Lowering& l_;
+  Reg reg_;
+};
+
 class ProductKernel {
  public:
   ProductKernel(Lowering& l, const Product& p) : l_(l), p_(p) {}
@@ -82,30 +119,29 @@ class ProductKernel {
 
   void register_tile(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,
                      std::int64_t columns, const Index& pass) {
-    const Reg sum = tile("acc", rows, columns);
+    const RegisterTile sum(l_, "acc", p_.dtype, rows, columns);
     const auto waiting_place = [&](const Index& r, const Index& c) {
       return row_major(p_.result(outer, row + r, column + c), l_.root().type().shape.sizes());
     };
     const auto zero = [&](const Index&, const Index&) { return constant_expr(p_.dtype, 0); };
     l_.when(
-        less(pass, Index(1)), [&] { set(sum, zero); },
+        less(pass, Index(1)), [&] { sum.set(zero); },
         [&] {
-          set(sum,
+          sum.set(
               [&](const Index& r, const Index& c) { return load(waiting_, p_.dtype, waiting_place(r, c)); });
         });
     const std::span<const std::int64_t> loops(p_.contraction);
     if (partial_sums()) {
-      const Reg part = tile("part", rows, columns);
+      const RegisterTile part(l_, "part", p_.dtype, rows, columns);
       l_.serial("k", loops[0], [&](const Index& first) {
-        set(part, zero);
+        part.set(zero);
         l_.nest("k", loops.subspan(1), false, [&](const Indices& rest) {
           Indices k{first};
           k.insert(k.end(), rest.begin(), rest.end());
           multiply_add(part, outer, row, column, k);
         });
-        set(sum, [&](const Index& r, const Index& c) {
-          return apply(Op::add, {read(sum, {r, c}), read(part, {r, c})});
-        });
+        sum.set(
+            [&](const Index& r, const Index& c) { return apply(Op::add, {sum.at(r, c), part.at(r, c)}); });
       });
     } else if (passes_ > 1) {
       const std::int64_t parts = loops.back() / block_;
@@ -118,47 +154,22 @@ class ProductKernel {
       l_.nest("k", loops, false, [&](const Indices& k) { multiply_add(sum, outer, row, column, k); });
     }
     const auto finish = [&] {
-      each(sum, [&](const Index& r, const Index& c) {
-        l_.bind(l_.root().value(), l_.let(read(sum, {r, c})));
+      sum.each([&](const Index& r, const Index& c) {
+        l_.bind(l_.root().value(), l_.let(sum.at(r, c)));
         l_.store_outputs(p_.result(outer, row + r, column + c));
       });
     };
     l_.when(less(Index(passes_ - 2), pass), finish, [&] {
-      each(sum, [&](const Index& r, const Index& c) {
-        l_.add(store(waiting_, waiting_place(r, c), read(sum, {r, c})));
+      sum.each([&](const Index& r, const Index& c) {
+        l_.add(store(waiting_, waiting_place(r, c), sum.at(r, c)));
       });
     });
   }
 
-  /// A row's factor outside: the columns' vectors, which are few, stay in registers while the factors come
-  /// and go. The other way round all factors stay, and tiles of 8 x 3 vectors spill.
-  void multiply_add(const Reg& sum, const Indices& outer, const Index& row, const Index& column,
+  void multiply_add(const RegisterTile& sum, const Indices& outer, const Index& row, const Index& column,
                     const Indices& k) {
-    l_.unrolled("r", sum->dims[0], [&](const Index& r) {
-      const Expr left = l_.let(p_.lhs(l_, outer, row + r, k));
-      l_.vector(
-          "c", sum->extent,
-          [&](const Index& c) {
-            l_.add(write(sum, {r, c}, fma(left, p_.rhs(l_, outer, k, column + c), read(sum, {r, c}))));
-          },
-          true);
-    });
-  }
-
-  Reg tile(const char* name, std::int64_t rows, std::int64_t columns) {
-    return l_.make_register(name, p_.dtype, RegisterKind::tile, {rows}, columns);
-  }
-
-  template <class Body>
-  void each(const Reg& reg, const Body& body) {
-    l_.unrolled("r", reg->dims[0], [&](const Index& r) {
-      l_.vector("c", reg->extent, [&](const Index& c) { body(r, c); }, true);
-    });
-  }
-
-  template <class Value>
-  void set(const Reg& reg, const Value& value) {
-    each(reg, [&](const Index& r, const Index& c) { l_.add(write(reg, {r, c}, value(r, c))); });
+    sum.multiply_add([&](const Index& r) { return p_.lhs(l_, outer, row + r, k); },
+                     [&](const Index& c) { return p_.rhs(l_, outer, k, column + c); });
   }
 
   Lowering& l_;
@@ -174,6 +185,34 @@ class ProductKernel {
 void lower_product(Lowering& lowering, const Product& p) {
   if (product(p.outer) * p.rows * p.columns == 0) return;
   ProductKernel(lowering, p).build();
+}
+
+void lower_inner_product(Lowering& l, const InnerProduct& p) {
+  const ProductTile shape = product_tile(p.rows, p.columns, l.lanes(), l.target());
+  const std::int64_t width = std::int64_t{shape.vectors} * l.lanes();
+  const auto tile = [&](const Index& outer, const Index& row, std::int64_t rows, const Index& column,
+                        std::int64_t columns) {
+    const RegisterTile sum(l, "acc", p.dtype, rows, columns);
+    sum.set([&](const Index& r, const Index& c) {
+      return p.initial ? p.initial(l, outer, row + r, column + c) : constant_expr(p.dtype, 0);
+    });
+    l.serial("k", p.contraction, [&](const Index& k) {
+      sum.multiply_add([&](const Index& r) { return p.lhs(l, outer, row + r, k); },
+                       [&](const Index& c) { return p.rhs(l, outer, k, column + c); });
+    });
+    sum.each([&](const Index& r, const Index& c) { p.store(l, outer, row + r, column + c, sum.at(r, c)); });
+  };
+  const auto parts = [](std::int64_t extent, std::int64_t size) { return (extent + size - 1) / size; };
+  l.serial("o", p.outer, [&](const Index& outer) {
+    l.serial("panel", parts(p.columns, width), [&](const Index& panel) {
+      l.part(panel, p.columns, width, [&](const Index& column, std::int64_t columns) {
+        l.serial("tile", parts(p.rows, shape.rows), [&](const Index& number) {
+          l.part(number, p.rows, shape.rows,
+                 [&](const Index& row, std::int64_t rows) { tile(outer, row, rows, column, columns); });
+        });
+      });
+    });
+  });
 }
 
 }  // namespace kiln::codegen

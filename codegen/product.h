@@ -26,4 +26,19 @@ struct Product {
 
 void lower_product(Lowering& lowering, const Product& product);
 
+/// A product that is a part of a kernel's tile, from arrays in memory to arrays in memory. `outer`, panels of
+/// columns and tiles of rows are loops in this order: what a panel reads of the right operand stays in the
+/// cache.
+struct InnerProduct {
+  DType dtype = DType::f32;
+  std::int64_t outer = 1, rows = 1, columns = 1, contraction = 1;
+  using Element = std::function<Expr(Lowering&, const Index& outer, const Index& row, const Index& column)>;
+  Element lhs;      ///< of (outer, row, k)
+  Element rhs;      ///< of (outer, k, column), contiguous in `column`
+  Element initial;  ///< what the sums are added to; null: zeros
+  std::function<void(Lowering&, const Index& outer, const Index& row, const Index& column, Expr sum)> store;
+};
+
+void lower_inner_product(Lowering& lowering, const InnerProduct& product);
+
 }  // namespace kiln::codegen

@@ -70,6 +70,23 @@ std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, const Ta
   return 0;
 }
 
+WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters, int lanes,
+                             const Target& target) {
+  constexpr std::int64_t positions = 36, fewest = 16, most = 64, fewest_blocks = 8;
+  // What a tile keeps should stay in the cache, but the whole kernel is read once a block: few tiles a block
+  // would wait for it.
+  const std::int64_t tile_bytes = positions * (channels + filters) * 4;
+  const std::int64_t wanted = std::clamp<std::int64_t>(target.l2_bytes * 5 / 8 / tile_bytes, fewest, most);
+  const std::int64_t blocks = ceil_div(tiles, std::min(wanted, tiles));
+  WinogradBlock result{ceil_div(tiles, blocks), filters};
+  // Too few blocks for all threads: they share the filters, too, and each transforms the input for itself.
+  const std::int64_t narrowest = 2 * lanes;
+  while (blocks * ceil_div(filters, result.filters) < fewest_blocks && result.filters % 2 == 0 &&
+         result.filters / 2 >= narrowest)
+    result.filters /= 2;
+  return result;
+}
+
 int accumulator_registers(const Target& target) {
   return target.vector_registers >= 32 ? 24 : 12;
 }

@@ -44,6 +44,14 @@ std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, const Ta
 /// Bytes of such a row that one tile reads at a time: prefetchers follow rows, and pages are visited seldom.
 inline constexpr double streamed_bytes = 4096;
 
+/// How a Winograd convolution is cut: `tiles` tiles of the image at a time, and `filters` filters.
+struct WinogradBlock {
+  std::int64_t tiles = 1;
+  std::int64_t filters = 1;
+};
+WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters, int lanes,
+                             const Target& target);
+
 /// Registers that may hold accumulators, when the rest serve operands.
 int accumulator_registers(const Target& target);
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kiln/graph/graph.h"
+#include "kiln/graph/ops.h"
 
 /// What fusion, schedule and memory planning make of an optimised graph; codegen reads it and nothing else.
 namespace kiln::graph {
@@ -69,6 +70,7 @@ struct Plan {
 };
 
 struct PlanOptions {
+  ConvAlgorithm conv = ConvAlgorithm::automatic;
   bool fuse = true;           ///< false: one group a node (to test fusion against)
   bool reuse = true;          ///< false: no two values share memory (asan and to test reuse against)
   std::int64_t red_zone = 0;  ///< bytes left free after each arena value
@@ -90,7 +92,7 @@ void verify_plan(const Plan& plan);
 /// The table of contents: graph -> plan (pipeline.cpp). Dumps each stage into KILN_DUMP if set.
 Plan compile_plan(const Graph& graph, const PlanOptions& options = {});
 /// The passes before fusion only.
-Graph optimize(const Graph& graph);
+Graph optimize(const Graph& graph, const PlanOptions& options = {});
 /// Groups with kernels, locations and barriers, for dumps and tests.
 std::string print(const Plan& plan);
 

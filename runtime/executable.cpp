@@ -16,6 +16,8 @@ namespace kiln::runtime {
 /// What one run at a time needs: the arena, the table of addresses, the error record.
 struct Executable::Scratch {
   std::unique_ptr<std::byte, void (*)(void*)> arena{nullptr, std::free};
+  std::unique_ptr<std::byte, void (*)(void*)> of_threads{nullptr, std::free};  ///< scratch_bytes for each
+  int threads = 0;                                                             ///< that there is room for
   std::vector<void*> table;
   std::vector<void*> inputs, states, outputs;  ///< addresses of run()'s tensors
   ErrorRecord error;
@@ -57,6 +59,7 @@ void expect_valid(const Program& program) {
           case Space::arena:
             return program.arena_bytes + 1;
           case Space::error:
+          case Space::scratch:
             return 1;
         }
         return 0;
@@ -172,6 +175,13 @@ bool failed(const ErrorRecord& error) {
   return error.check >= 0;
 }
 
+[[noreturn]] void throw_no_memory(const Program& program, double bytes) {
+  throw ShapeError(
+      fmt::format("program '{}' needs {:.1f} GB for its intermediate values, which this machine "
+                  "doesn't have; try a smaller batch",
+                  program.name, bytes * 1e-9));
+}
+
 [[noreturn]] void throw_check(const Program& program, const ErrorRecord& error) {
   const auto index = static_cast<std::size_t>(error.check);
   if (error.check < 0 || index >= program.checks.size())
@@ -214,11 +224,7 @@ class Executable::Lease {
   static std::unique_ptr<Scratch> make(const Program& program) {
     auto scratch = std::make_unique<Scratch>();
     scratch->arena.reset(static_cast<std::byte*>(allocate(static_cast<std::uint64_t>(program.arena_bytes))));
-    if (!scratch->arena)
-      throw ShapeError(
-          fmt::format("program '{}' needs {:.1f} GB for its intermediate values, which this machine "
-                      "doesn't have; try a smaller batch",
-                      program.name, static_cast<double>(program.arena_bytes) * 1e-9));
+    if (!scratch->arena) throw_no_memory(program, static_cast<double>(program.arena_bytes));
     if (program.red_zones) poison_gaps(program, scratch->arena.get());
     for (const Step& step : program.steps) {
       for (const BufferRef& b : step.buffers) {
@@ -249,6 +255,7 @@ Executable::Executable(std::shared_ptr<const Program> program) : program_(std::m
     for (const BufferRef& b : step.buffers) {
       if (b.space == Space::input || b.space == Space::state || b.space == Space::output)
         patches_.push_back({b.space, b.index, entry});
+      if (b.space == Space::scratch) scratch_entries_.push_back(entry);
       entry++;
     }
   }
@@ -298,8 +305,20 @@ void Executable::fill_table(Scratch& scratch, std::span<const Tensor> inputs, st
   fill_table(scratch, scratch.inputs.data(), scratch.states.data(), scratch.outputs.data());
 }
 
+void Executable::make_room(Scratch& scratch, int threads) const {
+  if (scratch_entries_.empty() || scratch.threads >= threads) return;
+  const auto bytes = static_cast<std::uint64_t>(program_->scratch_bytes) * static_cast<std::uint64_t>(threads);
+  scratch.threads = 0;
+  scratch.of_threads.reset(static_cast<std::byte*>(allocate(bytes)));
+  if (!scratch.of_threads) throw_no_memory(*program_, static_cast<double>(bytes));
+  if (program_->red_zones) fill_with_nan(scratch.of_threads.get(), static_cast<std::int64_t>(bytes));
+  scratch.threads = threads;
+  for (std::size_t entry : scratch_entries_) scratch.table[entry] = scratch.of_threads.get();
+}
+
 void Executable::enter(Scratch& scratch) const {
   const RunGuard guard(seconds_);
+  make_room(scratch, guard.threads());
   if (program_->entry(scratch.table.data(), &scratch.error, guard.threads()) != 0)
     throw_check(*program_, scratch.error);
 }
@@ -327,6 +346,7 @@ std::vector<StepProfile> Executable::profile(std::span<const Tensor> inputs, std
   for (const Step& step : steps) profiles.push_back({step.name, 0, step.flops, step.bytes});
 
   const RunGuard guard(seconds_);
+  make_room(*scratch, guard.threads());
   run_team(guard.threads(), [&](int thread, int team) {
     for (std::size_t i = 0; i < steps.size(); i++) {
       // The barrier at the end of each step makes the error record safe to read here.
@@ -350,6 +370,7 @@ void Executable::run_shuffled(std::span<const Tensor> inputs, std::span<Tensor> 
   const std::vector<Step>& steps = program_->steps;
   const std::vector<std::size_t> offsets = table_offsets(*program_);
   std::mt19937_64 random(seed);
+  make_room(*scratch, threads);
   // What an earlier run left in the arena could hide a value that is read too early.
   fill_with_nan(scratch->arena.get(), program_->arena_bytes);
 

@@ -20,6 +20,7 @@ void register_movement_lowering(LoweringTable& table);
 void register_reduce_lowering(LoweringTable& table);
 void register_dot_lowering(LoweringTable& table);
 void register_conv_lowering(LoweringTable& table);
+void register_winograd_lowering(LoweringTable& table);
 void register_window_lowering(LoweringTable& table);
 void register_gather_lowering(LoweringTable& table);
 void register_order_lowering(LoweringTable& table);

@@ -5,6 +5,7 @@
 #include "graph/ops/dot.h"
 #include "graph/passes/passes.h"
 #include "graph/passes/rewriter.h"
+#include "graph/passes/winograd.h"
 #include "kiln/graph/ops.h"
 
 // Kernels exist for these forms only:
@@ -12,6 +13,7 @@
 //   conv              no padding
 //   conv_kernel_grad  no padding
 //   window_sum, window_max  no padding
+//   winograd_conv, winograd_kernel_grad
 // and conv_input_grad has none of its own. What pads, transposes and reshapes is written as nodes of its own,
 // which other passes can simplify, share and fuse.
 //
@@ -142,18 +144,27 @@ ConvAttrs without_padding(ConvAttrs attrs) {
   return attrs;
 }
 
-bool rewrite_conv(Rewriter& rewriter, const Node& n) {
-  const ConvAttrs attrs = conv_attrs(n.attributes);
-  const Value x = with_zeros(rewriter(n.operand(0)), around(attrs.low, 0), around(attrs.high, 0));
-  rewriter.replace(n.value(), conv(x, rewriter(n.operand(1)), without_padding(attrs)));
+/// conv(x, kernel) in a form that there are kernels for.
+Value convolved(Value x, Value kernel, const ConvAttrs& attrs, ConvAlgorithm algorithm) {
+  if (const Value y = winograd_form(x, kernel, attrs, algorithm)) return y;
+  return conv(with_zeros(x, around(attrs.low, 0), around(attrs.high, 0)), kernel, without_padding(attrs));
+}
+
+bool rewrite_conv(Rewriter& rewriter, const Node& n, ConvAlgorithm algorithm) {
+  rewriter.replace(n.value(), convolved(rewriter(n.operand(0)), rewriter(n.operand(1)),
+                                        conv_attrs(n.attributes), algorithm));
   return true;
 }
 
-bool rewrite_conv_kernel_grad(Rewriter& rewriter, const Node& n) {
+bool rewrite_conv_kernel_grad(Rewriter& rewriter, const Node& n, ConvAlgorithm algorithm) {
   const ConvAttrs attrs = conv_attrs(n.attributes);
-  const Value x = with_zeros(rewriter(n.operand(0)), around(attrs.low, 0), around(attrs.high, 0));
-  rewriter.replace(n.value(),
-                   conv_kernel_grad(x, rewriter(n.operand(1)), n.type().shape, without_padding(attrs)));
+  const Value x = rewriter(n.operand(0)), dy = rewriter(n.operand(1));
+  const Shape& kernel = n.type().shape;
+  Value result = winograd_kernel_grad_form(x, dy, kernel, attrs, algorithm);
+  if (!result)
+    result = conv_kernel_grad(with_zeros(x, around(attrs.low, 0), around(attrs.high, 0)), dy, kernel,
+                              without_padding(attrs));
+  rewriter.replace(n.value(), result);
   return true;
 }
 
@@ -207,7 +218,7 @@ Value reversed_kernel(Value kernel, std::int64_t groups) {
 // of dx meets the last tap where dy[0] met it; behind, as many as the size of dx asks for. Where the padding
 // of the forward convolution was larger than its kernel the amounts are negative: elements of dy that saw
 // padding only drop out.
-bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n) {
+bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n, ConvAlgorithm algorithm) {
   const ConvAttrs attrs = conv_attrs(n.attributes);
   const Value kernel = rewriter(n.operand(1));
   Value dy = rewriter(n.operand(0));
@@ -229,31 +240,38 @@ bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n) {
     limit.push_back(low.back() + spread + behind);
     cut = cut || before < 0 || behind < 0;
   }
+  ConvAttrs back{.dilation = attrs.dilation, .groups = attrs.groups};
+  back.strides = Ints(attrs.strides.size(), 1);
+  back.low = Ints(low.begin() + 1, low.end());
+  back.high = Ints(high.begin() + 1, high.end());
+  const Value reversed = reversed_kernel(kernel, attrs.groups);
+  if (all_zero(interior) && !cut) {
+    rewriter.replace(n.value(), convolved(dy, reversed, back, algorithm));
+    return true;
+  }
   for (Ints* list : {&low, &high, &interior, &start}) list->push_back(0);
   limit.push_back(dy.shape().back());
 
   if (!all_zero(low) || !all_zero(high) || !all_zero(interior))
     dy = pad(dy, scalar(dy, 0), low, high, interior);
   if (cut) dy = slice(dy, start, limit);
-  const Value result =
-      conv(dy, reversed_kernel(kernel, attrs.groups), {.dilation = attrs.dilation, .groups = attrs.groups});
-  rewriter.replace(n.value(), result);
+  rewriter.replace(n.value(), conv(dy, reversed, without_padding(back)));
   return true;
 }
 
 }  // namespace
 
-Graph canonicalize(const Graph& graph) {
-  return Rewriter::run(graph, [](Rewriter& rewriter, const Node& n) {
+Graph canonicalize(const Graph& graph, ConvAlgorithm conv) {
+  return Rewriter::run(graph, [conv](Rewriter& rewriter, const Node& n) {
     switch (n.op) {
       case Op::dot:
         return rewrite_dot(rewriter, n);
       case Op::conv:
-        return rewrite_conv(rewriter, n);
+        return rewrite_conv(rewriter, n, conv);
       case Op::conv_input_grad:
-        return rewrite_conv_input_grad(rewriter, n);
+        return rewrite_conv_input_grad(rewriter, n, conv);
       case Op::conv_kernel_grad:
-        return rewrite_conv_kernel_grad(rewriter, n);
+        return rewrite_conv_kernel_grad(rewriter, n, conv);
       case Op::window_sum:
       case Op::window_max:
         return rewrite_window(rewriter, n);

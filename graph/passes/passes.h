@@ -1,4 +1,5 @@
 #pragma once
+#include "graph/plan.h"
 #include "kiln/graph/graph.h"
 
 /// Every pass takes a graph and gives a new one; each is one file of this folder with a test of before/after
@@ -15,8 +16,9 @@ Graph fold_constants(const Graph& graph);
 Graph dce(const Graph& graph);
 /// Rewrites products and convolutions into the forms that kernels exist for (see canonicalize.cpp):
 /// dot as [batch,] M,K x K,N; conv without padding (an explicit pad before it); conv_input_grad as a
-/// convolution of the (interior-)padded gradient with the reversed, transposed kernel.
-Graph canonicalize(const Graph& graph);
+/// convolution of the (interior-)padded gradient with the reversed, transposed kernel; convolutions in
+/// Winograd's form where `conv` says so.
+Graph canonicalize(const Graph& graph, ConvAlgorithm conv = ConvAlgorithm::automatic);
 /// Splits reductions that leave too little parallel work into two, by shape only.
 Graph split_reductions(const Graph& graph);
 

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <functional>
+
 #include "graph/passes/dump.h"
 #include "graph/passes/passes.h"
 #include "graph/plan.h"
@@ -18,7 +20,7 @@ class Pipeline {
     check_and_dump("dce");
   }
 
-  void run(std::string_view name, Graph (*pass)(const Graph&)) {
+  void run(std::string_view name, const std::function<Graph(const Graph&)>& pass) {
     graph_ = pass(graph_);
     check_and_dump(name);
   }
@@ -47,9 +49,9 @@ class Pipeline {
 
 }  // namespace
 
-Graph optimize(const Graph& graph) {
+Graph optimize(const Graph& graph, const PlanOptions& options) {
   Pipeline pipeline(graph);
-  pipeline.run("canonicalize", canonicalize);
+  pipeline.run("canonicalize", [&](const Graph& g) { return canonicalize(g, options.conv); });
   pipeline.run("simplify", simplify);
   pipeline.run("fold_constants", fold_constants);
   pipeline.run("cse", cse);
@@ -62,7 +64,7 @@ Graph optimize(const Graph& graph) {
 }
 
 Plan compile_plan(const Graph& graph, const PlanOptions& options) {
-  Graph optimized = optimize(graph);
+  Graph optimized = optimize(graph, options);
   std::vector<Group> groups = schedule(optimized, fuse(optimized, options));
   Plan plan = plan_memory(std::move(optimized), std::move(groups), options);
   verify_plan(plan);

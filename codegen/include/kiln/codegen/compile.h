@@ -2,11 +2,13 @@
 #include <memory>
 
 #include "kiln/graph/graph.h"
+#include "kiln/graph/ops.h"
 #include "kiln/runtime/executable.h"
 
 namespace kiln::codegen {
 
 struct CompileOptions {
+  graph::ConvAlgorithm conv = graph::ConvAlgorithm::automatic;
   bool fuse = true;
   bool reuse_memory = true;
   /// Vector width in bits the kernels are written for; 0: the host CPU's best. Tests use 128 and 256.

@@ -67,6 +67,9 @@ KILN_OP(dot)
 KILN_OP(conv)
 KILN_OP(conv_input_grad)
 KILN_OP(conv_kernel_grad)
+// products in Winograd's form: graph/ops/winograd.cpp
+KILN_OP(winograd_conv)
+KILN_OP(winograd_kernel_grad)
 // windows: graph/ops/window.cpp
 KILN_OP(window_sum)
 KILN_OP(window_sum_grad)

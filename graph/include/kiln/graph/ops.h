@@ -142,6 +142,16 @@ KILN_API Value conv_kernel_grad(Value x, Value dy, const Shape& kernel, const Co
 /// The attributes of a node of one of the three.
 KILN_API ConvAttrs conv_attrs(const Attributes& attributes);
 
+/// How convolutions are computed: in Winograd's form where that is faster, never, or wherever it exists.
+enum class ConvAlgorithm : std::uint8_t { automatic, direct, winograd };
+/// conv(x, kernel) without strides, for x (N, H, W, C) between `low` and `high` zeros and a square kernel of
+/// `window` 3 or 5, of which `kernel` is Winograd's transform (36, C, F). Made by canonicalize.
+KILN_API Value winograd_conv(Value x, Value kernel, std::int64_t window, Ints low, Ints high);
+/// The gradient of winograd_conv's transformed kernel, (parts, 36, C, F): one sum for each of `parts` equal
+/// shares of the tiles.
+KILN_API Value winograd_kernel_grad(Value x, Value dy, std::int64_t window, Ints low, Ints high,
+                                    std::int64_t parts);
+
 // ---- windows ----------------------------------------------------------------------------------------------
 /// One entry per axis of x (1 for axes without a window). What is left empty but for the window is filled in:
 /// strides 1, no padding.

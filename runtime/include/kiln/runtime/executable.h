@@ -29,7 +29,7 @@ using EntryFn = std::int32_t (*)(void* const* table, ErrorRecord* error, std::in
 
 /// Where a buffer lives while the program runs.
 struct BufferRef {
-  enum class Space : std::uint8_t { input, state, output, arena, constant, error };
+  enum class Space : std::uint8_t { input, state, output, arena, constant, error, scratch };
   Space space = Space::arena;
   std::int32_t index = 0;   ///< which input, state, output or constant
   std::int64_t offset = 0;  ///< bytes into the arena (space == arena)
@@ -72,6 +72,7 @@ struct Program {
   EntryFn entry = nullptr;
   std::int64_t arena_bytes = 0;
   std::int64_t intermediate_bytes = 0;  ///< sum of all intermediates, had each its own memory
+  std::int64_t scratch_bytes = 0;  ///< each thread's own memory, for what lives within a tile
   int graph_nodes = 0;                  ///< op nodes before fusion
   int distinct_kernels = 0;
   double compile_seconds = 0;
@@ -137,10 +138,13 @@ class KILN_API Executable {
   void fill_table(Scratch& scratch, void* const* inputs, void* const* states, void* const* outputs) const;
   void fill_table(Scratch& scratch, std::span<const Tensor> inputs, std::span<Tensor> states,
                   std::span<Tensor> outputs) const;
+  /// Memory for the threads' own scratch, if `threads` need more than there is.
+  void make_room(Scratch& scratch, int threads) const;
   void enter(Scratch& scratch) const;
 
   std::shared_ptr<const Program> program_;
   std::vector<Patch> patches_;
+  std::vector<std::size_t> scratch_entries_;  ///< table entries that hold the threads' scratch
   double seconds_ = 0;  ///< estimated time of a run on one thread
   /// Scratch to use again. Slots instead of a list under a mutex: a process forked while another thread holds
   /// a mutex could never take it.

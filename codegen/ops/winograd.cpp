@@ -1,0 +1,285 @@
+// Convolutions in Winograd's form. A tile of the kernel's work is a block of tiles of the image, which stays
+// in the cache from one phase to the next: their elements are transformed, multiplied by the transformed
+// kernel at each of the 36 positions, and the sums transformed back, where the epilogue meets them.
+#include "graph/ops/winograd.h"
+
+#include <array>
+
+#include "codegen/ops/register.h"
+#include "codegen/product.h"
+#include "codegen/tiling.h"
+
+namespace kiln::codegen {
+namespace {
+
+using graph::winograd::positions;
+using graph::winograd::side;
+using Line = std::vector<Expr>;  ///< elements along one axis
+
+Expr times(double factor, Expr x) {
+  return apply(Op::mul, {constant_expr(x->dtype, factor), std::move(x)});
+}
+Expr sum(Expr a, Expr b) {
+  return apply(Op::add, {std::move(a), std::move(b)});
+}
+Expr difference(Expr a, Expr b) {
+  return apply(Op::sub, {std::move(a), std::move(b)});
+}
+/// factor * a + b
+Expr scaled_sum(double factor, const Expr& a, Expr b) {
+  return fma(constant_expr(a->dtype, factor), a, std::move(b));
+}
+
+/// Transforms of one line, as graph/ops/winograd.cpp's matrices have them. The points come in pairs +-p:
+/// their rows have the same even terms and opposite odd ones, so that each pair shares its sums.
+class Transforms {
+ public:
+  explicit Transforms(Lowering& l) : l_(l) {}
+
+  /// B^T d
+  Line input(const Line& d) {
+    using namespace graph::winograd;
+    constexpr double squares = inner_squared + outer_squared;
+    Line t{l_.let(scaled_sum(-squares, d[2], sum(d[0], d[4])))};
+    const auto pair = [&](double p, double other_squared) {
+      const Expr even = l_.let(scaled_sum(-other_squared, d[2], d[4]));
+      const Expr odd = l_.let(scaled_sum(-other_squared, d[1], d[3]));
+      t.push_back(l_.let(scaled_sum(p, odd, even)));
+      t.push_back(l_.let(scaled_sum(-p, odd, even)));
+    };
+    pair(inner, outer_squared);
+    pair(outer, inner_squared);
+    t.push_back(l_.let(scaled_sum(-squares, d[3], sum(d[1], d[5]))));
+    return t;
+  }
+
+  /// A^T m: 4 or 2 results
+  Line results(const Line& m, std::int64_t count) {
+    using namespace graph::winograd;
+    const Expr inner_sum = l_.let(sum(m[1], m[2])), outer_sum = l_.let(sum(m[3], m[4]));
+    const Expr inner_difference = l_.let(difference(m[1], m[2]));
+    const Expr outer_difference = l_.let(difference(m[3], m[4]));
+    Line y{l_.let(sum(sum(m[0], inner_sum), outer_sum))};
+    double inner_power = 1, outer_power = 1;
+    for (std::int64_t i = 1; i < count; i++) {
+      inner_power *= inner;
+      outer_power *= outer;
+      const bool odd = i % 2 == 1;
+      Expr value = scaled_sum(inner_power, odd ? inner_difference : inner_sum,
+                              times(outer_power, odd ? outer_difference : outer_sum));
+      y.push_back(l_.let(i == count - 1 ? sum(std::move(value), m[5]) : std::move(value)));
+    }
+    return y;
+  }
+
+  /// A y, the transpose of the above: 6 of 4 or 2
+  Line errors(const Line& y) {
+    using namespace graph::winograd;
+    Line t{y[0]};
+    const auto pair = [&](double p, double square) {
+      Expr even = y[0], odd = y[1];
+      if (y.size() == 4) {
+        even = l_.let(scaled_sum(square, y[2], y[0]));
+        odd = l_.let(scaled_sum(square, y[3], y[1]));
+      }
+      t.push_back(l_.let(scaled_sum(p, odd, even)));
+      t.push_back(l_.let(scaled_sum(-p, odd, even)));
+    };
+    pair(inner, inner_squared);
+    pair(outer, outer_squared);
+    t.push_back(y.back());
+    return t;
+  }
+
+  /// Applies a transform to the columns, then to the rows of a square whose elements `element(i, j)` gives,
+  /// and calls `use(i, j, value)`.
+  template <class Transform, class Element, class Use>
+  void on_square(std::int64_t edge, const Transform& transform, const Element& element, const Use& use) {
+    std::vector<Line> columns;
+    for (std::int64_t j = 0; j < edge; j++) {
+      Line column;
+      for (std::int64_t i = 0; i < edge; i++) column.push_back(l_.let(element(i, j)));
+      columns.push_back(transform(column));
+    }
+    for (std::size_t i = 0; i < columns[0].size(); i++) {
+      Line row;
+      for (const Line& column : columns) row.push_back(column[i]);
+      const Line values = transform(row);
+      for (std::size_t j = 0; j < values.size(); j++)
+        use(static_cast<std::int64_t>(i), static_cast<std::int64_t>(j), values[j]);
+    }
+  }
+
+ private:
+  Lowering& l_;
+};
+
+/// An array of one square a tile and channel in scratch, (position, tile, channel). Positions lie a cache
+/// line more than a power of two apart, lest a square's 36 elements meet in one set of the cache.
+class Squares {
+ public:
+  Squares(Lowering& l, DType dtype, std::int64_t tiles, std::int64_t channels)
+      : dtype_(dtype), channels_(channels), stride_(tiles * channels + line) {
+    buffer_ = l.scratch_buffer(dtype, positions * stride_);
+  }
+  Expr at(const Index& position, const Index& tile, const Index& channel) const {
+    return load(buffer_, dtype_, place(position, tile, channel));
+  }
+  Stmt set(const Index& position, const Index& tile, const Index& channel, Expr value) const {
+    return store(buffer_, place(position, tile, channel), std::move(value));
+  }
+
+ private:
+  static constexpr std::int64_t line = 16;  // elements
+  Index place(const Index& position, const Index& tile, const Index& channel) const {
+    return position * stride_ + tile * channels_ + channel;
+  }
+  DType dtype_;
+  std::int64_t channels_, stride_;
+  int buffer_ = -1;
+};
+
+class WinogradKernel {
+ public:
+  explicit WinogradKernel(Lowering& l)
+      : l_(l),
+        node_(l.root()),
+        x_(node_.operand(0).shape()),
+        low_(node_.attributes.ints("low")),
+        window_(node_.attributes.integer("window")),
+        edge_(graph::winograd::results(window_)),
+        tiles_(x_, low_, node_.attributes.ints("high"), window_),
+        dtype_(node_.type().dtype) {}
+
+  void build() {
+    const std::int64_t channels = x_[3], filters = node_.type().shape[3];
+    if (tiles_.count() * filters == 0) return;
+    l_.set_lanes(dtype_);
+    const WinogradBlock block = winograd_block(tiles_.count(), channels, filters, l_.lanes(), l_.target());
+    const Squares inputs(l_, dtype_, block.tiles, channels), sums(l_, dtype_, block.tiles, block.filters);
+    const std::vector<std::int64_t> points{(tiles_.count() + block.tiles - 1) / block.tiles,
+                                           filters / block.filters};
+    const double work =
+        static_cast<double>(positions * block.tiles) * static_cast<double>(channels * block.filters);
+    l_.tiles(points, work, [&](const Indices& point) {
+      const Index first = point[0] * block.tiles, filter = point[1] * block.filters;
+      each_tile(first, block.tiles,
+                [&](const Index& tile, const Place& at) { transform_input(inputs, tile, at); });
+      multiply(inputs, sums, block, filter);
+      each_tile(first, block.tiles, [&](const Index& tile, const Place& at) {
+        transform_results(sums, tile, at, filter, block.filters);
+      });
+    });
+  }
+
+ private:
+  struct Place {
+    Index image, row, column;  ///< of the tile's first result
+  };
+
+  template <class Body>
+  void each_tile(const Index& first, std::int64_t count, const Body& body) {
+    l_.serial("tile", count, [&](const Index& tile) {
+      l_.when(in_range(first + tile, 0, tiles_.count()), [&] {
+        const Indices at = unflatten(first + tile, std::array{tiles_.images, tiles_.down, tiles_.across});
+        body(tile, Place{at[0], at[1] * edge_, at[2] * edge_});
+      });
+    });
+  }
+
+  /// A vector loop whose vectors aren't wider than its extent.
+  void over_channels(const char* name, std::int64_t extent, const Lowering::Body& body) {
+    l_.set_lanes(dtype_);
+    l_.narrow_lanes(extent);
+    l_.vector(name, extent, body);
+    l_.set_lanes(dtype_);
+  }
+
+  void transform_input(const Squares& inputs, const Index& tile, const Place& at) {
+    const Index row = at.row - low_[0], column = at.column - low_[1];
+    const auto transform = [&](bool inside) {
+      over_channels("c", x_[3], [&](const Index& c) {
+        Transforms t(l_);
+        const auto element = [&](std::int64_t i, std::int64_t j) {
+          const Expr predicate =
+              inside ? nullptr : both(in_range(row + i, 0, x_[1]), in_range(column + j, 0, x_[2]));
+          return l_.operand(node_, 0, {at.image, row + i, column + j, c}, predicate);
+        };
+        t.on_square(
+            side, [&](const Line& line) { return t.input(line); }, element,
+            [&](std::int64_t i, std::int64_t j, const Expr& value) {
+              l_.add(inputs.set(i * side + j, tile, c, value));
+            });
+      });
+    };
+    l_.when(
+        both(in_range(row, 0, x_[1] - side + 1), in_range(column, 0, x_[2] - side + 1)),
+        [&] { transform(true); }, [&] { transform(false); });
+  }
+
+  void multiply(const Squares& inputs, const Squares& sums, const WinogradBlock& block, const Index& filter) {
+    InnerProduct p;
+    p.dtype = dtype_;
+    p.outer = positions;
+    p.rows = block.tiles;
+    p.columns = block.filters;
+    p.contraction = x_[3];
+    p.lhs = [&](Lowering&, const Index& position, const Index& tile, const Index& k) {
+      return inputs.at(position, tile, k);
+    };
+    p.rhs = [&](Lowering& l, const Index& position, const Index& k, const Index& column) {
+      return l.operand(node_, 1, {position, k, filter + column});
+    };
+    p.store = [&](Lowering& l, const Index& position, const Index& tile, const Index& column, Expr value) {
+      l.add(sums.set(position, tile, column, std::move(value)));
+    };
+    l_.narrow_lanes(block.filters);
+    lower_inner_product(l_, p);
+    l_.set_lanes(dtype_);
+  }
+
+  void transform_results(const Squares& sums, const Index& tile, const Place& at, const Index& filter,
+                         std::int64_t filters) {
+    const auto transform = [&](bool inside) {
+      over_channels("f", filters, [&](const Index& f) {
+        Transforms t(l_);
+        t.on_square(
+            side, [&](const Line& line) { return t.results(line, edge_); },
+            [&](std::int64_t i, std::int64_t j) { return sums.at(i * side + j, tile, f); },
+            [&](std::int64_t i, std::int64_t j, const Expr& value) {
+              const Index row = at.row + i, column = at.column + j;
+              const Expr predicate =
+                  inside ? nullptr : both(in_range(row, 0, tiles_.height), in_range(column, 0, tiles_.width));
+              l_.isolated([&] {
+                l_.bind(node_.value(), value);
+                l_.store_outputs({at.image, row, column, filter + f}, predicate);
+              });
+            });
+      });
+    };
+    l_.when(
+        both(in_range(at.row, 0, tiles_.height - edge_ + 1),
+             in_range(at.column, 0, tiles_.width - edge_ + 1)),
+        [&] { transform(true); }, [&] { transform(false); });
+  }
+
+  Lowering& l_;
+  const Node& node_;
+  const Shape& x_;
+  const Ints& low_;
+  std::int64_t window_, edge_;  ///< edge_: results along a tile's side
+  graph::winograd::Tiles tiles_;
+  DType dtype_;
+};
+
+void winograd_conv_kernel(Lowering& l) {
+  WinogradKernel(l).build();
+}
+
+}  // namespace
+
+void register_winograd_lowering(LoweringTable& table) {
+  entry(table, Op::winograd_conv).root = winograd_conv_kernel;
+}
+
+}  // namespace kiln::codegen

@@ -1,0 +1,84 @@
+#include "graph/passes/winograd.h"
+
+#include <algorithm>
+
+#include "graph/ops/winograd.h"
+
+namespace kiln::graph {
+namespace {
+
+using winograd::Matrix;
+
+bool all_ones(const Ints& v) {
+  return std::all_of(v.begin(), v.end(), [](std::int64_t n) { return n == 1; });
+}
+
+bool has_form(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
+  return x.rank() == 4 && kernel[0] == kernel[1] && winograd::has_transform(kernel[0]) &&
+         all_ones(attrs.strides) && all_ones(attrs.dilation) && attrs.groups == 1 && x.elements() > 0 &&
+         kernel.elements() > 0;
+}
+
+/// Is Winograd's form faster? In multiply-adds of one image. A tile's elements are transformed by some 150
+/// operations a channel and as many a filter, loads and stores not counted: as much as `transform` products
+/// at each of the tile's positions. And the products run at a lower speed, as they come in many small pieces.
+bool pays(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
+  constexpr double transform = 8, slower = 1.25;
+  constexpr std::int64_t fewest_tiles = 4;  // an image; of a single image, fewer read more than they save
+  const winograd::Tiles tiles(x, attrs.low, attrs.high, kernel[0]);
+  if (tiles.down * tiles.across < fewest_tiles) return false;
+  const auto channels = static_cast<double>(kernel[2]), filters = static_cast<double>(kernel[3]);
+  const double direct =
+      static_cast<double>(tiles.height * tiles.width * kernel[0] * kernel[1]) * channels * filters;
+  const double in_tiles = static_cast<double>(tiles.down * tiles.across * winograd::positions) *
+                          (channels * filters + transform * (channels + filters));
+  return slower * in_tiles < direct;
+}
+
+bool chosen(Value x, const Shape& kernel, const ConvAttrs& attrs, ConvAlgorithm algorithm) {
+  if (algorithm == ConvAlgorithm::direct || !has_form(x.shape(), kernel, attrs)) return false;
+  // In f64 people look for the last digits (gradient checks), not for speed.
+  return algorithm == ConvAlgorithm::winograd || (x.dtype() == DType::f32 && pays(x.shape(), kernel, attrs));
+}
+
+Value matrix_constant(Value like, const Matrix& m) {
+  Tensor t({m.rows, m.columns}, like.dtype());
+  visit(like.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    std::transform(m.elements.begin(), m.elements.end(), t.data<T>(),
+                   [](double v) { return static_cast<T>(v); });
+  });
+  return constant(like.graph(), t);
+}
+
+/// m times x, whose leading axes are one of m's columns together.
+Value product(const Matrix& m, Value x, const Shape& result) {
+  const Value rows = reshape(x, Shape({m.columns, x.shape().elements() / m.columns}));
+  return reshape(dot(matrix_constant(x, m), rows, {}, {}, {1}, {0}), result);
+}
+
+}  // namespace
+
+Value winograd_form(Value x, Value kernel, const ConvAttrs& attrs, ConvAlgorithm algorithm) {
+  if (!chosen(x, kernel.shape(), attrs, algorithm)) return {};
+  const std::int64_t window = kernel.shape()[0];
+  const Value transformed = product(winograd::on_both_axes(winograd::kernel_transform(window)), kernel,
+                                    Shape({winograd::positions, kernel.shape()[2], kernel.shape()[3]}));
+  return winograd_conv(x, transformed, window, attrs.low, attrs.high);
+}
+
+Value winograd_kernel_grad_form(Value x, Value dy, const Shape& kernel, const ConvAttrs& attrs,
+                                ConvAlgorithm algorithm) {
+  if (!chosen(x, kernel, attrs, algorithm)) return {};
+  constexpr std::int64_t block = 64, wanted_tasks = 16, shortest_part = 64;
+  const auto blocks = [](std::int64_t n) { return (n + block - 1) / block; };
+  const std::int64_t tasks = blocks(kernel[2]) * blocks(kernel[3]);
+  const std::int64_t tiles = winograd::Tiles(x.shape(), attrs.low, attrs.high, kernel[0]).count();
+  const std::int64_t parts = std::clamp<std::int64_t>((wanted_tasks + tasks - 1) / tasks, 1,
+                                                      std::max<std::int64_t>(tiles / shortest_part, 1));
+  const Value sums = winograd_kernel_grad(x, dy, kernel[0], attrs.low, attrs.high, parts);
+  return product(winograd::transposed(winograd::on_both_axes(winograd::kernel_transform(kernel[0]))),
+                 reduce_sum(sums, {0}), kernel);
+}
+
+}  // namespace kiln::graph
