@@ -87,6 +87,29 @@ WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int
   return result;
 }
 
+namespace {
+
+/// A divisor of n from 32 to 64, if n is larger and has one; as many vectors as may be are full.
+std::int64_t channel_block(std::int64_t n) {
+  if (n <= 64) return n;
+  for (std::int64_t multiple : {16, 8, 1})
+    for (std::int64_t block = 64 / multiple * multiple; block >= 32; block -= multiple)
+      if (n % block == 0) return block;
+  return n;
+}
+
+}  // namespace
+
+WinogradGradBlock winograd_grad_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters,
+                                      const Target& target) {
+  constexpr std::int64_t positions = 36, fewest = 16, most = 64;
+  WinogradGradBlock result{1, channel_block(channels), channel_block(filters)};
+  const std::int64_t tile_bytes = positions * (result.channels + result.filters) * 4;
+  const std::int64_t wanted = std::clamp<std::int64_t>(target.l2_bytes * 3 / 8 / tile_bytes, fewest, most);
+  result.tiles = ceil_div(tiles, ceil_div(tiles, std::min(wanted, tiles)));
+  return result;
+}
+
 int accumulator_registers(const Target& target) {
   return target.vector_registers >= 32 ? 24 : 12;
 }

@@ -52,6 +52,15 @@ struct WinogradBlock {
 WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters, int lanes,
                              const Target& target);
 
+/// For the gradient of its kernel: blocks of channels and of filters, which divide them, and tiles that are
+/// transformed at a time, of the `tiles` that one sum runs over.
+struct WinogradGradBlock {
+  std::int64_t tiles = 1;
+  std::int64_t channels = 1, filters = 1;
+};
+WinogradGradBlock winograd_grad_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters,
+                                      const Target& target);
+
 /// Registers that may hold accumulators, when the rest serve operands.
 int accumulator_registers(const Target& target);
 

@@ -139,6 +139,7 @@ class Squares {
   int buffer_ = -1;
 };
 
+/// What both kernels share: the image in tiles, and the transform of its elements.
 class WinogradKernel {
  public:
   explicit WinogradKernel(Lowering& l)
@@ -149,61 +150,43 @@ class WinogradKernel {
         window_(node_.attributes.integer("window")),
         edge_(graph::winograd::results(window_)),
         tiles_(x_, low_, node_.attributes.ints("high"), window_),
-        dtype_(node_.type().dtype) {}
-
-  void build() {
-    const std::int64_t channels = x_[3], filters = node_.type().shape[3];
-    if (tiles_.count() * filters == 0) return;
+        dtype_(node_.type().dtype) {
     l_.set_lanes(dtype_);
-    const WinogradBlock block = winograd_block(tiles_.count(), channels, filters, l_.lanes(), l_.target());
-    const Squares inputs(l_, dtype_, block.tiles, channels), sums(l_, dtype_, block.tiles, block.filters);
-    const std::vector<std::int64_t> points{(tiles_.count() + block.tiles - 1) / block.tiles,
-                                           filters / block.filters};
-    const double work =
-        static_cast<double>(positions * block.tiles) * static_cast<double>(channels * block.filters);
-    l_.tiles(points, work, [&](const Indices& point) {
-      const Index first = point[0] * block.tiles, filter = point[1] * block.filters;
-      each_tile(first, block.tiles,
-                [&](const Index& tile, const Place& at) { transform_input(inputs, tile, at); });
-      multiply(inputs, sums, block, filter);
-      each_tile(first, block.tiles, [&](const Index& tile, const Place& at) {
-        transform_results(sums, tile, at, filter, block.filters);
-      });
-    });
   }
 
- private:
+ protected:
   struct Place {
     Index image, row, column;  ///< of the tile's first result
   };
-
-  template <class Body>
-  void each_tile(const Index& first, std::int64_t count, const Body& body) {
-    l_.serial("tile", count, [&](const Index& tile) {
-      l_.when(in_range(first + tile, 0, tiles_.count()), [&] {
-        const Indices at = unflatten(first + tile, std::array{tiles_.images, tiles_.down, tiles_.across});
-        body(tile, Place{at[0], at[1] * edge_, at[2] * edge_});
-      });
-    });
+  Place place(const Index& tile) const {
+    const Indices at = unflatten(tile, std::array{tiles_.images, tiles_.down, tiles_.across});
+    return {at[0], at[1] * edge_, at[2] * edge_};
+  }
+  Expr results_inside(const Place& at) const {
+    return both(in_range(at.row, 0, tiles_.height - edge_ + 1),
+                in_range(at.column, 0, tiles_.width - edge_ + 1));
+  }
+  Expr result_inside(const Index& row, const Index& column) const {
+    return both(in_range(row, 0, tiles_.height), in_range(column, 0, tiles_.width));
   }
 
   /// A vector loop whose vectors aren't wider than its extent.
-  void over_channels(const char* name, std::int64_t extent, const Lowering::Body& body) {
-    l_.set_lanes(dtype_);
+  void over(const char* name, std::int64_t extent, const Lowering::Body& body) {
     l_.narrow_lanes(extent);
     l_.vector(name, extent, body);
     l_.set_lanes(dtype_);
   }
 
-  void transform_input(const Squares& inputs, const Index& tile, const Place& at) {
+  void transform_input(const Squares& inputs, const Index& tile, const Place& at, const Index& channel,
+                       std::int64_t channels) {
     const Index row = at.row - low_[0], column = at.column - low_[1];
     const auto transform = [&](bool inside) {
-      over_channels("c", x_[3], [&](const Index& c) {
+      over("c", channels, [&](const Index& c) {
         Transforms t(l_);
         const auto element = [&](std::int64_t i, std::int64_t j) {
           const Expr predicate =
               inside ? nullptr : both(in_range(row + i, 0, x_[1]), in_range(column + j, 0, x_[2]));
-          return l_.operand(node_, 0, {at.image, row + i, column + j, c}, predicate);
+          return l_.operand(node_, 0, {at.image, row + i, column + j, channel + c}, predicate);
         };
         t.on_square(
             side, [&](const Line& line) { return t.input(line); }, element,
@@ -217,6 +200,47 @@ class WinogradKernel {
         [&] { transform(true); }, [&] { transform(false); });
   }
 
+  Lowering& l_;
+  const Node& node_;
+  const Shape& x_;
+  const Ints& low_;
+  std::int64_t window_, edge_;  ///< edge_: results along a tile's side
+  graph::winograd::Tiles tiles_;
+  DType dtype_;
+};
+
+// ---- winograd_conv ----------------------------------------------------------------------------------------
+
+class ConvKernel : WinogradKernel {
+ public:
+  using WinogradKernel::WinogradKernel;
+
+  void build() {
+    const std::int64_t channels = x_[3], filters = node_.type().shape[3];
+    if (tiles_.count() * filters == 0) return;
+    const WinogradBlock block = winograd_block(tiles_.count(), channels, filters, l_.lanes(), l_.target());
+    const Squares inputs(l_, dtype_, block.tiles, channels), sums(l_, dtype_, block.tiles, block.filters);
+    const std::vector<std::int64_t> points{(tiles_.count() + block.tiles - 1) / block.tiles,
+                                           filters / block.filters};
+    const double work =
+        static_cast<double>(positions * block.tiles) * static_cast<double>(channels * block.filters);
+    l_.tiles(points, work, [&](const Indices& point) {
+      const Index filter = point[1] * block.filters;
+      const auto each_tile = [&](const auto& body) {
+        l_.serial("tile", block.tiles, [&](const Index& tile) {
+          const Index number = point[0] * block.tiles + tile;
+          l_.when(in_range(number, 0, tiles_.count()), [&] { body(tile, place(number)); });
+        });
+      };
+      each_tile([&](const Index& tile, const Place& at) { transform_input(inputs, tile, at, 0, channels); });
+      multiply(inputs, sums, block, filter);
+      each_tile([&](const Index& tile, const Place& at) {
+        transform_results(sums, tile, at, filter, block.filters);
+      });
+    });
+  }
+
+ private:
   void multiply(const Squares& inputs, const Squares& sums, const WinogradBlock& block, const Index& filter) {
     InnerProduct p;
     p.dtype = dtype_;
@@ -241,45 +265,151 @@ class WinogradKernel {
   void transform_results(const Squares& sums, const Index& tile, const Place& at, const Index& filter,
                          std::int64_t filters) {
     const auto transform = [&](bool inside) {
-      over_channels("f", filters, [&](const Index& f) {
+      over("f", filters, [&](const Index& f) {
         Transforms t(l_);
         t.on_square(
             side, [&](const Line& line) { return t.results(line, edge_); },
             [&](std::int64_t i, std::int64_t j) { return sums.at(i * side + j, tile, f); },
             [&](std::int64_t i, std::int64_t j, const Expr& value) {
               const Index row = at.row + i, column = at.column + j;
-              const Expr predicate =
-                  inside ? nullptr : both(in_range(row, 0, tiles_.height), in_range(column, 0, tiles_.width));
               l_.isolated([&] {
                 l_.bind(node_.value(), value);
-                l_.store_outputs({at.image, row, column, filter + f}, predicate);
+                l_.store_outputs({at.image, row, column, filter + f},
+                                 inside ? nullptr : result_inside(row, column));
               });
             });
       });
     };
-    l_.when(
-        both(in_range(at.row, 0, tiles_.height - edge_ + 1),
-             in_range(at.column, 0, tiles_.width - edge_ + 1)),
-        [&] { transform(true); }, [&] { transform(false); });
+    l_.when(results_inside(at), [&] { transform(true); }, [&] { transform(false); });
   }
-
-  Lowering& l_;
-  const Node& node_;
-  const Shape& x_;
-  const Ints& low_;
-  std::int64_t window_, edge_;  ///< edge_: results along a tile's side
-  graph::winograd::Tiles tiles_;
-  DType dtype_;
 };
 
 void winograd_conv_kernel(Lowering& l) {
-  WinogradKernel(l).build();
+  ConvKernel(l).build();
+}
+
+// ---- winograd_kernel_grad ---------------------------------------------------------------------------------
+
+/// Blocks of channels and filters whose sums, (position, channel, filter), stay in the cache while the tiles
+/// of a part go by.
+class KernelGradKernel : WinogradKernel {
+ public:
+  explicit KernelGradKernel(Lowering& l) : WinogradKernel(l), dy_(node_.operand(1).shape()) {}
+
+  void build() {
+    const std::int64_t parts = node_.type().shape[0];
+    if (node_.type().shape.elements() == 0) return;
+    const std::int64_t length = graph::winograd::part_length(tiles_.count(), parts);
+    const WinogradGradBlock block = winograd_grad_block(length, x_[3], dy_[3], l_.target());
+    const Squares inputs(l_, dtype_, block.tiles, block.channels),
+        errors(l_, dtype_, block.tiles, block.filters);
+    const std::vector<std::int64_t> points{parts, x_[3] / block.channels, dy_[3] / block.filters};
+    const double work =
+        static_cast<double>(positions * length) * static_cast<double>(block.channels * block.filters);
+    l_.tiles(points, work, [&](const Indices& point) {
+      const Index &part = point[0], channel = point[1] * block.channels, filter = point[2] * block.filters;
+      const auto result = [&](const Index& position, const Index& c, const Index& f) {
+        return row_major({part, position, channel + c, filter + f}, node_.type().shape.sizes());
+      };
+      clear(block, result);
+      l_.serial("block", (length + block.tiles - 1) / block.tiles, [&](const Index& number) {
+        l_.serial("tile", block.tiles, [&](const Index& tile) {
+          const Index in_part = number * block.tiles + tile;
+          const Index in_all = part * length + in_part;
+          const auto zeros = [&] {
+            clear_square(inputs, tile, block.channels);
+            clear_square(errors, tile, block.filters);
+          };
+          l_.when(
+              both(in_range(in_part, 0, length), in_range(in_all, 0, tiles_.count())),
+              [&] {
+                const Place at = place(in_all);
+                transform_input(inputs, tile, at, channel, block.channels);
+                transform_errors(errors, tile, at, filter, block.filters);
+              },
+              zeros);
+        });
+        multiply(inputs, errors, block, result);
+      });
+    });
+  }
+
+ private:
+  template <class Place>
+  void clear(const WinogradGradBlock& block, const Place& result) {
+    const int out = l_.output_buffer(0);
+    l_.nest("i", std::array{positions, block.channels}, false, [&](const Indices& at) {
+      over("f", block.filters,
+           [&](const Index& f) { l_.add(store(out, result(at[0], at[1], f), constant_expr(dtype_, 0))); });
+    });
+  }
+
+  void clear_square(const Squares& squares, const Index& tile, std::int64_t channels) {
+    l_.serial("position", positions, [&](const Index& position) {
+      over("c", channels,
+           [&](const Index& c) { l_.add(squares.set(position, tile, c, constant_expr(dtype_, 0))); });
+    });
+  }
+
+  void transform_errors(const Squares& errors, const Index& tile, const Place& at, const Index& filter,
+                        std::int64_t filters) {
+    const auto transform = [&](bool inside) {
+      over("f", filters, [&](const Index& f) {
+        Transforms t(l_);
+        t.on_square(
+            edge_, [&](const Line& line) { return t.errors(line); },
+            [&](std::int64_t i, std::int64_t j) {
+              const Index row = at.row + i, column = at.column + j;
+              return l_.operand(node_, 1, {at.image, row, column, filter + f},
+                                inside ? nullptr : result_inside(row, column));
+            },
+            [&](std::int64_t i, std::int64_t j, const Expr& value) {
+              l_.add(errors.set(i * side + j, tile, f, value));
+            });
+      });
+    };
+    l_.when(results_inside(at), [&] { transform(true); }, [&] { transform(false); });
+  }
+
+  template <class Place>
+  void multiply(const Squares& inputs, const Squares& errors, const WinogradGradBlock& block,
+                const Place& result) {
+    const int out = l_.output_buffer(0);
+    InnerProduct p;
+    p.dtype = dtype_;
+    p.outer = positions;
+    p.rows = block.channels;
+    p.columns = block.filters;
+    p.contraction = block.tiles;
+    p.lhs = [&](Lowering&, const Index& position, const Index& channel, const Index& tile) {
+      return inputs.at(position, tile, channel);
+    };
+    p.rhs = [&](Lowering&, const Index& position, const Index& tile, const Index& filter) {
+      return errors.at(position, tile, filter);
+    };
+    p.initial = [&](Lowering&, const Index& position, const Index& channel, const Index& filter) {
+      return load(out, dtype_, result(position, channel, filter));
+    };
+    p.store = [&](Lowering& l, const Index& position, const Index& channel, const Index& filter, Expr value) {
+      l.add(store(out, result(position, channel, filter), std::move(value)));
+    };
+    l_.narrow_lanes(block.filters);
+    lower_inner_product(l_, p);
+    l_.set_lanes(dtype_);
+  }
+
+  const Shape& dy_;
+};
+
+void winograd_kernel_grad_kernel(Lowering& l) {
+  KernelGradKernel(l).build();
 }
 
 }  // namespace
 
 void register_winograd_lowering(LoweringTable& table) {
   entry(table, Op::winograd_conv).root = winograd_conv_kernel;
+  entry(table, Op::winograd_kernel_grad).root = winograd_kernel_grad_kernel;
 }
 
 }  // namespace kiln::codegen
