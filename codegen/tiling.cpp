@@ -72,11 +72,9 @@ std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, const Ta
 
 WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters, int lanes,
                              const Target& target) {
-  constexpr std::int64_t positions = 36, fewest = 16, most = 64, fewest_blocks = 8;
-  // What a tile keeps should stay in the cache, but the whole kernel is read once a block: few tiles a block
-  // would wait for it.
-  const std::int64_t tile_bytes = positions * (channels + filters) * 4;
-  const std::int64_t wanted = std::clamp<std::int64_t>(target.l2_bytes * 5 / 8 / tile_bytes, fewest, most);
+  constexpr std::int64_t positions = 36, few = 32, many = 64, fewest_blocks = 8;
+  // The whole kernel is read once a block: one that doesn't stay in the cache has to serve more tiles.
+  const std::int64_t wanted = positions * channels * filters * 4 > target.l2_bytes ? many : few;
   const std::int64_t blocks = ceil_div(tiles, std::min(wanted, tiles));
   WinogradBlock result{ceil_div(tiles, blocks), filters};
   // Too few blocks for all threads: they share the filters, too, and each transforms the input for itself.
@@ -100,12 +98,9 @@ std::int64_t channel_block(std::int64_t n) {
 
 }  // namespace
 
-WinogradGradBlock winograd_grad_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters,
-                                      const Target& target) {
-  constexpr std::int64_t positions = 36, fewest = 16, most = 64;
+WinogradGradBlock winograd_grad_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters) {
+  constexpr std::int64_t wanted = 48;  // the sums are read and written once for as many
   WinogradGradBlock result{1, channel_block(channels), channel_block(filters)};
-  const std::int64_t tile_bytes = positions * (result.channels + result.filters) * 4;
-  const std::int64_t wanted = std::clamp<std::int64_t>(target.l2_bytes * 3 / 8 / tile_bytes, fewest, most);
   result.tiles = ceil_div(tiles, ceil_div(tiles, std::min(wanted, tiles)));
   return result;
 }

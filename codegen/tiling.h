@@ -58,8 +58,7 @@ struct WinogradGradBlock {
   std::int64_t tiles = 1;
   std::int64_t channels = 1, filters = 1;
 };
-WinogradGradBlock winograd_grad_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters,
-                                      const Target& target);
+WinogradGradBlock winograd_grad_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters);
 
 /// Registers that may hold accumulators, when the rest serve operands.
 int accumulator_registers(const Target& target);

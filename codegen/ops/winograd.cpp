@@ -300,7 +300,7 @@ class KernelGradKernel : WinogradKernel {
     const std::int64_t parts = node_.type().shape[0];
     if (node_.type().shape.elements() == 0) return;
     const std::int64_t length = graph::winograd::part_length(tiles_.count(), parts);
-    const WinogradGradBlock block = winograd_grad_block(length, x_[3], dy_[3], l_.target());
+    const WinogradGradBlock block = winograd_grad_block(length, x_[3], dy_[3]);
     const Squares inputs(l_, dtype_, block.tiles, block.channels),
         errors(l_, dtype_, block.tiles, block.filters);
     const std::vector<std::int64_t> points{parts, x_[3] / block.channels, dy_[3] / block.filters};
