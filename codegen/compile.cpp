@@ -186,7 +186,7 @@ void generate(Lowered lowered, const Target& target, runtime::Program& program) 
 std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const CompileOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const Compiling compiling;
-  const Target target = Target::host(options.vector_bits);
+  const Target target = Target::host(options.vector_bits, options.cpu);
   auto program = std::make_shared<runtime::Program>();
   try {
     graph::PlanOptions plan_options;

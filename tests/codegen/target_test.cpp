@@ -101,6 +101,7 @@ TEST(Target, CompilingForAnUnknownCpuSaysSo) {
   graph::Graph g("g");
   const graph::Value x = g.input("x", {DType::f32, Shape{4}});
   g.output("y", x + x);
+  expect_refused([&] { compile(g, {.cpu = "zen99"}); }, "CPU \"zen99\"");
   const Environment limit("KILN_CPU", "x86-64-v7");
   expect_refused([&] { compile(g); }, "CPU \"x86-64-v7\"");
 }

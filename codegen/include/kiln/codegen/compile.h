@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <string>
 
 #include "kiln/graph/graph.h"
 #include "kiln/graph/ops.h"
@@ -11,12 +12,16 @@ struct CompileOptions {
   graph::ConvAlgorithm conv = graph::ConvAlgorithm::automatic;
   bool fuse = true;
   bool reuse_memory = true;
-  /// Vector width in bits the kernels are written for; 0: the host CPU's best. Tests use 128 and 256.
+  /// Vector width in bits the kernels are written for; 0: the CPU's best. Tests use 128 and 256.
   int vector_bits = 0;
+  /// The CPU to compile for, by LLVM's names ("x86-64-v3", "znver4"): this machine must have its instructions.
+  /// Equal results on machines of several kinds need one that all of them can stand in for. "": what the
+  /// environment variable KILN_CPU says, else this machine's ("native").
+  std::string cpu = {};
 };
 
-/// Compiles a graph for this CPU: passes, plan, kernels, machine code. Throws InternalError (with the graph's
-/// text) for faults of Kiln's own. Thread-safe.
+/// Compiles a graph for this CPU: passes, plan, kernels, machine code. Throws ValueError for a CPU that isn't known
+/// or can't run here, InternalError (with the graph's text) for faults of Kiln's own. Thread-safe.
 KILN_API std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const CompileOptions& options = {});
 
 }  // namespace kiln::codegen
