@@ -4,6 +4,7 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include "codegen/faults.h"
+#include "codegen/float_builder.h"
 #include "codegen/math.h"
 
 namespace kiln::codegen {
@@ -78,8 +79,9 @@ Value* sign(llvm::IRBuilder<>& b, DType dtype, Value* x) {
   return b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, at_most_one, llvm::Constant::getAllOnesValue(type));
 }
 
-Value* unary(llvm::IRBuilder<>& b, Op op, DType dtype, Value* x) {
+Value* unary(llvm::IRBuilder<>& b, const Target& target, Op op, DType dtype, Value* x) {
   const bool floating = is_float(dtype);
+  if (!floating && (op == Op::floor || op == Op::ceil || op == Op::round)) return x;
   switch (op) {
     case Op::neg:
       return floating ? b.CreateFNeg(x) : b.CreateNeg(x);
@@ -89,11 +91,11 @@ Value* unary(llvm::IRBuilder<>& b, Op op, DType dtype, Value* x) {
     case Op::sign:
       return sign(b, dtype, x);
     case Op::floor:
-      return floating ? b.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x) : x;
+      return FloatBuilder(b, target, x->getType()).floor(x);
     case Op::ceil:
-      return floating ? b.CreateUnaryIntrinsic(llvm::Intrinsic::ceil, x) : x;
+      return FloatBuilder(b, target, x->getType()).ceil(x);
     case Op::round:
-      return floating ? b.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x) : x;
+      return FloatBuilder(b, target, x->getType()).round(x);
     case Op::is_finite:
       if (!floating) return llvm::Constant::getAllOnesValue(llvm::CmpInst::makeCmpResultType(x->getType()));
       return b.CreateFCmpOLT(b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x),
@@ -109,10 +111,10 @@ Value* unary(llvm::IRBuilder<>& b, Op op, DType dtype, Value* x) {
     throw InternalError(
         fmt::format("code for {} of {} doesn't exist", graph::op_name(op), short_name(dtype)));
   }
-  return emit_math(b, op, x);
+  return emit_math(b, target, op, x);
 }
 
-Value* binary(llvm::IRBuilder<>& b, Op op, DType dtype, Value* x, Value* y) {
+Value* binary(llvm::IRBuilder<>& b, const Target& target, Op op, DType dtype, Value* x, Value* y) {
   const bool floating = is_float(dtype);
   switch (op) {
     case Op::add:
@@ -124,7 +126,7 @@ Value* binary(llvm::IRBuilder<>& b, Op op, DType dtype, Value* x, Value* y) {
     case Op::div:
       return floating ? b.CreateFDiv(x, y) : integer_division(b, dtype, true, x, y);
     case Op::rem:
-      return floating ? emit_remainder(b, x, y) : integer_division(b, dtype, false, x, y);
+      return floating ? emit_remainder(b, target, x, y) : integer_division(b, dtype, false, x, y);
     case Op::maximum:
       return extremum(b, dtype, true, x, y);
     case Op::minimum:
@@ -140,7 +142,7 @@ Value* binary(llvm::IRBuilder<>& b, Op op, DType dtype, Value* x, Value* y) {
     case Op::shift_right:
       return shift(b, false, x, y);
     case Op::pow:
-      if (floating) return emit_pow(b, x, y);
+      if (floating) return emit_pow(b, target, x, y);
       break;
     default:
       break;
@@ -182,13 +184,14 @@ llvm::Type* memory_type(llvm::LLVMContext& context, DType dtype, int lanes) {
   return with_lanes(llvm::Type::getFloatTy(context), lanes);
 }
 
-llvm::Value* emit_elementwise(llvm::IRBuilder<>& b, Op op, DType dtype, std::span<Value* const> x) {
+llvm::Value* emit_elementwise(llvm::IRBuilder<>& b, const Target& target, Op op, DType dtype,
+                              std::span<Value* const> x) {
   if (op == Op::select && x.size() == 3) {
     const bool swapped = planted() == Fault::swapped_select;
     return b.CreateSelect(x[0], x[swapped ? 2 : 1], x[swapped ? 1 : 2]);
   }
-  if (x.size() == 1) return unary(b, op, dtype, x[0]);
-  if (x.size() == 2) return binary(b, op, dtype, x[0], x[1]);
+  if (x.size() == 1) return unary(b, target, op, dtype, x[0]);
+  if (x.size() == 2) return binary(b, target, op, dtype, x[0], x[1]);
   throw InternalError(
       fmt::format("code for {} with {} operands doesn't exist", graph::op_name(op), x.size()));
 }
@@ -229,8 +232,8 @@ llvm::Value* emit_convert(llvm::IRBuilder<>& b, Value* x, DType from, DType to) 
   return is_signed(from) ? b.CreateSExtOrTrunc(x, type) : b.CreateZExtOrTrunc(x, type);
 }
 
-llvm::Value* emit_fma(llvm::IRBuilder<>& b, Value* x, Value* y, Value* z) {
-  return b.CreateIntrinsic(llvm::Intrinsic::fma, {x->getType()}, {x, y, z});
+llvm::Value* emit_fma(llvm::IRBuilder<>& b, const Target& target, Value* x, Value* y, Value* z) {
+  return FloatBuilder(b, target, x->getType()).fma(x, y, z);
 }
 
 }  // namespace kiln::codegen

@@ -69,12 +69,12 @@ KernelEmitter::Lanes KernelEmitter::apply(const ExprNode& e) {
   if (e.op == graph::Op::select && e.kind == ExprKind::apply && !x[0].varies) values[0] = x[0].value;
 
   const DType operand = e.operands.back()->dtype;
-  if (e.kind == ExprKind::fma) return {emit_fma(b_, values[0], values[1], values[2]), varies};
+  if (e.kind == ExprKind::fma) return {emit_fma(b_, target_, values[0], values[1], values[2]), varies};
   if (e.op == graph::Op::convert) return {emit_convert(b_, values[0], operand, e.dtype), varies};
   if (e.op == graph::Op::compare) {
     return {emit_compare(b_, e.direction, operand, values[0], values[1]), varies};
   }
-  return {emit_elementwise(b_, e.op, operand, values), varies};
+  return {emit_elementwise(b_, target_, e.op, operand, values), varies};
 }
 
 /// Halves: (0 1 2 3 4 5 6 7) -> (0+4 1+5 2+6 3+7) -> ...: one order for every kernel, and few instructions.
@@ -103,7 +103,7 @@ KernelEmitter::Lanes KernelEmitter::fold(const ExprNode& e) {
       continue;
     }
     const std::array operands = {a, b};
-    x = emit_elementwise(b_, e.op, e.dtype, operands);
+    x = emit_elementwise(b_, target_, e.op, e.dtype, operands);
   }
   return {x};
 }

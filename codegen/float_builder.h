@@ -4,14 +4,17 @@
 
 #include <span>
 
+#include "codegen/target.h"
+
 namespace kiln::codegen {
 
 /// Shorthand for writing formulas in one floating type, f32 or f64, scalar or vector: the type is that of the
-/// value given. Nothing here sets fast-math flags.
+/// value given. Nothing here sets fast-math flags. What a CPU has no instruction for (a fused multiply-add,
+/// rounding to whole numbers) is made of others, without calls.
 class FloatBuilder {
  public:
-  FloatBuilder(llvm::IRBuilder<>& builder, llvm::Type* type)
-      : b(builder), type(type), is_f64(type->getScalarType()->isDoubleTy()) {
+  FloatBuilder(llvm::IRBuilder<>& builder, const Target& target, llvm::Type* type)
+      : b(builder), target(target), type(type), is_f64(type->getScalarType()->isDoubleTy()) {
     integer = type->getWithNewType(is_f64 ? b.getInt64Ty() : b.getInt32Ty());
   }
 
@@ -29,11 +32,39 @@ class FloatBuilder {
   V mul(V x, V y) { return b.CreateFMul(x, y); }
   V div(V x, V y) { return b.CreateFDiv(x, y); }
   V neg(V x) { return b.CreateFNeg(x); }
-  V fma(V x, V y, V z) { return b.CreateIntrinsic(llvm::Intrinsic::fma, {type}, {x, y, z}); }
+  /// x * y + z, rounded once by CPUs that have an instruction for that, else twice.
+  V fma(V x, V y, V z) {
+    if (!target.has_fma) return add(mul(x, y), z);
+    return b.CreateIntrinsic(llvm::Intrinsic::fma, {type}, {x, y, z});
+  }
+  /// z - x * y where that is exact with a fused multiply-add: z is a multiple of what the product's last bit
+  /// is worth, and both nearly cancel.
+  V residue(V z, V x, V y) {
+    if (target.has_fma) return fma(neg(x), y, z);
+    const Pair product = two_product(x, y);
+    return sub(sub(z, product.high), product.low);
+  }
   V abs(V x) { return b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x); }
-  V round(V x) { return b.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x); }
-  V trunc(V x) { return b.CreateUnaryIntrinsic(llvm::Intrinsic::trunc, x); }
-  V floor(V x) { return b.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x); }
+  /// To the nearest whole number, halves to even. Without an instruction: adding 2^52 (f32: 2^23) pushes the
+  /// fraction out. From there on all numbers are whole.
+  V round(V x) {
+    if (target.has_rounding) return b.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x);
+    V limit = c(is_f64 ? 0x1p52 : 0x1p23), size = abs(x);
+    return select(lt(size, limit), with_sign_of(sub(add(size, limit), limit), x), x);
+  }
+  V floor(V x) {
+    if (target.has_rounding) return b.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x);
+    V nearest = round(x);
+    return select(gt(nearest, x), sub(nearest, c(1)), nearest);
+  }
+  V ceil(V x) {
+    if (target.has_rounding) return b.CreateUnaryIntrinsic(llvm::Intrinsic::ceil, x);
+    return neg(floor(neg(x)));
+  }
+  V trunc(V x) {
+    if (target.has_rounding) return b.CreateUnaryIntrinsic(llvm::Intrinsic::trunc, x);
+    return with_sign_of(floor(abs(x)), x);
+  }
   V with_sign_of(V magnitude, V sign) {
     return b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, magnitude, sign);
   }
@@ -89,16 +120,30 @@ class FloatBuilder {
     V s = add(x, y);
     return {s, sub(y, sub(s, x))};
   }
-  /// x * y exactly.
+  /// x * y exactly. Without a fused multiply-add: by halves, whose products are exact (Dekker, 1971).
   Pair two_product(V x, V y) {
     V p = mul(x, y);
-    return {p, fma(x, y, neg(p))};
+    if (target.has_fma) return {p, fma(x, y, neg(p))};
+    const Pair u = halves(x), v = halves(y);
+    V rest = sub(mul(u.high, v.high), p);
+    rest = add(add(rest, mul(u.high, v.low)), mul(u.low, v.high));
+    return {p, add(rest, mul(u.low, v.low))};
   }
 
   llvm::IRBuilder<>& b;
+  const Target& target;
   llvm::Type* type;
   llvm::Type* integer = nullptr;
   bool is_f64;
+
+ private:
+  /// x as a number of half its bits, rounded to nearest, and the signed rest, which has no more.
+  Pair halves(V x) {
+    const std::int64_t dropped = is_f64 ? 27 : 12;
+    V rounded = b.CreateAdd(bits(x), i(std::int64_t{1} << (dropped - 1)));
+    V high = from_bits(b.CreateAnd(rounded, i(-(std::int64_t{1} << dropped))));
+    return {high, sub(x, high)};
+  }
 };
 
 }  // namespace kiln::codegen

@@ -100,7 +100,7 @@ enum class ExprKind : std::uint8_t {
   index,      ///< an Index as i64 (or i32: dtype)
   less,       ///< bool: index < other index
   apply,  ///< elementwise op of the graph: unary, binary, select; compare with `direction`; convert to dtype
-  fma,    ///< a * b + c, rounded once
+  fma,    ///< a * b + c: rounded once if the target has an instruction for it, else a product and a sum
   fold_lanes,  ///< a scalar: op (add, mul, maximum, minimum) over the lanes of a `lanes` register in fixed
                ///< (halving) order
 };

@@ -6,9 +6,9 @@
 
 namespace kiln::codegen {
 
-llvm::Value* emit_math(llvm::IRBuilder<>& b, graph::Op op, llvm::Value* x) {
+llvm::Value* emit_math(llvm::IRBuilder<>& b, const Target& target, graph::Op op, llvm::Value* x) {
   using graph::Op;
-  FloatBuilder f(b, x->getType());
+  FloatBuilder f(b, target, x->getType());
   switch (op) {
     case Op::exp:
       return emit_exp(f, x);
@@ -40,8 +40,8 @@ llvm::Value* emit_math(llvm::IRBuilder<>& b, graph::Op op, llvm::Value* x) {
 
 namespace {
 
-/// |x| mod |y| in f64 by long division, 52 bits of quotient a step. With q = x / y rounded, x - q y is exact
-/// in an fma: it has at most 53 bits. It may be negative; then y is added at the end.
+/// |x| mod |y| in f64 by long division, 52 bits of quotient a step. With q = x / y rounded, x - q y is exact:
+/// it has at most 53 bits. It may be negative; then y is added at the end.
 V long_division(FloatBuilder& f, V x, V y) {
   llvm::IRBuilder<>& b = f.b;
   // Where a quotient would overflow, multiples of y are taken instead.
@@ -67,7 +67,10 @@ V long_division(FloatBuilder& f, V x, V y) {
     divisor = f.select(too_small, multiples[k + 1], divisor);
   }
   V quotient = f.trunc(f.div(rest, divisor));
-  V next = f.fma(f.neg(quotient), divisor, rest);
+  // A quarter of the largest numbers, so that q y doesn't overflow where it is computed apart.
+  V huge = f.gt(f.abs(rest), f.c(0x1p1000));
+  V down = f.select(huge, f.c(0.25), f.c(1)), up = f.select(huge, f.c(4), f.c(1));
+  V next = f.mul(f.residue(f.mul(rest, down), quotient, f.mul(divisor, down)), up);
   rest->addIncoming(f.select(unfinished, next, rest), step);
   b.CreateBr(head);
 
@@ -77,9 +80,9 @@ V long_division(FloatBuilder& f, V x, V y) {
 
 }  // namespace
 
-llvm::Value* emit_remainder(llvm::IRBuilder<>& b, llvm::Value* x, llvm::Value* y) {
-  FloatBuilder narrow(b, x->getType());
-  FloatBuilder f(b, x->getType()->getWithNewType(b.getDoubleTy()));
+llvm::Value* emit_remainder(llvm::IRBuilder<>& b, const Target& target, llvm::Value* x, llvm::Value* y) {
+  FloatBuilder narrow(b, target, x->getType());
+  FloatBuilder f(b, target, x->getType()->getWithNewType(b.getDoubleTy()));
   V a = f.abs(narrow.is_f64 ? x : b.CreateFPExt(x, f.type));
   V d = f.abs(narrow.is_f64 ? y : b.CreateFPExt(y, f.type));
   V valid = b.CreateAnd(f.lt(a, f.infinity()), f.gt(d, f.c(0)));

@@ -4,13 +4,13 @@
 namespace kiln::codegen {
 namespace {
 
-/// x = n ln(2) + r with |r| <= ln(2) / 2. The head of ln(2) times n is subtracted exactly (fma, and x is a
-/// multiple of what r's last bit is worth), so r's error is that of the tail's product.
+/// x = n ln(2) + r with |r| <= ln(2) / 2. The head of ln(2) times n is exact, and so is its difference to x,
+/// so r's error is that of the tail's product.
 struct Reduced {
   V r, n;  ///< n: a whole number, as a float
 };
 Reduced reduce(FloatBuilder& f, V x) {
-  const std::span<const double> ln2 = f.is_f64 ? tables::ln2 : tables::ln2_f32;
+  const std::span<const double> ln2 = f.is_f64 ? tables::ln2_split_f64 : tables::ln2_split_f32;
   V n = f.round(f.mul(x, f.c(0x1.71547652b82fep+0)));
   V r = f.fma(n, f.c(-ln2[0]), x);
   return {f.fma(n, f.c(-ln2[1]), r), n};

@@ -117,19 +117,15 @@ def pieces(name, comment, value, count):
 
 pieces("half_pi", "pi / 2 as a sum", pi / 2, 3)
 pieces("two_thirds", "2 / 3 as a sum", mpf(2) / 3, 2)
-pieces("ln2", "log(2) as a sum", log(mpf(2)), 2)
 
-# log(2) in a head of few bits, so that its products with exponents are exact, and a tail.
+# log(2) in a head of few bits, so that its products with exponents are exact (without a fused multiply-add,
+# too), and a tail.
 for suffix, bits, single in (("f32", 15, True), ("f64", 41, False)):
     head = floor(log(mpf(2)) * mpf(2)**bits) / mpf(2)**bits
     tail = log(mpf(2)) - head
     print(f"/// log(2) as a head of {bits} bits and a tail")
     print(f"inline constexpr double ln2_split_{suffix}[] = {{{float(head).hex()}, "
           f"{(f32(tail) if single else float(tail)).hex()}}};")
-# For exp the head may have all bits: n * head - x is an fma.
-head = mpf(f32(log(mpf(2))))
-print("/// log(2) as a sum of floats")
-print(f"inline constexpr double ln2_f32[] = {{{float(head).hex()}, {f32(log(mpf(2)) - head).hex()}}};")
 
 mp.dps = 450
 words, rest = [], 2 / pi

@@ -66,7 +66,7 @@ Pair log_pair(FloatBuilder& f, V x) {
   const Decomposed d = decompose(f, x);
   const Pair sum = f.fast_two_sum(f.c(2), d.fraction);
   V s = f.div(d.fraction, sum.high);
-  V s_low = f.div(f.fma(f.neg(s), sum.low, f.fma(f.neg(s), sum.high, d.fraction)), sum.high);
+  V s_low = f.div(f.fma(f.neg(s), sum.low, f.residue(d.fraction, s, sum.high)), sum.high);
 
   const Pair square = f.two_product(s, s);
   V z = square.high;
@@ -91,15 +91,14 @@ Pair log_pair(FloatBuilder& f, V x) {
 V positive_power(FloatBuilder& f, V x, V y) {
   const Pair l = log_pair(f, x);
   V high = log_specials(f, l.high, x, 0);
-  V product = f.mul(y, high);
-  V low = f.add(f.fma(y, high, f.neg(product)), f.mul(y, l.low));
-  return emit_exp(f, Pair{product, low});
+  const Pair product = f.two_product(y, high);
+  return emit_exp(f, Pair{product.high, f.add(product.low, f.mul(y, l.low))});
 }
 
 }  // namespace
 
-llvm::Value* emit_pow(llvm::IRBuilder<>& b, llvm::Value* x, llvm::Value* y) {
-  FloatBuilder f(b, x->getType());
+llvm::Value* emit_pow(llvm::IRBuilder<>& b, const Target& target, llvm::Value* x, llvm::Value* y) {
+  FloatBuilder f(b, target, x->getType());
   V magnitude = f.abs(x);
   V power;
   if (f.is_f64) {
@@ -107,7 +106,7 @@ llvm::Value* emit_pow(llvm::IRBuilder<>& b, llvm::Value* x, llvm::Value* y) {
   } else {
     // In f64 plain logarithm and exponential have 29 bits to spare.
     llvm::Type* wide = x->getType()->getWithNewType(b.getDoubleTy());
-    FloatBuilder g(b, wide);
+    FloatBuilder g(b, target, wide);
     V log_x = emit_log(g, b.CreateFPExt(magnitude, wide));
     power = b.CreateFPTrunc(emit_exp(g, g.mul(b.CreateFPExt(y, wide), log_x)), x->getType());
   }

@@ -78,14 +78,10 @@ inline constexpr double log_tail_f64[] = {
 inline constexpr double half_pi[] = {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54, -0x1.f1976b7ed8fbcp-110};
 /// 2 / 3 as a sum
 inline constexpr double two_thirds[] = {0x1.5555555555555p-1, 0x1.5555555555555p-55};
-/// log(2) as a sum
-inline constexpr double ln2[] = {0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
 /// log(2) as a head of 15 bits and a tail
 inline constexpr double ln2_split_f32[] = {0x1.62e4000000000p-1, 0x1.7f7d1c0000000p-20};
 /// log(2) as a head of 41 bits and a tail
 inline constexpr double ln2_split_f64[] = {0x1.62e42fefa3000p-1, 0x1.3de6af278ece6p-42};
-/// log(2) as a sum of floats
-inline constexpr double ln2_f32[] = {0x1.62e4300000000p-1, -0x1.05c6100000000p-29};
 /// The bits of 2/pi behind the point, 64 in a word, most significant first. The exponents of f64 need 1,216.
 inline constexpr std::uint64_t two_over_pi[] = {
     0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041, 0xfe5163abdebbc561,

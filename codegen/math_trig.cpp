@@ -15,11 +15,11 @@ struct Quadrant {
 /// Up to here the three-part constant is long enough, and n is exact.
 constexpr double quick_bound = 0x1p30;
 
-/// Subtracts n times a three-part pi/2. The first difference is exact (fma, nearby numbers); the second is
+/// Subtracts n times a three-part pi/2. The first difference is exact (nearby numbers); the second is
 /// taken with its rounding errors; the third part adds what is left, to 2^-134 absolute.
 Quadrant quick_reduction(FloatBuilder& f, V x) {
   V n = f.round(f.mul(x, f.c(0x1.45f306dc9c883p-1)));
-  V rest = f.fma(n, f.c(-tables::half_pi[0]), x);
+  V rest = f.residue(x, n, f.c(tables::half_pi[0]));
   const FloatBuilder::Pair product = f.two_product(n, f.c(tables::half_pi[1]));
   const FloatBuilder::Pair sum = f.two_sum(rest, f.neg(product.high));
   V low = f.fma(n, f.c(-tables::half_pi[2]), f.sub(sum.low, product.low));
@@ -107,7 +107,7 @@ Quadrant reduce(FloatBuilder& f, V x) {
   if (vector == nullptr) {
     slow = exact_reduction(f, x);
   } else {
-    FloatBuilder scalar(b, b.getDoubleTy());
+    FloatBuilder scalar(b, f.target, b.getDoubleTy());
     llvm::PHINode* lane = b.CreatePHI(b.getInt64Ty(), 2);
     llvm::PHINode* so_far[3];
     const V start[] = {quick.n, quick.high, quick.low};
@@ -156,7 +156,7 @@ V emit_sin_cos(FloatBuilder& f, V x, bool cosine) {
     low = q.low;
     n = q.n;
   } else {
-    FloatBuilder wide(b, f.type->getWithNewType(b.getDoubleTy()));
+    FloatBuilder wide(b, f.target, f.type->getWithNewType(b.getDoubleTy()));
     const Quadrant q = reduce(wide, b.CreateFPExt(magnitude, wide.type));
     high = b.CreateFPTrunc(q.high, f.type);
     low = b.CreateFPTrunc(wide.sub(q.high, b.CreateFPExt(high, wide.type)), f.type);

@@ -11,6 +11,7 @@
 #include "kiln/codegen/compile.h"
 #include "kiln/graph/interpreter.h"
 #include "kiln/runtime/executable.h"
+#include "tests/support/cpus.h"
 #include "tests/support/random_tensor.h"
 
 namespace kiln::codegen {
@@ -61,6 +62,15 @@ struct Results {
   std::vector<Tensor> outputs, states;
 };
 
+/// For this CPU, for older ones, and with one node a kernel.
+std::vector<CompileOptions> ways_to_compile() {
+  std::vector<CompileOptions> ways = {
+      {}, {.fuse = false, .vector_bits = std::min(256, Target::host().vector_bits)}};
+  for (const std::string& cpu : kiln::testing::older_cpus())
+    if (cpu != "x86-64-v2") ways.push_back({.cpu = cpu});  // it differs from x86-64 in little
+  return ways;
+}
+
 }  // namespace
 
 Arguments random_arguments(const graph::Graph& graph, std::int64_t seed) {
@@ -79,45 +89,37 @@ Arguments random_arguments(const graph::Graph& graph, std::int64_t seed) {
 void expect_compiled_equals_interpreted(const graph::Graph& graph, double tolerance, std::int64_t seed) {
   const Arguments arguments = random_arguments(graph, seed);
   const graph::InterpreterResult expected = graph::interpret(graph, arguments.inputs, arguments.states);
-  const int widest = Target::host().vector_bits;
-  for (int bits : {128, 256, 512}) {
-    if (bits > widest) continue;
-    for (bool fuse : {true, false}) {
-      if (!fuse && bits != 256) continue;
-      CompileOptions options;
-      options.vector_bits = bits;
-      options.fuse = fuse;
-      runtime::Executable executable(compile(graph, options));
-      const std::string what = fmt::format("{} bits, {}", bits, fuse ? "fused" : "one node a kernel");
-      const auto run = [&](int threads) {
-        Results r;
-        r.states = copies(arguments.states);
-        for (const graph::Output& o : graph.outputs())
-          r.outputs.emplace_back(o.value.shape(), o.value.dtype());
-        if (threads == 0)
-          executable.run(arguments.inputs, r.states, r.outputs);
-        else
-          executable.run_shuffled(arguments.inputs, r.states, r.outputs, threads,
-                                  static_cast<std::uint64_t>(threads));
-        return r;
-      };
-      const Results once = run(0);
+  for (const CompileOptions& options : ways_to_compile()) {
+    runtime::Executable executable(compile(graph, options));
+    const std::string what = fmt::format("{} {} bits, {}", options.cpu, options.vector_bits,
+                                         options.fuse ? "fused" : "one node a kernel");
+    const auto run = [&](int threads) {
+      Results r;
+      r.states = copies(arguments.states);
+      for (const graph::Output& o : graph.outputs()) r.outputs.emplace_back(o.value.shape(), o.value.dtype());
+      if (threads == 0)
+        executable.run(arguments.inputs, r.states, r.outputs);
+      else
+        executable.run_shuffled(arguments.inputs, r.states, r.outputs, threads,
+                                static_cast<std::uint64_t>(threads));
+      return r;
+    };
+    const Results once = run(0);
+    for (std::size_t i = 0; i < once.outputs.size(); i++)
+      expect_close(expected.outputs[i], once.outputs[i], tolerance,
+                   fmt::format("{}: output {} \"{}\"", what, i, graph.outputs()[i].name));
+    for (std::size_t i = 0; i < once.states.size(); i++)
+      expect_close(expected.states[i], once.states[i], tolerance, fmt::format("{}: state {}", what, i));
+    for (int threads : {1, 2, 3, 5}) {
+      const Results again = run(threads);
       for (std::size_t i = 0; i < once.outputs.size(); i++)
-        expect_close(expected.outputs[i], once.outputs[i], tolerance,
-                     fmt::format("{}: output {} \"{}\"", what, i, graph.outputs()[i].name));
+        EXPECT_TRUE(same_bits(once.outputs[i], again.outputs[i]))
+            << what << ": other bits in output " << graph.outputs()[i].name << " with " << threads
+            << " threads";
       for (std::size_t i = 0; i < once.states.size(); i++)
-        expect_close(expected.states[i], once.states[i], tolerance, fmt::format("{}: state {}", what, i));
-      for (int threads : {1, 2, 3, 5}) {
-        const Results again = run(threads);
-        for (std::size_t i = 0; i < once.outputs.size(); i++)
-          EXPECT_TRUE(same_bits(once.outputs[i], again.outputs[i]))
-              << what << ": other bits in output " << graph.outputs()[i].name << " with " << threads
-              << " threads";
-        for (std::size_t i = 0; i < once.states.size(); i++)
-          EXPECT_TRUE(same_bits(once.states[i], again.states[i])) << what << ": other bits in state " << i;
-      }
-      if (::testing::Test::HasFailure()) return;
+        EXPECT_TRUE(same_bits(once.states[i], again.states[i])) << what << ": other bits in state " << i;
     }
+    if (::testing::Test::HasFailure()) return;
   }
 }
 

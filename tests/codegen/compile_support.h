@@ -21,8 +21,8 @@ struct Arguments {
 };
 Arguments random_arguments(const graph::Graph& graph, std::int64_t seed);
 
-/// Compiles the graph for 128, 256 and 512 bits (as far as the CPU has them), and once with one node a
-/// kernel, and compares all outputs and new states with the interpreter's: `tolerance` times the largest
+/// Compiles the graph for this CPU, for older ones that it can stand in for, and once with one node a kernel,
+/// and compares all outputs and new states with the interpreter's: `tolerance` times the largest
 /// magnitude of the array, or exactly for integers. Shares of 1, 2, 3 and 5 threads must give the same bits.
 void expect_compiled_equals_interpreted(const graph::Graph& graph, double tolerance = 1e-5,
                                         std::int64_t seed = 1);

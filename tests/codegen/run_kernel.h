@@ -4,6 +4,7 @@
 
 #include "codegen/jit.h"
 #include "kiln/runtime/executable.h"
+#include "tests/support/cpus.h"
 
 /// Compiles and runs single kernels, without a graph or a runtime around them.
 namespace kiln::codegen {
@@ -33,12 +34,13 @@ inline std::vector<int> vector_widths() {
   return widths;
 }
 
-/// This machine at every width, and, where it can stand in for one, a CPU without AVX-512: no masks in
-/// registers, no conversions of 64-bit integers.
+/// This machine at every width, and older CPUs without AVX-512 (no masks in
+/// registers, no conversions of 64-bit integers), without AVX2 (no multiply-add, no masked loads) and without
+/// SSE4 (no rounding).
 inline std::vector<Target> targets() {
   std::vector<Target> result;
   for (int bits : vector_widths()) result.push_back(Target::host(bits));
-  if (result.back().triple.find("x86_64") == 0) result.push_back(Target::host(0, "x86-64-v3"));
+  for (const std::string& cpu : testing::older_cpus()) result.push_back(Target::host(0, cpu));
   return result;
 }
 

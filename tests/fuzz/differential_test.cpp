@@ -8,6 +8,8 @@
 
 #include <cstdlib>
 
+#include "tests/support/cpus.h"
+
 namespace kiln::fuzz {
 namespace {
 
@@ -29,7 +31,7 @@ void test_seed(std::int64_t seed, graph::Agreement& sum) {
   sum.worst = std::max(sum.worst, one.worst);
 }
 
-class RandomGraphs : public testing::TestWithParam<std::int64_t> {};
+class RandomGraphs : public ::testing::TestWithParam<std::int64_t> {};
 
 TEST_P(RandomGraphs, CompiledCodeAgreesWithTheInterpreter) {
   graph::Agreement sum;
@@ -41,7 +43,7 @@ TEST_P(RandomGraphs, CompiledCodeAgreesWithTheInterpreter) {
   RecordProperty("worst", std::to_string(sum.worst));
 }
 
-INSTANTIATE_TEST_SUITE_P(Shard, RandomGraphs, testing::Range<std::int64_t>(0, shards));
+INSTANTIATE_TEST_SUITE_P(Shard, RandomGraphs, ::testing::Range<std::int64_t>(0, shards));
 
 TEST(RandomGraph, CoverEveryOpAndAttribute) {
   graph::Coverage coverage;
@@ -59,15 +61,16 @@ TEST(RandomGraph, OneBySeed) {
   test_seed(n, sum);
 }
 
-// Narrower vectors, no fusion, no reuse of memory: other code for the same values.
+// Narrower vectors, older CPUs, no fusion, no reuse of memory: other code for the same values.
 TEST(RandomGraph, OtherWaysToCompileAgreeToo) {
-  for (std::int64_t seed = 0; seed < 60; seed++) {
-    const graph::RandomProgram random = graph::random_program(seed, options_of(seed));
-    const codegen::CompileOptions ways[] = {{.vector_bits = 128},
-                                            {.vector_bits = 256},
-                                            {.fuse = false, .reuse_memory = true},
-                                            {.fuse = true, .reuse_memory = false}};
-    EXPECT_EQ(complaint(random, ways[seed % 4]), "") << "seed " << seed;
+  std::vector<codegen::CompileOptions> ways = {
+      {.vector_bits = 128}, {.fuse = false, .reuse_memory = true}, {.fuse = true, .reuse_memory = false}};
+  if (codegen::Target::host().vector_bits > 256) ways.push_back({.vector_bits = 256});
+  for (const std::string& cpu : kiln::testing::older_cpus()) ways.push_back({.cpu = cpu});
+  for (std::size_t seed = 0; seed < 20 * ways.size(); seed++) {
+    const auto number = static_cast<std::int64_t>(seed);
+    const graph::RandomProgram random = graph::random_program(number, options_of(number));
+    EXPECT_EQ(complaint(random, ways[seed % ways.size()]), "") << "seed " << seed;
   }
 }
 
