@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <unordered_map>
 
 #include "codegen/entry.h"
@@ -13,6 +14,8 @@
 #include "codegen/forks.h"
 #include "codegen/jit.h"
 #include "codegen/lower.h"
+#include "codegen/program_cache.h"
+#include "codegen/program_image.h"
 #include "codegen/sanitize.h"
 #include "graph/op_def.h"
 #include "graph/plan.h"
@@ -22,12 +25,6 @@ namespace {
 
 using graph::Location;
 using runtime::BufferRef;
-
-/// Keeps a program's machine code alive; the entry, which calls the kernels, goes first.
-struct ProgramCode {
-  std::vector<std::shared_ptr<MachineCode>> kernels;
-  std::shared_ptr<MachineCode> entry;
-};
 
 BufferRef to_buffer(const Location& location) {
   BufferRef ref;
@@ -160,25 +157,42 @@ Lowered lower_all(const graph::Plan& plan, const Target& target, runtime::Progra
   return result;
 }
 
-/// Machine code of the kernels and of the entry that calls them.
-void generate(Lowered lowered, const Target& target, runtime::Program& program) {
-  const auto code = std::make_shared<ProgramCode>();
-  code->kernels = compile_kernels(lowered.kernels, target);
-  std::unordered_map<const MachineCode*, int> numbers;
-  for (std::size_t i = 0; i < lowered.kernels.size(); ++i) {
-    const MachineCode& kernel = *code->kernels[i];
-    runtime::Step& step = program.steps[i];
-    step.fn = reinterpret_cast<runtime::KernelFn>(kernel.address());
-    step.kernel = numbers.try_emplace(&kernel, static_cast<int>(numbers.size())).first->second;
-    lowered.entry[i].symbol = kernel.symbol();
+/// Object files of the kernels and of the entry that calls them.
+void generate(Lowered lowered, const Target& target, ProgramImage& image) {
+  runtime::Program& program = image.program;
+  const auto kernels = compile_kernels(lowered.kernels, target);
+  std::unordered_map<const ObjectCode*, int> numbers;
+  for (std::size_t i = 0; i < kernels.size(); ++i) {
+    const auto [number, is_new] = numbers.try_emplace(kernels[i].get(), static_cast<int>(numbers.size()));
+    if (is_new) image.objects.push_back(kernels[i]);
+    program.steps[i].kernel = number->second;
+    lowered.entry[i].symbol = kernels[i]->symbol;
   }
   program.distinct_kernels = static_cast<int>(numbers.size());
-  code->entry = compile_module("entry_" + program.name, target,
-                               [&](llvm::LLVMContext& context, const std::string& symbol) {
-                                 return emit_entry(lowered.entry, target, symbol, context);
-                               });
-  program.entry = reinterpret_cast<runtime::EntryFn>(code->entry->address());
-  program.code = code;
+  image.objects.push_back(compile_module("entry_" + program.name, target,
+                                         [&](llvm::LLVMContext& context, const std::string& symbol) {
+                                           return emit_entry(lowered.entry, target, symbol, context);
+                                         }));
+}
+
+ProgramImage make_image(const graph::Graph& graph, const CompileOptions& options, const Target& target) {
+  graph::PlanOptions plan_options;
+  plan_options.conv = options.conv;
+  plan_options.fuse = options.fuse;
+  plan_options.reuse = options.reuse_memory;
+  // The runtime poisons what lies between the values, and so accesses outside an array show.
+  plan_options.red_zone = built_with_address_sanitizer ? 64 : 0;
+  graph::Plan plan = graph::compile_plan(graph, plan_options);
+  ProgramImage image;
+  runtime::Program& program = image.program;
+  describe(*plan.graph, program);
+  program.constants = plan.constants;
+  program.arena_bytes = plan.arena_bytes;
+  program.intermediate_bytes = plan.intermediate_bytes;
+  program.red_zones = plan_options.red_zone > 0;
+  program.arena_values = arena_values(plan);
+  generate(lower_all(plan, target, program), target, image);
+  return image;
 }
 
 }  // namespace
@@ -187,24 +201,16 @@ std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const
   const auto start = std::chrono::steady_clock::now();
   const Compiling compiling;
   const Target target = Target::host(options.vector_bits, options.cpu);
-  auto program = std::make_shared<runtime::Program>();
-  try {
-    graph::PlanOptions plan_options;
-    plan_options.conv = options.conv;
-    plan_options.fuse = options.fuse;
-    plan_options.reuse = options.reuse_memory;
-    // The runtime poisons what lies between the values, and so accesses outside an array show.
-    plan_options.red_zone = built_with_address_sanitizer ? 64 : 0;
-    graph::Plan plan = graph::compile_plan(graph, plan_options);
-    describe(*plan.graph, *program);
-    program->constants = plan.constants;
-    program->arena_bytes = plan.arena_bytes;
-    program->intermediate_bytes = plan.intermediate_bytes;
-    program->red_zones = plan_options.red_zone > 0;
-    program->arena_values = arena_values(plan);
-    generate(lower_all(plan, target, *program), target, *program);
-  } catch (const InternalError& e) {
-    throw InternalError(fmt::format("{}\nwhile compiling\n{}", e.what(), graph::print(graph)));
+  const std::optional<ProgramCache> cache = ProgramCache::of(graph, options, target);
+  std::shared_ptr<runtime::Program> program = cache ? cache->find() : nullptr;
+  if (program == nullptr) {
+    try {
+      const ProgramImage image = make_image(graph, options, target);
+      program = load(image);
+      if (cache) cache->store(image);
+    } catch (const InternalError& e) {
+      throw InternalError(fmt::format("{}\nwhile compiling\n{}", e.what(), graph::print(graph)));
+    }
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   program->compile_seconds = elapsed.count();

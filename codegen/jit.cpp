@@ -1,8 +1,8 @@
 #include "codegen/jit.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
-#include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
 #include <llvm/Object/ObjectFile.h>
 
 #include <atomic>
@@ -22,77 +22,19 @@
 namespace kiln::codegen {
 namespace {
 
-namespace orc = llvm::orc;
-
-[[noreturn]] void fail(llvm::Error error, std::string_view doing) {
-  throw InternalError(fmt::format("{}: {}", doing, llvm::toString(std::move(error))));
-}
 template <class T>
 T check(llvm::Expected<T> result, std::string_view doing) {
-  if (!result) fail(result.takeError(), doing);
+  if (!result) throw InternalError(fmt::format("{}: {}", doing, llvm::toString(result.takeError())));
   return std::move(*result);
 }
-
-/// The process's linker for generated code. It lives until the process ends: code may be in use that long.
-class Linker {
- public:
-  static Linker& instance() {
-    static Linker* const linker = new Linker;
-    return *linker;
-  }
-
-  /// Adds an object file and gives the address of its function. The memory belongs to `tracker`; if the
-  /// object can't be linked, nothing of it stays.
-  void* link(std::unique_ptr<llvm::MemoryBuffer> object, const std::string& symbol,
-             orc::ResourceTrackerSP& tracker) {
-    tracker = jit_->getMainJITDylib().createResourceTracker();
-    if (llvm::Error error = jit_->addObjectFile(tracker, std::move(object)))
-      fail(std::move(error), "linking");
-    llvm::Expected<orc::ExecutorAddr> address = jit_->lookup(symbol);
-    if (!address) llvm::consumeError(tracker->remove());
-    return check(std::move(address), "linking").toPtr<void*>();
-  }
-
- private:
-  Linker() {
-    make_machine(Target::host());  // initialises LLVM's target
-    jit_ = check(orc::LLJITBuilder().create(), "starting LLVM's linker");
-    // Generated code calls libomp. The process has it already, unless a program links Kiln in a way that lost
-    // it; a second copy beside the first would start a second team of threads.
-    if (dlsym(RTLD_DEFAULT, "__kmpc_fork_call") != nullptr) return;
-    const char prefix = jit_->getDataLayout().getGlobalPrefix();
-    jit_->getMainJITDylib().addGenerator(
-        check(orc::DynamicLibrarySearchGenerator::Load(KILN_LIBOMP, prefix), "loading " KILN_LIBOMP));
-  }
-
-  std::unique_ptr<orc::LLJIT> jit_;
-};
-
-class LinkedCode final : public MachineCode {
- public:
-  LinkedCode(std::unique_ptr<llvm::MemoryBuffer> object, std::string symbol) : symbol_(std::move(symbol)) {
-    address_ = Linker::instance().link(std::move(object), symbol_, tracker_);
-  }
-  ~LinkedCode() override {
-    const Compiling compiling;
-    if (llvm::Error error = tracker_->remove()) llvm::consumeError(std::move(error));
-  }
-  void* address() const override { return address_; }
-  const std::string& symbol() const override { return symbol_; }
-
- private:
-  std::string symbol_;
-  orc::ResourceTrackerSP tracker_;
-  void* address_ = nullptr;
-};
 
 std::string fresh_symbol() {
   static std::atomic<std::uint64_t> count{0};
   return fmt::format("kiln_{}", count++);
 }
 
-std::unique_ptr<llvm::MemoryBuffer> compile(const std::string& name, const std::string& symbol,
-                                            llvm::TargetMachine& machine, const ModuleMaker& make) {
+std::shared_ptr<const ObjectCode> compile(const std::string& name, const std::string& symbol,
+                                          llvm::TargetMachine& machine, const ModuleMaker& make) {
   llvm::LLVMContext context;
   const std::unique_ptr<llvm::Module> module = make(context, symbol);
   optimize(*module, machine);
@@ -100,7 +42,8 @@ std::unique_ptr<llvm::MemoryBuffer> compile(const std::string& name, const std::
     dump(name + ".ll", text_of(*module));
     dump(name + ".s", make_assembly(*module, machine));
   }
-  return make_object(*module, machine);
+  const std::unique_ptr<llvm::MemoryBuffer> object = make_object(*module, machine);
+  return std::make_shared<const ObjectCode>(ObjectCode{symbol, object->getBuffer().str()});
 }
 
 /// What makes two kernels the same machine code.
@@ -108,19 +51,19 @@ std::string cache_key(const Kernel& kernel, const Target& target) {
   return fmt::format("{} {}\n{}", describe(target), static_cast<int>(planted()), print(kernel, false));
 }
 
-/// Code that some program still owns, by key.
+/// Objects that some program still owns, by key.
 class Cache {
  public:
   static Cache& instance() {
     static Cache* const cache = new Cache;
     return *cache;
   }
-  std::shared_ptr<MachineCode> find(const std::string& key) {
+  std::shared_ptr<const ObjectCode> find(const std::string& key) {
     const std::lock_guard lock(mutex_);
     const auto it = code_.find(key);
     return it == code_.end() ? nullptr : it->second.lock();
   }
-  void add(const std::string& key, const std::shared_ptr<MachineCode>& code) {
+  void add(const std::string& key, const std::shared_ptr<const ObjectCode>& code) {
     const std::lock_guard lock(mutex_);
     code_[key] = code;
     // Entries whose code is gone are swept when they may be half of all.
@@ -131,14 +74,14 @@ class Cache {
 
  private:
   std::mutex mutex_;
-  std::unordered_map<std::string, std::weak_ptr<MachineCode>> code_;
+  std::unordered_map<std::string, std::weak_ptr<const ObjectCode>> code_;
   std::size_t sweep_at_ = 256;
 };
 
 struct Job {
   const Kernel* kernel;
   std::string symbol;
-  std::unique_ptr<llvm::MemoryBuffer> object;
+  std::shared_ptr<const ObjectCode> object;
 };
 
 /// Compiles all jobs, on a second thread too if there is more than one. The thread ends here: a process that
@@ -179,20 +122,19 @@ void compile_all(std::vector<Job>& jobs, const Target& target) {
 
 }  // namespace
 
-std::shared_ptr<MachineCode> compile_module(const std::string& name, const Target& target,
-                                            const ModuleMaker& make) {
+std::shared_ptr<const ObjectCode> compile_module(const std::string& name, const Target& target,
+                                                 const ModuleMaker& make) {
   const Compiling compiling;
   const std::string symbol = fresh_symbol();
   const std::unique_ptr<llvm::TargetMachine> machine = make_machine(target);
-  return std::make_shared<LinkedCode>(compile(fmt::format("{}_{}", symbol, name), symbol, *machine, make),
-                                      symbol);
+  return compile(fmt::format("{}_{}", symbol, name), symbol, *machine, make);
 }
 
-std::vector<std::shared_ptr<MachineCode>> compile_kernels(std::span<const Kernel> kernels,
-                                                          const Target& target) {
+std::vector<std::shared_ptr<const ObjectCode>> compile_kernels(std::span<const Kernel> kernels,
+                                                               const Target& target) {
   const Compiling compiling;
   std::vector<std::string> keys;
-  std::map<std::string, std::shared_ptr<MachineCode>> found;
+  std::map<std::string, std::shared_ptr<const ObjectCode>> found;
   std::vector<Job> jobs;
   std::vector<const std::string*> job_keys;
   for (const Kernel& kernel : kernels) {
@@ -206,11 +148,10 @@ std::vector<std::shared_ptr<MachineCode>> compile_kernels(std::span<const Kernel
   }
   compile_all(jobs, target);
   for (std::size_t i = 0; i < jobs.size(); ++i) {
-    auto code = std::make_shared<LinkedCode>(std::move(jobs[i].object), jobs[i].symbol);
-    Cache::instance().add(*job_keys[i], code);
-    found[*job_keys[i]] = std::move(code);
+    Cache::instance().add(*job_keys[i], jobs[i].object);
+    found[*job_keys[i]] = std::move(jobs[i].object);
   }
-  std::vector<std::shared_ptr<MachineCode>> result;
+  std::vector<std::shared_ptr<const ObjectCode>> result;
   for (const std::string& key : keys) result.push_back(found[key]);
   return result;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "codegen/linker.h"
 #include "codegen/loop.h"
 #include "codegen/target.h"
 
@@ -14,31 +15,21 @@ class LLVMContext;
 class Module;
 }  // namespace llvm
 
-/// Machine code in this process. Only jit.cpp includes LLVM's ORC headers, which are slow to compile.
+/// From kernels to object files, when a program runs.
 namespace kiln::codegen {
-
-/// One compiled function; frees its memory when the last owner goes.
-class MachineCode {
- public:
-  virtual ~MachineCode() = default;
-  /// Address of the function.
-  virtual void* address() const = 0;
-  /// The symbol it is known by to other generated code.
-  virtual const std::string& symbol() const = 0;
-};
 
 /// Makes a module that defines the function `symbol`.
 using ModuleMaker =
     std::function<std::unique_ptr<llvm::Module>(llvm::LLVMContext& context, const std::string& symbol)>;
 
-/// Optimises, compiles and links one module. Throws InternalError if LLVM refuses it.
-std::shared_ptr<MachineCode> compile_module(const std::string& name, const Target& target,
-                                            const ModuleMaker& make);
+/// Optimises and compiles one module. Throws InternalError if LLVM refuses it.
+std::shared_ptr<const ObjectCode> compile_module(const std::string& name, const Target& target,
+                                                 const ModuleMaker& make);
 
 /// Code of each kernel, in order: one module a kernel, compiled on two threads. Kernels with equal text and
-/// target share their code, also with those of programs compiled earlier that are still alive.
-std::vector<std::shared_ptr<MachineCode>> compile_kernels(std::span<const Kernel> kernels,
-                                                          const Target& target);
+/// target share their object, also with those of programs compiled earlier that are still alive.
+std::vector<std::shared_ptr<const ObjectCode>> compile_kernels(std::span<const Kernel> kernels,
+                                                               const Target& target);
 
 /// For tests: the optimised LLVM IR, the assembly and the undefined symbols of a kernel's object, without a
 /// sanitizer's instructions.

@@ -89,8 +89,8 @@ Kernel reading(const Target& target) {
 /// The least of several runs, each on all threads at once.
 double best_seconds(const Kernel& kernel, const Target& target, const Tensor& in, Tensor& out, int threads) {
   verify(kernel);
-  const std::shared_ptr<MachineCode> code = compile_kernels(std::span(&kernel, 1), target).front();
-  const auto function = reinterpret_cast<runtime::KernelFn>(code->address());
+  const std::shared_ptr<const LinkedCode> code = link(compile_kernels(std::span(&kernel, 1), target));
+  const auto function = reinterpret_cast<runtime::KernelFn>(code->address(0));
   void* buffers[] = {const_cast<void*>(in.raw()), out.raw()};
   double best = 0;
   for (int repeat = 0; repeat < 20; repeat++) {

@@ -1,9 +1,14 @@
 // The programs of examples/, run with fewer steps: they must end well and learn something.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <vector>
+
+#include "tests/support/files.h"
 
 namespace {
 
@@ -61,6 +66,35 @@ TEST_F(Examples, LenetWithReluLearns) {
   const auto file = std::filesystem::temp_directory_path() / "kiln_example_lenet.safetensors";
   expect_accuracy("lenet --activation relu --epochs 2 --train-samples 4000 --save " + file.string(), 0.60);
   EXPECT_TRUE(std::filesystem::remove(file));
+}
+// A second process reads what the first compiled, and trains to the same weights.
+TEST_F(Examples, LenetTrainsTheSameFromTheDiskCache) {
+  const kiln::testing::TemporaryFolder folder;
+  const std::string cache = folder / "cache";
+  const auto train = [&](const std::string& file) {
+    const Outcome outcome =
+        run("KILN_CACHE=" + cache + " " + example("lenet --epochs 1 --train-samples 640 --save ") + file);
+    EXPECT_EQ(outcome.status, 0) << outcome.output;
+    return kiln::testing::read_file(file);
+  };
+  // What is compiled anew is written anew, as another file.
+  const auto inodes = [&] {
+    std::vector<ino_t> result;
+    for (const auto& entry : std::filesystem::directory_iterator(cache)) {
+      struct stat info{};
+      EXPECT_EQ(stat(entry.path().c_str(), &info), 0);
+      result.push_back(info.st_ino);
+    }
+    std::sort(result.begin(), result.end());
+    return result;
+  };
+  const std::string first = train(folder / "first.safetensors");
+  const std::vector<ino_t> written = inodes();
+  EXPECT_GE(written.size(), 2U) << "a program that trains and one that evaluates";
+  const std::string second = train(folder / "second.safetensors");
+  EXPECT_EQ(inodes(), written);
+  EXPECT_FALSE(first.empty());
+  EXPECT_EQ(first, second);
 }
 TEST_F(Examples, TwoBranchesLearn) {
   expect_accuracy("functional_two_branches --epochs 1 --train-samples 3000", 0.60);

@@ -24,11 +24,14 @@ Json prepare(const Json& request, std::unique_ptr<Row>& row) {
   Json answer = {{"check", row->check()}};
   answer["first_seconds"] = milliseconds_since(start) / 1e3;
   double compile = 0, arena = 0;
+  bool from_cache = true;
   for (const auto& program : row->programs()) {
     compile += program->compile_seconds;
+    from_cache = from_cache && program->from_cache;
     arena += static_cast<double>(program->arena_bytes);
   }
   answer["compile_seconds"] = compile;
+  answer["from_cache"] = from_cache;
   answer["arena_bytes"] = arena;
   return answer;
 }

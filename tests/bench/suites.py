@@ -9,7 +9,7 @@ TARGETS = {  # best peer's time / ours
     "predict": {"mlp": 1.1, "lenet": 1.8, "vgg11_quarter": 1.6, "googlenet": 1.2, "alexnet": 1.3},
     "predict_one": {"mlp": 2.0, "lenet": 2.5, "vgg11_quarter": 1.5, "googlenet": 1.1, "alexnet": 1.1},
 }
-COMPILE_TARGETS = {"lenet": 0.25, "googlenet": 3.0}  # seconds, cold
+COMPILE_TARGETS = {"lenet": (0.25, 0.04), "googlenet": (3.0, 0.12)}  # the compiler's seconds, cold and cached
 MEMORY_TARGET = 0.5  # of what PyTorch needs, eager
 NEAR_ROOFLINE = 1.08  # a row is reached, too, at this multiple of the least possible time
 WITH_ADAM = ("mlp", "lenet", "alexnet")

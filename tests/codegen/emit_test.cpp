@@ -348,11 +348,11 @@ TEST(Emit, EqualKernelsAreCompiledOnce) {
   Kernel b = map_kernel(33, 16);
   b.name = "another";
   const RunnableKernel first(a), second(b), third(map_kernel(34, 16));
-  EXPECT_EQ(first.code(), second.code());
-  EXPECT_NE(first.code(), third.code());
+  EXPECT_EQ(first.object(), second.object());
+  EXPECT_NE(first.object(), third.object());
   const std::vector<Kernel> both = {a, map_kernel(35, 16), b};
   const auto code = compile_kernels(both, Target::host());
-  EXPECT_EQ(code[0].get(), first.code());
+  EXPECT_EQ(code[0].get(), first.object());
   EXPECT_EQ(code[0], code[2]);
   EXPECT_NE(code[0], code[1]);
 }

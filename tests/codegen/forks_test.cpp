@@ -33,12 +33,13 @@ bool in_child(F&& f) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-std::shared_ptr<MachineCode> compile_nothing(const std::function<void()>& meanwhile = [] {}) {
-  return compile_module("nothing", Target::host(),
-                        [&](llvm::LLVMContext& context, const std::string& symbol) {
-                          meanwhile();
-                          return emit_kernel(Kernel{.name = "nothing"}, Target::host(), symbol, context);
-                        });
+void compile_nothing(const std::function<void()>& meanwhile = [] {}) {
+  const std::vector objects = {
+      compile_module("nothing", Target::host(), [&](llvm::LLVMContext& context, const std::string& symbol) {
+        meanwhile();
+        return emit_kernel(Kernel{.name = "nothing"}, Target::host(), symbol, context);
+      })};
+  link(objects);
 }
 
 TEST(Forks, WaitUntilNoThreadCompiles) {

@@ -48,11 +48,17 @@ std::unique_ptr<llvm::Module> calling(const std::string& callee, bool forbidden,
   return module;
 }
 
+std::shared_ptr<const LinkedCode> compile_and_link(const std::string& callee, bool forbidden) {
+  const std::vector objects = {
+      compile_module("test", Target::host(), [&](llvm::LLVMContext& context, const std::string& symbol) {
+        return calling(callee, forbidden, context, symbol);
+      })};
+  return link(objects);
+}
+
 std::string error_of(const std::string& callee, bool forbidden) {
   try {
-    compile_module("test", Target::host(), [&](llvm::LLVMContext& context, const std::string& symbol) {
-      return calling(callee, forbidden, context, symbol);
-    });
+    compile_and_link(callee, forbidden);
   } catch (const InternalError& e) {
     return e.what();
   }
@@ -69,11 +75,7 @@ TEST(Jit, AMissingFunctionIsAnErrorOfItsObjectOnly) {
     const std::string error = error_of("kiln_test_missing", false);
     EXPECT_NE(error.find("linking"), std::string::npos) << error;
   }
-  const auto fine =
-      compile_module("test", Target::host(), [](llvm::LLVMContext& context, const std::string& symbol) {
-        return calling("abort", false, context, symbol);
-      });
-  EXPECT_NE(fine->address(), nullptr);
+  EXPECT_NE(compile_and_link("abort", false)->address(0), nullptr);
 }
 
 /// Two kernels, which two threads would compile.

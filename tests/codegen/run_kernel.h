@@ -12,19 +12,21 @@ namespace kiln::codegen {
 class RunnableKernel {
  public:
   explicit RunnableKernel(const Kernel& kernel, const Target& target = Target::host())
-      : code_(compile_kernels(std::span(&kernel, 1), target).front()) {}
+      : object_(compile_kernels(std::span(&kernel, 1), target).front()),
+        code_(link(std::span(&object_, 1))) {}
 
   /// Every share, one after the other.
   void operator()(std::vector<void*> buffers, int threads = 1) const {
     for (int t = 0; t < threads; ++t) share(buffers, t, threads);
   }
   void share(const std::vector<void*>& buffers, int thread, int threads) const {
-    reinterpret_cast<runtime::KernelFn>(code_->address())(buffers.data(), thread, threads);
+    reinterpret_cast<runtime::KernelFn>(code_->address(0))(buffers.data(), thread, threads);
   }
-  const MachineCode* code() const { return code_.get(); }
+  const ObjectCode* object() const { return object_.get(); }
 
  private:
-  std::shared_ptr<MachineCode> code_;
+  std::shared_ptr<const ObjectCode> object_;
+  std::shared_ptr<const LinkedCode> code_;
 };
 
 /// The widths this machine has.

@@ -76,6 +76,7 @@ struct Program {
   int graph_nodes = 0;                  ///< op nodes before fusion
   int distinct_kernels = 0;
   double compile_seconds = 0;
+  bool from_cache = false;  ///< read from the folder KILN_CACHE instead of compiled
   /// Asan builds: the arena begins each run as NaN, and what lies between arena_values is poisoned.
   bool red_zones = false;
   std::vector<ArenaValue> arena_values;  ///< in the order of `first`; values of different times overlap
