@@ -66,21 +66,6 @@ void KernelEmitter::counted_loop(const std::string& name, llvm::Value* begin, ll
   b_.SetInsertPoint(exit);
 }
 
-template <class Then, class Else>
-void KernelEmitter::branch(llvm::Value* condition, Then then, Else otherwise) {
-  auto* yes = llvm::BasicBlock::Create(context_, "then", function_);
-  auto* no = llvm::BasicBlock::Create(context_, "else", function_);
-  auto* join = llvm::BasicBlock::Create(context_, "join", function_);
-  b_.CreateCondBr(condition, yes, no);
-  b_.SetInsertPoint(yes);
-  then();
-  b_.CreateBr(join);
-  b_.SetInsertPoint(no);
-  otherwise();
-  b_.CreateBr(join);
-  b_.SetInsertPoint(join);
-}
-
 void KernelEmitter::loop(const Stmt& s) {
   if (s.variable->extent == 0) return;
   switch (s.loop) {

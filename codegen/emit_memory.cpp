@@ -71,6 +71,91 @@ llvm::Value* KernelEmitter::zero_cell() {
   return cell;
 }
 
+namespace {
+
+/// The number of lanes of a constant mask that leaves the first ones; -1 for other masks.
+int first_lanes(const llvm::Value* mask, int lanes) {
+  const auto* constant = llvm::dyn_cast<llvm::Constant>(mask);
+  if (constant == nullptr) return -1;
+  int count = 0;
+  while (count < lanes && constant->getAggregateElement(static_cast<unsigned>(count))->isOneValue()) ++count;
+  for (int lane = count; lane < lanes; ++lane)
+    if (!constant->getAggregateElement(static_cast<unsigned>(lane))->isNullValue()) return -1;
+  return count;
+}
+
+/// Calls body(start, size) for parts of [0, count) whose sizes are powers of two, the largest first.
+template <class Body>
+void each_part(int count, Body body) {
+  for (int start = 0; start < count;) {
+    int size = 1;
+    while (2 * size <= count - start) size *= 2;
+    body(start, size);
+    start += size;
+  }
+}
+
+}  // namespace
+
+llvm::Value* KernelEmitter::load_part(int buffer, DType dtype, llvm::Value* pointer, int first, int count) {
+  llvm::Value* result = llvm::Constant::getNullValue(memory_type(context_, dtype, lanes()));
+  each_part(count, [&](int start, int size) {
+    llvm::Type* type = memory_type(context_, dtype, size);
+    llvm::Value* place =
+        b_.CreateConstGEP1_32(memory_type(context_, dtype), pointer, static_cast<unsigned>(first + start));
+    llvm::Value* part = mark(b_.CreateAlignedLoad(type, place, llvm::Align(size_of(dtype))), buffer);
+    if (size == 1) {
+      result = b_.CreateInsertElement(result, part, static_cast<std::uint64_t>(first + start));
+      return;
+    }
+    // First as wide as the result, then into its place.
+    std::vector<int> widen, blend;
+    for (int lane = 0; lane < lanes(); ++lane) {
+      const int of_part = lane - first - start;
+      const bool inside = of_part >= 0 && of_part < size;
+      widen.push_back(inside ? of_part : llvm::PoisonMaskElem);
+      blend.push_back(inside ? lanes() + lane : lane);
+    }
+    result = b_.CreateShuffleVector(result, b_.CreateShuffleVector(part, widen), blend);
+  });
+  return result;
+}
+
+llvm::Value* KernelEmitter::load_all_or_some(int buffer, DType dtype, llvm::Value* pointer,
+                                             llvm::Value* mask) {
+  llvm::Type* type = memory_type(context_, dtype, lanes());
+  const llvm::Align align(size_of(dtype));
+  llvm::Value *whole = nullptr, *some = nullptr;
+  llvm::BasicBlock *after_whole = nullptr, *after_some = nullptr;
+  branch(
+      b_.CreateAndReduce(mask),
+      [&] {
+        whole = mark(b_.CreateAlignedLoad(type, pointer, align), buffer);
+        after_whole = b_.GetInsertBlock();
+      },
+      [&] {
+        llvm::Value* zero = llvm::Constant::getNullValue(type);
+        some = mark(b_.CreateMaskedLoad(type, pointer, align, mask, zero), buffer);
+        after_some = b_.GetInsertBlock();
+      });
+  llvm::PHINode* loaded = b_.CreatePHI(type, 2);
+  loaded->addIncoming(whole, after_whole);
+  loaded->addIncoming(some, after_some);
+  return loaded;
+}
+
+void KernelEmitter::store_part(int buffer, DType dtype, llvm::Value* pointer, llvm::Value* value, int count) {
+  each_part(count, [&](int start, int size) {
+    std::vector<int> taken;
+    for (int lane = start; lane < start + size; ++lane) taken.push_back(lane);
+    llvm::Value* part = size == 1 ? b_.CreateExtractElement(value, static_cast<std::uint64_t>(start))
+                                  : b_.CreateShuffleVector(value, taken);
+    llvm::Value* place =
+        b_.CreateConstGEP1_32(memory_type(context_, dtype), pointer, static_cast<unsigned>(start));
+    mark(b_.CreateAlignedStore(part, place, llvm::Align(size_of(dtype))), buffer);
+  });
+}
+
 // ---- loads ------------------------------------------------------------------------------------------------
 
 KernelEmitter::Lanes KernelEmitter::load(const ExprNode& e) {
@@ -116,9 +201,13 @@ llvm::Value* KernelEmitter::load_vector(const ExprNode& e, const Address& a, llv
     llvm::Value* pointer = element_pointer(e.buffer, first);
     if (mask == nullptr) {
       loaded = mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer);
+    } else if (const int count = first_lanes(mask, lanes()); count >= 0 && !target_.masks_loads(e.dtype)) {
+      loaded = load_part(e.buffer, e.dtype, pointer, reversed ? lanes() - count : 0, count);
     } else {
       llvm::Value* in_order = reversed ? b_.CreateVectorReverse(mask) : mask;
-      loaded = mark(b_.CreateMaskedLoad(type, pointer, align, in_order, zero), e.buffer);
+      loaded = target_.masks_loads(e.dtype)
+                   ? mark(b_.CreateMaskedLoad(type, pointer, align, in_order, zero), e.buffer)
+                   : load_all_or_some(e.buffer, e.dtype, pointer, in_order);
     }
     if (reversed && planted() != Fault::unreversed_load) loaded = b_.CreateVectorReverse(loaded);
   } else {
@@ -175,6 +264,9 @@ void KernelEmitter::store_vector(const Stmt& s, const Address& a, llvm::Value* v
   llvm::Value* pointer = element_pointer(s.buffer, a.uniform);
   if (mask == nullptr) {
     mark(b_.CreateAlignedStore(value, pointer, align), s.buffer);
+  } else if (const int count = first_lanes(mask, lanes());
+             count >= 0 && target_.masked_access != MaskedAccess::all) {
+    store_part(s.buffer, s.value->dtype, pointer, value, count);
   } else {
     mark(b_.CreateMaskedStore(value, pointer, align, mask), s.buffer);
   }

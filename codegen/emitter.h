@@ -81,6 +81,13 @@ class KernelEmitter {
   llvm::Value* load_vector(const ExprNode& e, const Address& a, llvm::Value* mask);
   void store(const Stmt& s);
   void store_vector(const Stmt& s, const Address& a, llvm::Value* value, llvm::Value* mask);
+  /// A tail as narrower accesses, for targets without masked ones: `count` elements from `first` on of a
+  /// vector at `pointer`. Lanes that aren't read are zero.
+  llvm::Value* load_part(int buffer, DType dtype, llvm::Value* pointer, int first, int count);
+  /// A load under a mask that is mostly true: where it is, the whole vector is read at once. For targets
+  /// without masked loads, whose lanes are read one by one, each behind a branch.
+  llvm::Value* load_all_or_some(int buffer, DType dtype, llvm::Value* pointer, llvm::Value* mask);
+  void store_part(int buffer, DType dtype, llvm::Value* pointer, llvm::Value* value, int count);
   /// Lanes that take part: those of `mask` (the tail's) where the predicate holds; null: all.
   llvm::Value* lane_mask(llvm::Value* mask, const Lanes* predicate);
   llvm::Value* element_pointer(int buffer, llvm::Value* index);
@@ -109,5 +116,20 @@ class KernelEmitter {
   std::unordered_map<const Register*, std::vector<llvm::AllocaInst*>> registers_;
   std::optional<VectorLoop> vector_;
 };
+
+template <class Then, class Else>
+void KernelEmitter::branch(llvm::Value* condition, Then then, Else otherwise) {
+  auto* yes = llvm::BasicBlock::Create(context_, "then", function_);
+  auto* no = llvm::BasicBlock::Create(context_, "else", function_);
+  auto* join = llvm::BasicBlock::Create(context_, "join", function_);
+  b_.CreateCondBr(condition, yes, no);
+  b_.SetInsertPoint(yes);
+  then();
+  b_.CreateBr(join);
+  b_.SetInsertPoint(no);
+  otherwise();
+  b_.CreateBr(join);
+  b_.SetInsertPoint(join);
+}
 
 }  // namespace kiln::codegen

@@ -26,6 +26,10 @@ struct Target {
 
   /// Lanes of a vector of `t` (at least 1).
   int lanes(DType t) const { return vector_bits / 8 / static_cast<int>(size_of(t)); }
+  /// Is a masked load of such elements one quick instruction?
+  bool masks_loads(DType t) const {
+    return masked_access == MaskedAccess::all || (masked_access == MaskedAccess::loads && size_of(t) >= 4);
+  }
 
   /// This machine, or what is asked of it: a CPU whose instructions it has ("x86-64-v3"; "native" or "": all
   /// that it has, or what the environment variable KILN_CPU says), vectors of at most `vector_bits` (0: the

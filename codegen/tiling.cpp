@@ -109,15 +109,28 @@ int accumulator_registers(const Target& target) {
   return target.vector_registers >= 32 ? 24 : 12;
 }
 
+namespace {
+
+/// Registers that a step of a product needs beside its accumulators: a row's factor and the columns' vectors,
+/// which stay while the factors come and go; a product, where it isn't added at once; the tail's mask, where
+/// masks are vectors.
+int operand_registers(int vectors, bool has_tail, const Target& target) {
+  const bool mask = has_tail && target.masked_access == MaskedAccess::loads;
+  return 1 + vectors + (target.has_fma ? 0 : 1) + (mask ? 1 : 0);
+}
+
+}  // namespace
+
 ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target) {
   // A machine of two multiply-adds and two loads a cycle and a latency of four cycles; what it really is
   // hardly changes which tile is best.
   const auto step = [](double r, double v) { return std::max({r * v / 2, (r + v) / 2, 4.0}); };
   const std::int64_t vectors = ceil_div(columns, lanes);
-  const int registers = accumulator_registers(target);
   ProductTile best;
   double best_cost = 0;
   for (int v = 1; v <= std::min<std::int64_t>(4, vectors); v++) {
+    const int rest = target.vector_registers - operand_registers(v, columns % lanes != 0, target);
+    const int registers = std::min(accumulator_registers(target), rest);
     for (int r = 1; r <= std::min<std::int64_t>({rows, registers / v, v == 1 ? 14 : 8}); r++) {
       const auto full_rows = static_cast<double>(rows / r), full_vectors = static_cast<double>(vectors / v);
       const auto rest_rows = static_cast<double>(rows % r), rest_vectors = static_cast<double>(vectors % v);
