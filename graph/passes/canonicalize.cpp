@@ -244,9 +244,8 @@ bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n, ConvAlgorithm al
   back.strides = Ints(attrs.strides.size(), 1);
   back.low = Ints(low.begin() + 1, low.end());
   back.high = Ints(high.begin() + 1, high.end());
-  const Value reversed = reversed_kernel(kernel, attrs.groups);
   if (all_zero(interior) && !cut) {
-    rewriter.replace(n.value(), convolved(dy, reversed, back, algorithm));
+    rewriter.replace(n.value(), convolved(dy, reversed_kernel(kernel, attrs.groups), back, algorithm));
     return true;
   }
   for (Ints* list : {&low, &high, &interior, &start}) list->push_back(0);
@@ -255,7 +254,7 @@ bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n, ConvAlgorithm al
   if (!all_zero(low) || !all_zero(high) || !all_zero(interior))
     dy = pad(dy, scalar(dy, 0), low, high, interior);
   if (cut) dy = slice(dy, start, limit);
-  rewriter.replace(n.value(), conv(dy, reversed, without_padding(back)));
+  rewriter.replace(n.value(), conv(dy, reversed_kernel(kernel, attrs.groups), without_padding(back)));
   return true;
 }
 

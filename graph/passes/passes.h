@@ -18,7 +18,10 @@ Graph dce(const Graph& graph);
 /// dot as [batch,] M,K x K,N; conv without padding (an explicit pad before it); conv_input_grad as a
 /// convolution of the (interior-)padded gradient with the reversed, transposed kernel; convolutions in
 /// Winograd's form where `conv` says so.
-Graph canonicalize(const Graph& graph, ConvAlgorithm conv = ConvAlgorithm::automatic);
+Graph canonicalize(const Graph& graph, ConvAlgorithm conv);
+inline Graph canonicalize(const Graph& graph) {
+  return canonicalize(graph, ConvAlgorithm::automatic);
+}
 /// Splits reductions that leave too little parallel work into two, by shape only.
 Graph split_reductions(const Graph& graph);
 

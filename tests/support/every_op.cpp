@@ -45,6 +45,11 @@ Graph every_op() {
   g.output("conv_input_grad", conv_input_grad(convolved, kernel, image.shape(), conv_attrs));
   g.output("conv_kernel_grad", conv_kernel_grad(image, convolved, kernel.shape(), conv_attrs));
 
+  const Value transformed = full(g, {DType::f32, {36, 4, 3}}, 0.5);
+  const Value tiled = winograd_conv(image, transformed, 3, {1, 0}, {0, 1});
+  g.output("winograd_conv", tiled);
+  g.output("winograd_kernel_grad", winograd_kernel_grad(image, tiled, 3, {1, 0}, {0, 1}, 2));
+
   const WindowAttrs window{
       .window = {1, 2, 3, 1}, .strides = {1, 2, 1, 1}, .low = {0, 1, 0, 0}, .high = {0, 1, 1, 0}};
   const Value pooled = window_max(image, window);

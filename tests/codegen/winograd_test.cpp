@@ -1,0 +1,152 @@
+// Compiled convolutions in Winograd's form: against the interpreter's, against the direct ones in f64, and to
+// the bit from batch to batch.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "graph/passes/passes.h"
+#include "kiln/codegen/compile.h"
+#include "kiln/graph/interpreter.h"
+#include "kiln/graph/ops.h"
+#include "kiln/runtime/executable.h"
+#include "tests/codegen/compile_support.h"
+#include "tests/support/random_tensor.h"
+
+namespace kiln::codegen {
+namespace {
+
+using namespace kiln::graph;  // the ops
+
+struct Sizes {
+  Shape x;
+  std::int64_t window, filters;
+  Ints low, high;
+  Shape kernel() const { return {window, window, x[3], filters}; }
+  ConvAttrs attrs() const { return {.strides = {1, 1}, .low = low, .high = high, .dilation = {1, 1}}; }
+  Shape result() const {
+    return {x[0], x[1] + low[0] + high[0] - window + 1, x[2] + low[1] + high[1] - window + 1, filters};
+  }
+};
+
+Graph convolution(const Sizes& s, DType type) {
+  Graph g("convolution");
+  const Value x = g.input("x", {type, s.x}), bias = g.input("bias", {type, {s.filters}});
+  const Value k = g.input("k", {type, s.kernel()}), y = conv(x, k, s.attrs()) + bias;
+  g.output("y", maximum(y, scalar(y, 0)));
+  return g;
+}
+Graph input_gradient(const Sizes& s, DType type) {
+  Graph g("input_gradient");
+  const Value dy = g.input("dy", {type, s.result()}), k = g.input("k", {type, s.kernel()});
+  g.output("dx", conv_input_grad(dy, k, s.x, s.attrs()));
+  return g;
+}
+Graph kernel_gradient(const Sizes& s, DType type) {
+  Graph g("kernel_gradient");
+  const Value x = g.input("x", {type, s.x}), dy = g.input("dy", {type, s.result()});
+  g.output("dk", conv_kernel_grad(x, dy, s.kernel(), s.attrs()));
+  return g;
+}
+
+TEST(WinogradKernels, AgreeWithTheInterpreter) {
+  const Sizes sizes[] = {
+      {{2, 9, 7, 5}, 3, 19, {1, 1}, {1, 1}},    // channels and filters that fill no vector
+      {{1, 3, 3, 16}, 3, 16, {0, 0}, {0, 0}},   // one result
+      {{3, 12, 8, 70}, 3, 34, {1, 0}, {1, 2}},  // several blocks of channels
+      {{2, 8, 6, 17}, 5, 16, {2, 2}, {2, 2}},
+  };
+  for (const Sizes& s : sizes)
+    for (auto build : {convolution, input_gradient, kernel_gradient})
+      expect_compiled_equals_interpreted(canonicalize(build(s, DType::f32), ConvAlgorithm::winograd), 2e-5);
+}
+
+/// sqrt(sum of squared errors / sum of squares)
+double relative_error(const Tensor& got, const Tensor& expected) {
+  double errors = 0, squares = 0;
+  for (std::int64_t i = 0; i < got.size(); i++) {
+    const double y = expected.data<double>()[i], e = static_cast<double>(got.data<float>()[i]) - y;
+    errors += e * e;
+    squares += y * y;
+  }
+  return std::sqrt(errors / squares);
+}
+
+std::vector<Tensor> run(const Graph& g, const std::vector<Tensor>& inputs, ConvAlgorithm conv) {
+  const auto program = compile(g, {.conv = conv});
+  std::vector<Tensor> states, outputs;
+  for (const auto& d : program->outputs) outputs.emplace_back(d.shape, d.dtype);
+  runtime::Executable(program).run(inputs, states, outputs);
+  return outputs;
+}
+
+/// Shapes, padding and kernels drawn at random: both algorithms against the direct convolution in f64.
+TEST(WinogradKernels, RandomConvolutionsAgreeWithF64) {
+  RandomNumbers random(11);
+  for (int i = 0; i < 10; i++) {
+    const std::int64_t window = random.chance(0.6) ? 3 : 5;
+    const auto padding = [&] { return Ints{random.below(window), random.below(window)}; };
+    const Sizes s{
+        {1 + random.below(3), window + random.below(9), window + random.below(9), 1 + random.below(40)},
+        window,
+        1 + random.below(40),
+        padding(),
+        padding()};
+    for (auto build : {convolution, input_gradient, kernel_gradient}) {
+      const Graph g = build(s, DType::f32), wide = build(s, DType::f64);
+      std::vector<Tensor> inputs, wide_inputs;
+      for (Value v : g.inputs()) {
+        inputs.push_back(random.tensor(v.shape(), -1, 1, DType::f32));
+        wide_inputs.push_back(inputs.back().astype(DType::f64));
+      }
+      const Tensor expected = interpret(wide, wide_inputs, {}).outputs[0];
+      for (auto conv : {ConvAlgorithm::direct, ConvAlgorithm::winograd})
+        EXPECT_LT(relative_error(run(g, inputs, conv)[0], expected), 3e-6) << print(g);
+    }
+  }
+}
+
+/// The first image's result, of a batch whose images differ.
+std::string first_image(const Sizes& s, std::int64_t batch, const Tensor& images, const Tensor& kernel) {
+  Sizes of_batch = s;
+  of_batch.x = Shape({batch, s.x[1], s.x[2], s.x[3]});
+  const Graph g = convolution(of_batch, DType::f32);
+  Tensor x(of_batch.x, DType::f32);
+  std::memcpy(x.raw(), images.raw(), x.nbytes());
+  const Tensor y = run(g, {x, Tensor::zeros({s.filters}), kernel}, ConvAlgorithm::automatic)[0];
+  return {static_cast<const char*>(y.raw()), y.nbytes() / static_cast<std::size_t>(batch)};
+}
+
+TEST(WinogradKernels, AnImageGivesTheSameBitsInAnyBatch) {
+  const Sizes s{{1, 13, 13, 40}, 3, 96, {1, 1}, {1, 1}};
+  RandomNumbers random(5);
+  const Tensor images = random.tensor({33, 13, 13, 40}, -1, 1, DType::f32);
+  const Tensor kernel = random.tensor(s.kernel(), -1, 1, DType::f32);
+  const std::string alone = first_image(s, 1, images, kernel);
+  for (std::int64_t batch : {2, 7, 33}) EXPECT_TRUE(first_image(s, batch, images, kernel) == alone) << batch;
+}
+
+/// What isn't finite stays within the tiles that it is in, and never becomes a finite number.
+TEST(WinogradKernels, NanStaysInItsTiles) {
+  const Sizes s{{2, 12, 12, 16}, 3, 16, {1, 1}, {1, 1}};
+  Tensor x = RandomNumbers(3).tensor(s.x, -1, 1, DType::f32);
+  x.data<float>()[(5 * 12 + 5) * 16 + 3] = nan;  // pixel (5, 5) of image 0
+  const Tensor kernel = RandomNumbers(4).tensor(s.kernel(), -1, 1, DType::f32);
+  Graph g("g");
+  const Value image = g.input("x", {DType::f32, s.x}), taps = g.input("k", {DType::f32, s.kernel()});
+  g.output("y", conv(image, taps, s.attrs()));
+  const Tensor y = run(g, {x, kernel}, ConvAlgorithm::winograd)[0];
+  for (std::int64_t n = 0; n < 2; n++)
+    for (std::int64_t i = 0; i < 12; i++)
+      for (std::int64_t j = 0; j < 12; j++) {
+        const bool meets = n == 0 && std::abs(i - 5) <= 1 && std::abs(j - 5) <= 1;
+        const bool same_tile = n == 0 && i / 4 == 1 && j / 4 == 1;
+        const bool is_nan = std::isnan(y.data<float>()[((n * 12 + i) * 12 + j) * 16]);
+        if (meets || !same_tile) {
+          EXPECT_EQ(is_nan, meets) << n << ' ' << i << ' ' << j;
+        }
+      }
+}
+
+}  // namespace
+}  // namespace kiln::codegen
