@@ -175,6 +175,8 @@ void generate(Lowered lowered, const Target& target, ProgramImage& image) {
                                          }));
 }
 
+}  // namespace
+
 ProgramImage make_image(const graph::Graph& graph, const CompileOptions& options, const Target& target) {
   graph::PlanOptions plan_options;
   plan_options.conv = options.conv;
@@ -194,8 +196,6 @@ ProgramImage make_image(const graph::Graph& graph, const CompileOptions& options
   generate(lower_all(plan, target, program), target, image);
   return image;
 }
-
-}  // namespace
 
 std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const CompileOptions& options) {
   const auto start = std::chrono::steady_clock::now();

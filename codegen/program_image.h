@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "codegen/linker.h"
+#include "codegen/target.h"
+#include "kiln/codegen/compile.h"
 #include "kiln/runtime/executable.h"
 
 namespace kiln::codegen {
@@ -15,6 +17,9 @@ struct ProgramImage {
   /// The kernels' by Step::kernel, then the entry's.
   std::vector<std::shared_ptr<const ObjectCode>> objects;
 };
+
+/// Compiles a graph for any CPU, this machine's or another's. Throws InternalError for faults of Kiln's own.
+ProgramImage make_image(const graph::Graph& graph, const CompileOptions& options, const Target& target);
 
 /// Links the objects and puts the addresses into the program. Throws InternalError if they can't be linked.
 std::shared_ptr<runtime::Program> load(const ProgramImage& image);

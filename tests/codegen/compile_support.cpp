@@ -40,6 +40,8 @@ std::vector<double> numbers(const Tensor& t) {
   return result;
 }
 
+}  // namespace
+
 void expect_close(const Tensor& expected, const Tensor& got, double tolerance, const std::string& what) {
   ASSERT_EQ(expected.size(), got.size()) << what;
   const std::vector<double> a = numbers(expected), b = numbers(got);
@@ -57,6 +59,8 @@ void expect_close(const Tensor& expected, const Tensor& got, double tolerance, c
     reported++;
   }
 }
+
+namespace {
 
 struct Results {
   std::vector<Tensor> outputs, states;

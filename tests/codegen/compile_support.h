@@ -31,6 +31,10 @@ void expect_compiled_equals_interpreted(const graph::Graph& graph, double tolera
 std::vector<Tensor> run_compiled(const graph::Graph& graph, const std::vector<Tensor>& inputs,
                                  bool fuse = true);
 
+/// Every element must lie within `tolerance` times the expected array's largest magnitude of the expected one
+/// (float64: a 10^8th of that; integers: be equal).
+void expect_close(const Tensor& expected, const Tensor& got, double tolerance, const std::string& what);
+
 /// Every element must have the expected one's bits; NaN equals NaN. `what` stands in messages.
 void expect_floats(const Tensor& got, const std::vector<float>& expected, const std::string& what);
 
