@@ -137,6 +137,7 @@ Lowered lower_all(const graph::Plan& plan, const Target& target, runtime::Progra
     for (const Argument& argument : lowered.arguments) step.buffers.push_back(to_buffer(argument, scheduled));
     step.barrier_before = scheduled.barrier_before && planted() != Fault::dropped_barrier;
     step.serial = is_serial(lowered.kernel);
+    step.prepared = scheduled.group.prepared;
     step.leave_on_error = scheduled.leave_on_error;
     step.flops = lowered.flops;
     step.bytes = lowered.bytes;
@@ -145,6 +146,7 @@ Lowered lower_all(const graph::Plan& plan, const Target& target, runtime::Progra
     entry.buffers = static_cast<int>(step.buffers.size());
     entry.barrier_before = step.barrier_before;
     entry.serial = step.serial;
+    entry.prepared = step.prepared;
     if (step.leave_on_error) entry.leave_after = static_cast<int>(program.checks.size()) - 1;
     result.entry.push_back(std::move(entry));
     program.scratch_bytes = std::max(program.scratch_bytes, lowered.kernel.scratch_stride);

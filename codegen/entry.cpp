@@ -22,15 +22,16 @@ class EntryEmitter {
   void emit(const std::string& symbol) {
     llvm::Type* pointer = b_.getPtrTy();
     llvm::Type* i32 = b_.getInt32Ty();
-    auto* type = llvm::FunctionType::get(i32, {pointer, pointer, i32}, false);
+    auto* type = llvm::FunctionType::get(i32, {pointer, pointer, i32, i32}, false);
     llvm::Function* entry = begin(type, symbol, llvm::Function::ExternalLinkage);
     llvm::Value *table = entry->getArg(0), *error = entry->getArg(1), *threads = entry->getArg(2);
+    llvm::Value* prepared = entry->getArg(3);
     auto* serial = llvm::BasicBlock::Create(context_, "serial", entry);
     auto* parallel = llvm::BasicBlock::Create(context_, "parallel", entry);
     b_.CreateCondBr(b_.CreateICmpSLE(threads, b_.getInt32(1)), serial, parallel);
 
     b_.SetInsertPoint(serial);
-    call_steps(table, error, b_.getInt64(0), b_.getInt64(1), nullptr);
+    call_steps({table, error, prepared}, b_.getInt64(0), b_.getInt64(1), nullptr);
     leave(error);
 
     b_.SetInsertPoint(parallel);
@@ -38,7 +39,8 @@ class EntryEmitter {
     b_.CreateCall(runtime("__kmpc_push_num_threads", b_.getVoidTy(), {pointer, i32, i32}),
                   {place(), thread, threads});
     b_.CreateCall(runtime("__kmpc_fork_call", b_.getVoidTy(), {pointer, i32, pointer}, true),
-                  {place(), b_.getInt32(2), region(symbol), table, error});
+                  {place(), b_.getInt32(3), region(symbol), table, error,
+                   b_.CreateIntToPtr(b_.CreateZExt(prepared, b_.getInt64Ty()), pointer)});
     leave(error);
   }
 
@@ -56,33 +58,46 @@ class EntryEmitter {
     const auto outer = b_.saveIP();
     llvm::Type* pointer = b_.getPtrTy();
     llvm::Type* i32 = b_.getInt32Ty();
-    auto* type = llvm::FunctionType::get(b_.getVoidTy(), {pointer, pointer, pointer, pointer}, false);
+    auto* type =
+        llvm::FunctionType::get(b_.getVoidTy(), {pointer, pointer, pointer, pointer, pointer}, false);
     llvm::Function* body = begin(type, symbol + ".region", llvm::Function::InternalLinkage);
     llvm::Value* global_thread = b_.CreateLoad(i32, body->getArg(0));
     llvm::Value* thread =
         b_.CreateZExt(b_.CreateCall(runtime("omp_get_thread_num", i32, {}), {}), b_.getInt64Ty());
     llvm::Value* team =
         b_.CreateZExt(b_.CreateCall(runtime("omp_get_num_threads", i32, {}), {}), b_.getInt64Ty());
-    call_steps(body->getArg(2), body->getArg(3), thread, team, global_thread);
+    llvm::Value* prepared = b_.CreateTrunc(b_.CreatePtrToInt(body->getArg(4), b_.getInt64Ty()), i32);
+    call_steps({body->getArg(2), body->getArg(3), prepared}, thread, team, global_thread);
     b_.CreateRetVoid();
     b_.restoreIP(outer);
     return body;
   }
 
+  /// Of the entry.
+  struct Arguments {
+    llvm::Value *table, *error, *prepared;
+  };
+
   /// Calls every kernel. `global_thread` null: no team, no barriers.
-  void call_steps(llvm::Value* table, llvm::Value* error, llvm::Value* thread, llvm::Value* team,
+  void call_steps(const Arguments& arguments, llvm::Value* thread, llvm::Value* team,
                   llvm::Value* global_thread) {
+    const auto [table, error, prepared] = arguments;
     std::uint64_t first_buffer = 0;
     bool synchronised = true;  // nothing has run since the last barrier (or the start)
     for (const EntryStep& step : steps_) {
       if (step.barrier_before && !synchronised) barrier(global_thread);
       if (step.leave_after >= 0) leave_if_failed(error, step.leave_after);
       llvm::Value* buffers = b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), table, first_buffer);
-      if (step.serial && global_thread != nullptr) {
-        only_first(thread, [&] { call(step, buffers, b_.getInt64(0), b_.getInt64(1)); });
-      } else {
-        call(step, buffers, thread, team);
-      }
+      const auto run = [&] {
+        if (step.serial && global_thread != nullptr)
+          only_if_zero(thread, [&] { call(step, buffers, b_.getInt64(0), b_.getInt64(1)); });
+        else
+          call(step, buffers, thread, team);
+      };
+      if (step.prepared)
+        only_if_zero(prepared, run);
+      else
+        run();
       synchronised = false;
       first_buffer += static_cast<std::uint64_t>(step.buffers);
     }
@@ -95,12 +110,12 @@ class EntryEmitter {
   }
 
   template <class Body>
-  void only_first(llvm::Value* thread, Body body) {
+  void only_if_zero(llvm::Value* number, Body body) {
     llvm::Function* function = b_.GetInsertBlock()->getParent();
-    auto* first = llvm::BasicBlock::Create(context_, "first", function);
+    auto* zero = llvm::BasicBlock::Create(context_, "zero", function);
     auto* all = llvm::BasicBlock::Create(context_, "all", function);
-    b_.CreateCondBr(b_.CreateICmpEQ(thread, b_.getInt64(0)), first, all);
-    b_.SetInsertPoint(first);
+    b_.CreateCondBr(b_.CreateIsNull(number), zero, all);
+    b_.SetInsertPoint(zero);
     body();
     b_.CreateBr(all);
     b_.SetInsertPoint(all);

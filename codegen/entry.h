@@ -15,13 +15,14 @@ struct EntryStep {
   int buffers = 0;              ///< entries of the table that are its own
   bool barrier_before = false;  ///< data crosses threads between the steps before and this one
   bool serial = false;          ///< thread 0 does everything
+  bool prepared = false;        ///< left out where the caller says that its results are still there
   int leave_after = -1;  ///< after the barrier, leave if the program's check of this number, or one before
                          ///< it, failed; -1: go on
 };
 
 /// The program's entry (runtime::EntryFn):
 ///
-///     i32 symbol(ptr table, ptr error, i32 threads)
+///     i32 symbol(ptr table, ptr error, i32 threads, i32 prepared)
 ///
 /// With one thread it calls the kernels one after the other. With more it opens one parallel region of
 /// libomp's, in which every thread calls every kernel with its number and the size of the team that it really

@@ -21,8 +21,8 @@ static void fields(Archive& archive, T& buffer) {
 
 template <class Archive, Either<Step> T>
 static void fields(Archive& archive, T& step) {
-  auto& [fn, name, buffers, barrier_before, serial, leave_on_error, flops, bytes, kernel] = step;
-  archive(name, buffers, barrier_before, serial, leave_on_error, flops, bytes, kernel);
+  auto& [fn, name, buffers, barrier_before, serial, prepared, leave_on_error, flops, bytes, kernel] = step;
+  archive(name, buffers, barrier_before, serial, prepared, leave_on_error, flops, bytes, kernel);
 }
 
 template <class Archive, Either<BufferDesc> T>

@@ -40,6 +40,9 @@ struct Group {
   std::vector<Value> inputs;  ///< arrays read, each once: values of other groups, inputs, states, constants
   std::vector<Value> outputs;
   Shape space;
+  /// It hangs on constants and on states that the program doesn't change, only: while those stay as they are,
+  /// what it computed in one run serves the next ones. The memory plan keeps it.
+  bool prepared = false;
   std::string name;  ///< labels and ops: "conv2d_1: conv+add+sigmoid"
 };
 

@@ -18,6 +18,7 @@ struct Executable::Scratch {
   std::unique_ptr<std::byte, void (*)(void*)> arena{nullptr, std::free};
   std::unique_ptr<std::byte, void (*)(void*)> of_threads{nullptr, std::free};  ///< scratch_bytes for each
   int threads = 0;                                                             ///< that there is room for
+  std::uint64_t prepared_for = 0;  ///< the states' version that prepared values in the arena were made for
   std::vector<void*> table;
   std::vector<void*> inputs, states, outputs;  ///< addresses of run()'s tensors
   ErrorRecord error;
@@ -203,7 +204,10 @@ class Executable::Lease {
     const Program& program = executable.program();
     if (!scratch_) scratch_ = make(program);
     scratch_->error = {};
-    if (program.red_zones) fill_with_nan(scratch_->arena.get(), program.arena_bytes);
+    if (program.red_zones) {
+      fill_with_nan(scratch_->arena.get(), program.arena_bytes);
+      scratch_->prepared_for = 0;
+    }
   }
   ~Lease() {
     for (auto& slot : pool_) {
@@ -316,23 +320,27 @@ void Executable::make_room(Scratch& scratch, int threads) const {
   for (std::size_t entry : scratch_entries_) scratch.table[entry] = scratch.of_threads.get();
 }
 
-void Executable::enter(Scratch& scratch) const {
+void Executable::enter(Scratch& scratch, std::uint64_t states_version) const {
   const RunGuard guard(seconds_);
   make_room(scratch, guard.threads());
-  if (program_->entry(scratch.table.data(), &scratch.error, guard.threads()) != 0)
+  const bool prepared = states_version != 0 && scratch.prepared_for == states_version;
+  scratch.prepared_for = 0;
+  if (program_->entry(scratch.table.data(), &scratch.error, guard.threads(), prepared ? 1 : 0) != 0)
     throw_check(*program_, scratch.error);
+  scratch.prepared_for = states_version;
 }
 
 void Executable::run(std::span<const Tensor> inputs, std::span<Tensor> states, std::span<Tensor> outputs) {
   Lease scratch(*this);
   fill_table(*scratch, inputs, states, outputs);
-  enter(*scratch);
+  enter(*scratch, 0);
 }
 
-void Executable::run_raw(void* const* inputs, void* const* states, void* const* outputs) {
+void Executable::run_raw(void* const* inputs, void* const* states, void* const* outputs,
+                         std::uint64_t states_version) {
   Lease scratch(*this);
   fill_table(*scratch, inputs, states, outputs);
-  enter(*scratch);
+  enter(*scratch, states_version);
 }
 
 std::vector<StepProfile> Executable::profile(std::span<const Tensor> inputs, std::span<Tensor> states,
@@ -347,6 +355,7 @@ std::vector<StepProfile> Executable::profile(std::span<const Tensor> inputs, std
 
   const RunGuard guard(seconds_);
   make_room(*scratch, guard.threads());
+  scratch->prepared_for = 0;
   run_team(guard.threads(), [&](int thread, int team) {
     for (std::size_t i = 0; i < steps.size(); i++) {
       // The barrier at the end of each step makes the error record safe to read here.
@@ -371,6 +380,7 @@ void Executable::run_shuffled(std::span<const Tensor> inputs, std::span<Tensor> 
   const std::vector<std::size_t> offsets = table_offsets(*program_);
   std::mt19937_64 random(seed);
   make_room(*scratch, threads);
+  scratch->prepared_for = 0;
   // What an earlier run left in the arena could hide a value that is read too early.
   fill_with_nan(scratch->arena.get(), program_->arena_bytes);
 

@@ -22,7 +22,7 @@ class Interpreted final : public Runnable {
  public:
   explicit Interpreted(graph::Graph graph) : graph_(std::move(graph)) {}
 
-  void run(void* const* inputs, void* const* states, void* const* outputs) override {
+  void run(void* const* inputs, void* const* states, void* const* outputs, std::uint64_t) override {
     std::vector<Tensor> input_tensors, state_tensors;
     for (std::size_t i = 0; i < graph_.inputs().size(); i++)
       input_tensors.push_back(view(inputs[i], graph_.inputs()[i]));
@@ -46,8 +46,9 @@ class Interpreted final : public Runnable {
 class Compiled final : public Runnable {
  public:
   explicit Compiled(const graph::Graph& graph) : program_(codegen::compile(graph)), executable_(program_) {}
-  void run(void* const* inputs, void* const* states, void* const* outputs) override {
-    executable_.run_raw(inputs, states, outputs);
+  void run(void* const* inputs, void* const* states, void* const* outputs,
+           std::uint64_t states_version) override {
+    executable_.run_raw(inputs, states, outputs, states_version);
   }
   std::shared_ptr<const runtime::Program> program() const override { return program_; }
 
@@ -81,7 +82,7 @@ std::vector<Tensor> run_once(graph::Graph& graph, std::span<const Tensor> inputs
   for (const Tensor& t : inputs) input_data.push_back(const_cast<void*>(t.raw()));
   for (const graph::Output& o : graph.outputs()) outputs.emplace_back(o.value.shape(), o.value.dtype());
   for (Tensor& t : outputs) output_data.push_back(t.raw());
-  make_runnable(std::move(graph))->run(input_data.data(), nullptr, output_data.data());
+  make_runnable(std::move(graph))->run(input_data.data(), nullptr, output_data.data(), 0);
   return outputs;
 }
 

@@ -15,7 +15,9 @@ class Runnable {
   virtual ~Runnable() = default;
   /// Contiguous arrays of the graph's types, in the order of its inputs, states and outputs. States are
   /// updated in place. Throws DataError if a check fails; no state has changed then.
-  virtual void run(void* const* inputs, void* const* states, void* const* outputs) = 0;
+  /// `states_version` changes whenever a state's elements do, 0 if that isn't known (Executable::run_raw).
+  virtual void run(void* const* inputs, void* const* states, void* const* outputs,
+                   std::uint64_t states_version) = 0;
   /// What the compiler made of the graph; null if nothing was compiled.
   virtual std::shared_ptr<const runtime::Program> program() const { return nullptr; }
 };

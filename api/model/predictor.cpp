@@ -120,7 +120,7 @@ void Predictor::predict_into(std::span<const Tensor> x, std::span<Tensor> out, s
                                                   row_bytes(out[i]) * static_cast<std::size_t>(padded));
     try {
       const std::shared_lock lock(model_.weight_guards());
-      step->run(scratch.inputs.data(), scratch.outputs.data());
+      step->run(scratch.inputs.data(), scratch.outputs.data(), model_.weight_guards().version());
     } catch (const DataError& error) {
       throw DataError(error.message(), first + error.row(), error.value());
     }

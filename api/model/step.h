@@ -14,8 +14,8 @@ namespace kiln::internal {
 class Step {
  public:
   Step(graph::Graph graph, std::vector<Tensor> storage);
-  void run(void* const* inputs, void* const* outputs = nullptr) {
-    runnable_->run(inputs, states_.data(), outputs);
+  void run(void* const* inputs, void* const* outputs = nullptr, std::uint64_t states_version = 0) {
+    runnable_->run(inputs, states_.data(), outputs, states_version);
   }
   std::shared_ptr<const runtime::Program> program() const { return runnable_->program(); }
   /// Copies of the states.

@@ -1,4 +1,6 @@
 #pragma once
+#include <atomic>
+#include <cstdint>
 #include <mutex>
 #include <shared_mutex>
 
@@ -12,6 +14,7 @@ class FairSharedMutex {
   void lock() {
     const std::lock_guard gate(gate_);
     mutex_.lock();
+    version_.fetch_add(1, std::memory_order_relaxed);
   }
   void unlock() { mutex_.unlock(); }
   void lock_shared() {
@@ -20,7 +23,11 @@ class FairSharedMutex {
   }
   void unlock_shared() { mutex_.unlock_shared(); }
 
+  /// How many writers there have been. The same as before: nothing has changed.
+  std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+
  private:
+  std::atomic<std::uint64_t> version_ = 0;
   std::mutex gate_;
   std::shared_mutex mutex_;
 };

@@ -36,6 +36,13 @@ class WeightGuards {
     for (const auto& mutex : mutexes_) mutex->unlock_shared();
   }
 
+  /// A number that changes whenever one of the weights may have; never 0. For holders of the lock.
+  std::uint64_t version() const {
+    std::uint64_t sum = 1;
+    for (const auto& mutex : mutexes_) sum += mutex->version();
+    return sum;
+  }
+
  private:
   std::vector<std::shared_ptr<FairSharedMutex>> mutexes_;  // different ones, in the order of their addresses
 };

@@ -21,6 +21,7 @@ struct Array {
   Value value;
   int first = -1, last = -1;
   std::optional<Location> location;  // outside the arena
+  bool kept = false;                 // a prepared group's, read by one that isn't: from run to run
 };
 
 class MemoryPlanner {
@@ -54,7 +55,11 @@ class MemoryPlanner {
     arrays_of_groups_.emplace(groups_);
     for (Array& a : arrays_) a.first = a.last = -1;
     for (int g = 0; g < count(); g++) {
-      for (Value v : group(g).inputs) array(v).last = g;
+      for (Value v : group(g).inputs) {
+        Array& a = array(v);
+        a.last = g;
+        a.kept = a.kept || (a.first >= 0 && group(a.first).prepared && !group(g).prepared);
+      }
       for (Value v : group(g).outputs) {
         Array& a = array(v);
         a.first = g;
@@ -249,9 +254,10 @@ class MemoryPlanner {
         if (out.location) continue;
         plan_.intermediate_bytes += bytes_of(v);
         const bool small = bytes_of(v) <= small_array;
-        const int first = small ? interval(out.first).first : out.first;
-        const int last = !options_.reuse ? count() : small ? interval(out.last).last : out.last;
-        const std::optional<Value> dying = options_.reuse ? input_to_write_over(g, v, taken) : std::nullopt;
+        const int first = out.kept ? 0 : small ? interval(out.first).first : out.first;
+        const int last = out.kept || !options_.reuse ? count() : small ? interval(out.last).last : out.last;
+        const bool may_share = options_.reuse && !out.kept;
+        const std::optional<Value> dying = may_share ? input_to_write_over(g, v, taken) : std::nullopt;
         if (dying) {
           taken.push_back(*dying);
           block_of[v] = block_of.at(*dying);
@@ -271,7 +277,7 @@ class MemoryPlanner {
   std::optional<Value> input_to_write_over(int g, Value output, const std::vector<Value>& taken) {
     for (Value input : group(g).inputs) {
       const Array& in = array(input);
-      if (in.location || in.first < 0 || in.last != g || bytes_of(in.value) != bytes_of(output) ||
+      if (in.location || in.kept || in.first < 0 || in.last != g || bytes_of(in.value) != bytes_of(output) ||
           std::find(taken.begin(), taken.end(), in.value) != taken.end())
         continue;
       if (output.shape() == group(g).space && reads_only_at_own_index(group(g), in.value)) return in.value;

@@ -101,6 +101,7 @@ class Checker {
         memory_.write(output_range(s, i), s.group.outputs[i], s.group.name);
     }
     check_results();
+    check_prepared();
   }
 
  private:
@@ -265,6 +266,32 @@ class Checker {
       if (std::string m = memory_.missing(Range::of({Space::state, i, 0}, v), v); !m.empty())
         fail("", fmt::format("state \"{}\" lacks {}", slot.name, m));
     }
+  }
+
+  // What prepared groups have left for the others must still be there when the next run begins without them.
+  void check_prepared() {
+    std::unordered_set<const Node*> prepared;
+    for (const ScheduledGroup& s : plan_.schedule) {
+      for (std::size_t i = 0; i < s.group.inputs.size(); i++) {
+        const Value v = s.group.inputs[i];
+        const Value content = content_of(v);
+        const bool stays = content.node->op == Op::constant || prepared.count(content.node) > 0 ||
+                           (content.node->op == Op::state && !changes(content));
+        if (s.group.prepared && !stays) fail(s.group.name, "it is prepared, but reads what changes");
+        if (s.group.prepared || !prepared.count(content.node)) continue;
+        if (std::string m = memory_.missing(input_range(s, i), v); !m.empty())
+          fail(s.group.name, "in the next run it reads " + m);
+      }
+      if (!s.group.prepared) continue;
+      for (Value v : s.group.outputs) prepared.insert(v.node);
+      for (const Location& l : s.output_locations)
+        if (l.space != Space::arena) fail(s.group.name, "it is prepared, but gives a result");
+    }
+  }
+  bool changes(Value state) const {
+    const auto& slots = plan_.graph->states();
+    return std::any_of(slots.begin(), slots.end(),
+                       [&](const StateSlot& slot) { return slot.current == state && slot.next; });
   }
 
   const Plan& plan_;

@@ -149,23 +149,39 @@ Value shrink_broadcasts(const Node& n) {
   return broadcast(small, n.type().shape, widest.dims);
 }
 
-// op(reshape(a), reshape(b)) -> reshape(op(a, b)): then the op fuses with what made a.
-Value sink_reshape(const Node& n) {
-  Value source;
-  for (Value v : n.operands) {
-    if (from(v, Op::reshape)) {
-      if (source && source.shape() != inner(v).shape()) return none;
-      source = inner(v);
-    } else if (!from(v, Op::broadcast) || inner(v).rank() != 0) {
-      return none;
-    }
-  }
-  if (!source) return none;
+bool is_stored(Value v) {
+  return v.node->op == Op::input || v.node->op == Op::state || v.node->op == Op::constant;
+}
+
+// v in another shape of as many elements, without a reshape of anything that is computed; or null.
+Value in_shape(Value v, const Shape& shape, int depth = 0) {
+  constexpr int deepest = 6;  // an optimizer's expression over weight and slots
+  if (from(v, Op::reshape) && inner(v).shape() == shape) return inner(v);
+  if (from(v, Op::broadcast) && inner(v).rank() == 0) return broadcast_to(inner(v), shape);
+  if (is_stored(v)) return reshape(v, shape);
+  if (definition(v.node->op).op_class != OpClass::elementwise || depth == deepest) return none;
   std::vector<Value> operands;
-  for (Value v : n.operands)
-    operands.push_back(from(v, Op::reshape) ? inner(v) : broadcast_to(inner(v), source.shape()));
-  const Value before = n.graph->emit(n.op, std::move(operands), n.attributes).value();
-  return reshape(before, n.type().shape);
+  for (Value operand : v.node->operands) {
+    operands.push_back(in_shape(operand, shape, depth + 1));
+    if (!operands.back()) return none;
+  }
+  return v.graph().emit(v.node->op, std::move(operands), v.node->attributes).value();
+}
+
+// op(reshape(a), b) -> reshape(op(a, b in a's shape)): then the op fuses with what made a.
+Value sink_reshape(const Node& n) {
+  for (Value v : n.operands) {
+    if (!from(v, Op::reshape) || is_stored(inner(v))) continue;
+    const Shape& shape = inner(v).shape();
+    std::vector<Value> operands;
+    for (Value operand : n.operands) {
+      operands.push_back(in_shape(operand, shape));
+      if (!operands.back()) return none;
+    }
+    const Value before = n.graph->emit(n.op, std::move(operands), n.attributes).value();
+    return reshape(before, n.type().shape);
+  }
+  return none;
 }
 
 }  // namespace

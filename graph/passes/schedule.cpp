@@ -68,10 +68,13 @@ class Scheduler {
         readers_[array].push_back(g);
       }
     for (const Output& o : graph.outputs()) kept_[arrays_.array_of(o.value)] = true;
+    find_prepared();
     data_before_users();
     checks_before_state_writes();
     old_values_read_before_written();
   }
+
+  bool prepared(int g) const { return prepared_[static_cast<std::size_t>(g)]; }
 
   std::vector<int> run() {
     std::vector<int> waiting(groups_.size()), result;
@@ -83,11 +86,12 @@ class Scheduler {
     for (auto& [array, readers] : readers_) left_[array] = static_cast<int>(readers.size());
     for (int g = 0; g < count(); g++) growth_[static_cast<std::size_t>(g)] = growth(g);
     while (!ready.empty()) {
-      // One that needs no barrier, if it doesn't cost much memory; else the one that makes the arena grow
-      // least; among equals the first of the graph's order.
+      // First what may be left out of a run; then one that needs no barrier, if it doesn't cost much memory;
+      // else the one that makes the arena grow least; among equals the first of the graph's order.
       const auto rank = [&](int g) {
         const std::int64_t bytes = growth_[static_cast<std::size_t>(g)];
-        return std::tuple(waits(g) || bytes > little_memory, bytes, g);
+        return std::tuple(!prepared_[static_cast<std::size_t>(g)], waits(g) || bytes > little_memory, bytes,
+                          g);
       };
       const auto best =
           std::min_element(ready.begin(), ready.end(), [&](int a, int b) { return rank(a) < rank(b); });
@@ -110,6 +114,36 @@ class Scheduler {
  private:
   int count() const { return static_cast<int>(groups_.size()); }
   const Group& group(int g) const { return groups_[static_cast<std::size_t>(g)]; }
+
+  // All groups but those that read an input or a state that changes, or depend on one that does; that give
+  // the program a result; and checks.
+  void find_prepared() {
+    prepared_.assign(groups_.size(), true);
+    std::vector<int> open;
+    const auto exclude = [&](int g) {
+      if (g < 0 || !prepared(g)) return;
+      prepared_[static_cast<std::size_t>(g)] = false;
+      open.push_back(g);
+    };
+    for (int g = 0; g < count(); g++)
+      if (group(g).root && group(g).root->op == Op::check) exclude(g);
+    const auto exclude_readers = [&](Value array) {
+      if (const auto readers = readers_.find(array); readers != readers_.end())
+        for (int reader : readers->second) exclude(reader);
+    };
+    for (Value input : graph_.inputs()) exclude_readers(input);
+    for (const Output& o : graph_.outputs()) exclude(arrays_.producer(arrays_.array_of(o.value)));
+    for (const StateSlot& slot : graph_.states()) {
+      if (!slot.next) continue;
+      exclude_readers(slot.current);
+      exclude(arrays_.producer(arrays_.array_of(slot.next)));
+    }
+    while (!open.empty()) {
+      const int g = open.back();
+      open.pop_back();
+      for (Value v : group(g).outputs) exclude_readers(v);
+    }
+  }
 
   void data_before_users() {
     for (const auto& [array, readers] : readers_)
@@ -173,7 +207,7 @@ class Scheduler {
   // By group; kept up to date rather than computed anew for each that is ready at each step.
   std::vector<std::int64_t> growth_;
   std::vector<int> needs_since_;  // barriers before the last scheduled group that must precede it; -1: none
-  std::vector<bool> scheduled_;
+  std::vector<bool> scheduled_, prepared_;
   int barriers_ = 0;
 };
 
@@ -181,8 +215,11 @@ class Scheduler {
 
 std::vector<Group> schedule(const Graph& graph, std::vector<Group> groups) {
   std::vector<Group> result;
-  for (int g : Scheduler(graph, groups).run())
+  Scheduler scheduler(graph, groups);
+  for (int g : scheduler.run()) {
+    groups[static_cast<std::size_t>(g)].prepared = scheduler.prepared(g);
     result.push_back(std::move(groups[static_cast<std::size_t>(g)]));
+  }
   return result;
 }
 

@@ -179,6 +179,43 @@ TEST(Predict, WeightsSetThroughALayerAreSeenWhole) {
   EXPECT_EQ(mixed, 0);
 }
 
+// A model whose weights are transformed before they are used: that is done once as long as they stay the
+// same.
+TEST(Predict, ChangedWeightsAreSeenWhateverWasPrepared) {
+  set_random_seed(2);
+  const Layer shared = Dense(3);
+  Sequential model(
+      {Input({12, 12, 16}), Conv2D(16, 3, {.padding = "same"}), GlobalAveragePooling2D(), shared});
+  Sequential other({Input({16}), shared});
+  const Tensor x = Tensor::full({2, 12, 12, 16}, 0.5, DType::f32);
+  const auto prediction = [&] { return floats(model.predict_on_batch(x)); };
+  const auto expect_changed = [&](const char* what, const std::vector<float>& before) {
+    const std::vector<float> after = prediction();
+    EXPECT_NE(after, before) << what;
+    EXPECT_EQ(after, prediction()) << what;
+    Sequential fresh(
+        {Input({12, 12, 16}), Conv2D(16, 3, {.padding = "same"}), GlobalAveragePooling2D(), Dense(3)});
+    fresh.set_weights(model.get_weights());
+    EXPECT_EQ(floats(fresh.predict_on_batch(x)), after) << what;
+    return after;
+  };
+  auto last = prediction();
+  EXPECT_EQ(prediction(), last);
+
+  auto weights = model.get_weights();
+  weights[0] = Tensor::full(weights[0].shape(), 0.25, DType::f32);
+  model.set_weights(weights);
+  last = expect_changed("set_weights of the model", last);
+  model.get_layer(0).set_weights({Tensor::full(weights[0].shape(), 0.125, DType::f32), weights[1]});
+  last = expect_changed("set_weights of a layer", last);
+  model.compile({.optimizer = "sgd", .loss = "mse"});
+  model.train_on_batch(x, Tensor::full({2, 3}, 1.0, DType::f32));
+  last = expect_changed("a training step", last);
+  other.compile({.optimizer = "sgd", .loss = "mse"});
+  other.train_on_batch(Tensor::full({2, 16}, 1.0, DType::f32), Tensor::full({2, 3}, 1.0, DType::f32));
+  expect_changed("a training step of another model with a shared layer", last);
+}
+
 TEST(Predict, SeveralInputsAndOutputs) {
   const auto a = Input({2}), b = Input({2});
   Model model({.inputs = {a, b}, .outputs = {Add()({a, b}), Concatenate()({a, b})}});

@@ -42,10 +42,10 @@ std::string facts(const runtime::Program& program) {
                                  text_of(states), text_of(outputs));
   for (const Tensor& t : constants)
     text += fmt::format("constant {}{} {}\n", short_name(t.dtype()), t.shape().to_string(), t.to_string());
-  for (const auto& [fn, step, buffers, barrier_before, serial, leave_on_error, flops, bytes, kernel] :
-       steps) {
-    text += fmt::format("step {} {} {} {} {} {} {}\n", step, barrier_before, serial, leave_on_error, flops,
-                        bytes, kernel);
+  for (const auto& [fn, step, buffers, barrier_before, serial, prepared, leave_on_error, flops, bytes,
+                    kernel] : steps) {
+    text += fmt::format("step {} {} {} {} {} {} {} {}\n", step, barrier_before, serial, prepared,
+                        leave_on_error, flops, bytes, kernel);
     for (const auto& [space, index, offset] : buffers)
       text += fmt::format("  buffer {} {} {}\n", static_cast<int>(space), index, offset);
   }

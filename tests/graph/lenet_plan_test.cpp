@@ -20,15 +20,15 @@ TEST(LeNetPlan, FusionNeedsFarFewerKernelsThanThereAreNodes) {
   const Plan separate = compile_plan(lenet_training(128), {.fuse = false});
   const Plan fused = compile_plan(lenet_training(128));
   EXPECT_GT(separate.schedule.size(), 200u);
-  EXPECT_LE(fused.schedule.size(), 40u);
+  EXPECT_LE(fused.schedule.size(), 44u);
 }
 
 TEST(LeNetPlan, ArenaIsSmallerThanTheSumOfIntermediates) {
   const Plan plan = compile_plan(lenet_training(128));
   EXPECT_GT(plan.intermediate_bytes, 0);
-  EXPECT_LT(plan.arena_bytes, plan.intermediate_bytes * 3 / 5);
+  EXPECT_LT(plan.arena_bytes, plan.intermediate_bytes * 7 / 10);
   // Every activation that the backward pass reads must be there at once: the larger convolution's result, its
-  // gradient, and the padded images.
+  // gradient.
   const std::int64_t conv1 = 128 * 28 * 28 * 6 * 4;
   EXPECT_GT(plan.arena_bytes, 2 * conv1);
 }
@@ -61,7 +61,8 @@ TEST(LeNetPlan, ActivationsAreEpiloguesOfProducts) {
       for (const Node* n : s.group.nodes)
         if (n->op == (relu ? Op::maximum : Op::sigmoid)) {
           ASSERT_NE(s.group.root, nullptr) << s.group.name;
-          EXPECT_TRUE(s.group.root->op == Op::conv || s.group.root->op == Op::dot) << s.group.name;
+          const Op root = s.group.root->op;
+          EXPECT_TRUE(root == Op::conv || root == Op::winograd_conv || root == Op::dot) << s.group.name;
           epilogues++;
         }
     EXPECT_EQ(epilogues, 4);

@@ -260,5 +260,32 @@ TEST(PlanFaults, AnInPlaceWriteThatIsReadAtOtherIndices) {
   }
 }
 
+// The transformed weights are made once and read in every run; nothing else may lie there.
+TEST(PlanFaults, APreparedArrayThatIsOverwritten) {
+  Graph g("prepared");
+  const Value x = g.input("x", {DType::f32, {64, 64}}), w = g.state("w", {DType::f32, {64, 64}});
+  Value y = matmul(x, exp(w));
+  for (int i = 0; i < 3; i++) y = matmul(y, y);
+  g.output("y", y);
+  Plan plan = plan_unoptimized(std::move(g));
+  ASSERT_TRUE(plan.schedule[0].group.prepared) << print(plan);
+  ASSERT_FALSE(plan.schedule[1].group.prepared) << print(plan);
+  const Location kept = plan.schedule[0].output_locations[0];
+  ScheduledGroup &writer = plan.schedule[2], &reader = plan.schedule[3];
+  ASSERT_NE(writer.output_locations[0], kept) << "memory that must be kept is reused\n" << print(plan);
+  writer.output_locations[0] = kept;
+  for (Location& l : reader.input_locations) l = kept;
+  expect_rejected(plan, "an overwritten prepared array");
+}
+
+TEST(PlanFaults, APreparedGroupThatReadsAnInput) {
+  Graph g("prepared");
+  const Value x = g.input("x", {DType::f32, {64, 64}});
+  g.output("y", matmul(x, exp(x)));
+  Plan plan = plan_unoptimized(std::move(g));
+  plan.schedule[0].group.prepared = true;
+  expect_rejected(plan, "a prepared group that reads an input");
+}
+
 }  // namespace
 }  // namespace kiln::graph::testing

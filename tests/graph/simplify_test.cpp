@@ -199,11 +199,25 @@ TEST(Simplify, WorkOnScalarsAndRowsIsDoneOnce) {
 }
 
 TEST(Simplify, ReshapesSinkBelowElementwiseOps) {
-  expect_simplifies([](Case& c) { return tanh(reshape(c.x, {24})); },
-                    [](Case& c) { return reshape(tanh(c.x), {24}); });
-  expect_simplifies([](Case& c) { return reshape(c.x, {24}) + reshape(c.y, {24}); },
-                    [](Case& c) { return reshape(c.x + c.y, {24}); });
-  expect_stays([](Case& c) { return reshape(c.x, {24}) + reshape(transpose(c.y, {1, 0}), {24}); });
+  expect_simplifies([](Case& c) { return tanh(reshape(exp(c.x), {24})); },
+                    [](Case& c) { return reshape(tanh(exp(c.x)), {24}); });
+  expect_simplifies([](Case& c) { return reshape(exp(c.x), {24}) + reshape(exp(c.y), {24}); },
+                    [](Case& c) { return reshape(exp(c.x) + exp(c.y), {24}); });
+  expect_stays([](Case& c) { return reshape(exp(c.x), {24}) + reshape(transpose(c.y, {1, 0}), {24}); });
+  expect_stays([](Case& c) { return tanh(reshape(c.x, {24})); });  // an array may have any shape
+}
+
+// The update of a weight whose gradient comes in another shape happens where the gradient is computed.
+TEST(Simplify, ReshapesSinkBelowOpsWithStoredArrays) {
+  expect_simplifies(
+      [](Case& c) {
+        const Value w = c.x.graph().input("w", {DType::f32, {24}});
+        return w * c.s - reshape(exp(c.x), {24});
+      },
+      [](Case& c) {
+        const Value w = c.x.graph().input("w", {DType::f32, {24}});
+        return reshape(reshape(w, {4, 6}) * c.s - exp(c.x), {24});
+      });
 }
 
 // Case 17 of the known faults, to the letter: as inputs and as constants, the same.

@@ -123,7 +123,7 @@ TEST_F(ExecutableTest, ARunBesideAnotherHasOneThread) {
   set_num_threads(2);
   auto waiting = std::make_shared<Program>();
   waiting->name = "waiting";
-  waiting->entry = [](void* const*, ErrorRecord*, std::int32_t) -> std::int32_t {
+  waiting->entry = [](void* const*, ErrorRecord*, std::int32_t, std::int32_t) -> std::int32_t {
     entered = true;
     while (!may_leave) std::this_thread::yield();
     return 0;
@@ -221,7 +221,7 @@ TEST_F(ExecutableTest, ArraysWithoutElements) {
   program->inputs = {{"x", DType::f32, {0, 3}}};
   program->states = {{"w", DType::f32, {0}}};
   program->outputs = {{"y", DType::f32, {0, 3}}};
-  program->entry = [](void* const* table, ErrorRecord*, std::int32_t) -> std::int32_t {
+  program->entry = [](void* const* table, ErrorRecord*, std::int32_t, std::int32_t) -> std::int32_t {
     return table[0] == nullptr || table[1] == nullptr || table[2] == nullptr || table[3] == nullptr;
   };
   Step& s = program->steps.emplace_back();
@@ -285,7 +285,7 @@ std::shared_ptr<Program> arena_program(std::int64_t arena_bytes) {
                {BufferRef::Space::constant, 0, 0},
                {BufferRef::Space::output, 0, 0},
                {BufferRef::Space::output, 1, 0}};
-  program->entry = [](void* const* table, ErrorRecord*, std::int32_t) -> std::int32_t {
+  program->entry = [](void* const* table, ErrorRecord*, std::int32_t, std::int32_t) -> std::int32_t {
     *static_cast<float*>(table[2]) =
         *static_cast<const float*>(table[0]) + *static_cast<const float*>(table[1]);
     *static_cast<std::int64_t*>(table[3]) =
@@ -315,7 +315,7 @@ std::shared_ptr<Program> dying_program(std::size_t last) {
   program->outputs = {{"sum", DType::f32, {1}}};
   program->arena_bytes = 8;
   program->arena_values = {{0, 8, 0, last}, {4, 4, 1, 2}};
-  program->entry = [](void* const*, ErrorRecord*, std::int32_t) -> std::int32_t { return 0; };
+  program->entry = [](void* const*, ErrorRecord*, std::int32_t, std::int32_t) -> std::int32_t { return 0; };
   const auto add = [&](const char* name, KernelFn fn) {
     Step& s = program->steps.emplace_back();
     s.name = name;
@@ -362,7 +362,7 @@ TEST_F(ExecutableTest, WithRedZonesTheGapsArePoisoned) {
   program->arena_bytes = 320;
   program->red_zones = true;
   program->arena_values = {{192, 64, 0, 0}, {0, 100, 0, 0}, {64, 8, 0, 0}};  // gaps: [100, 192) and [256, 320)
-  program->entry = [](void* const* table, ErrorRecord*, std::int32_t) -> std::int32_t {
+  program->entry = [](void* const* table, ErrorRecord*, std::int32_t, std::int32_t) -> std::int32_t {
     for (int i = 0; i < 320; i++)
       static_cast<std::uint8_t*>(table[1])[i] =
           __asan_address_is_poisoned(static_cast<std::byte*>(table[0]) + i) != 0;

@@ -30,7 +30,7 @@ void increment_kernel(void* const* b, std::int64_t thread, std::int64_t threads)
   for_my_tiles(kN, thread, threads, [&](std::int64_t i) { w[i] += 1; });
 }
 
-std::int32_t mirror_entry(void* const* table, ErrorRecord* error, std::int32_t threads) {
+std::int32_t mirror_entry(void* const* table, ErrorRecord* error, std::int32_t threads, std::int32_t) {
   run_team(threads, [&](int thread, int team) {
     check_kernel(table, thread, team);
     scale_kernel(table + 2, thread, team);
@@ -46,7 +46,7 @@ void probe_kernel(void* const* b, std::int64_t thread, std::int64_t threads) {
   if (thread == 0) *static_cast<std::int64_t*>(b[0]) = threads;
 }
 
-std::int32_t probe_entry(void* const* table, ErrorRecord*, std::int32_t threads) {
+std::int32_t probe_entry(void* const* table, ErrorRecord*, std::int32_t threads, std::int32_t) {
   run_team(threads, [&](int thread, int team) { probe_kernel(table, thread, team); });
   return 0;
 }

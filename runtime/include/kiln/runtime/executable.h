@@ -24,8 +24,10 @@ struct ErrorRecord {
 using KernelFn = void (*)(void* const* buffers, std::int64_t thread, std::int64_t threads);
 
 /// The generated entry: runs all steps with a team of at most `threads` threads. `table` holds the steps'
-/// buffer addresses one after the other. Returns 0, or 1 if a check failed.
-using EntryFn = std::int32_t (*)(void* const* table, ErrorRecord* error, std::int32_t threads);
+/// buffer addresses one after the other; if `prepared` isn't 0, steps that are Step::prepared are left out.
+/// Returns 0, or 1 if a check failed.
+using EntryFn = std::int32_t (*)(void* const* table, ErrorRecord* error, std::int32_t threads,
+                                 std::int32_t prepared);
 
 /// Where a buffer lives while the program runs.
 struct BufferRef {
@@ -43,6 +45,7 @@ struct Step {
   std::vector<BufferRef> buffers;
   bool barrier_before = false;  ///< data crosses threads between this step and those before
   bool serial = false;          ///< one tile only: thread 0 does everything
+  bool prepared = false;        ///< hangs on constants and unchanged states only: its results stay in the arena
   bool leave_on_error = false;  ///< after that barrier, leave if a check failed: states are written next
   double flops = 0;
   double bytes = 0;
@@ -112,7 +115,11 @@ class KILN_API Executable {
   void run(std::span<const Tensor> inputs, std::span<Tensor> states, std::span<Tensor> outputs);
   /// The same over raw pointers, unchecked and without allocation: the hot path. An address needs the
   /// alignment of its element type only.
-  void run_raw(void* const* inputs, void* const* states, void* const* outputs);
+  ///
+  /// `states_version` is a number that changes whenever a state's elements do (0: not known). What hangs on
+  /// states alone, such as transformed weights, isn't computed again for a version that was seen before.
+  void run_raw(void* const* inputs, void* const* states, void* const* outputs,
+               std::uint64_t states_version = 0);
 
   /// Runs once and times each step, barriers included. Throws as `run` does.
   std::vector<StepProfile> profile(std::span<const Tensor> inputs, std::span<Tensor> states,
@@ -141,7 +148,7 @@ class KILN_API Executable {
                   std::span<Tensor> outputs) const;
   /// Memory for the threads' own scratch, if `threads` need more than there is.
   void make_room(Scratch& scratch, int threads) const;
-  void enter(Scratch& scratch) const;
+  void enter(Scratch& scratch, std::uint64_t states_version) const;
 
   std::shared_ptr<const Program> program_;
   std::vector<Patch> patches_;
