@@ -1,6 +1,7 @@
 #include "codegen/product.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "codegen/tiling.h"
 
@@ -67,6 +68,24 @@ class ProductKernel {
       stream_rhs();
     else
       choose_passes(std::min(width, p_.columns), product(p_.outer) * row_tiles);
+    const auto at_panel = [&](const Indices& outer, const Index& panel, const Index& row_tile,
+                              const Index& pass) {
+      l_.part(panel, p_.columns, width, [&](const Index& column, std::int64_t columns) {
+        l_.part(row_tile, p_.rows, tile.rows, [&](const Index& row, std::int64_t rows) {
+          register_tile(outer, row, rows, column, columns, pass);
+        });
+      });
+    };
+    if (const std::int64_t block = panels_in_a_row(width); passes_ == 1 && row_tiles > 1 && panels > block) {
+      std::vector<std::int64_t> points = p_.outer;
+      points.insert(points.end(), {(panels + block - 1) / block, row_tiles, block});
+      l_.tiles(points, work, [&](const Indices& point) {
+        const Index panel = point.end()[-3] * block + point.back();
+        l_.when(in_range(panel, 0, panels),
+                [&] { at_panel(Indices(point.begin(), point.end() - 3), panel, point.end()[-2], 0); });
+      });
+      return;
+    }
     // In passes, all rows of a panel follow one another.
     std::vector<std::int64_t> points = p_.outer;
     const std::size_t panel_axis = passes_ > 1 ? 0 : points.size();
@@ -75,16 +94,22 @@ class ProductKernel {
     l_.tiles_in_passes(points, work, passes_, tiles_, [&](const Indices& point, const Index& pass) {
       Indices outer(point.begin(), point.end() - 1);
       outer.erase(outer.begin() + static_cast<std::ptrdiff_t>(panel_axis));
-      l_.part(point[panel_axis], p_.columns, width, [&](const Index& column, std::int64_t columns) {
-        l_.part(point.back(), p_.rows, tile.rows, [&](const Index& row, std::int64_t rows) {
-          register_tile(outer, row, rows, column, columns, pass);
-        });
-      });
+      at_panel(outer, point[panel_axis], point.back(), pass);
     });
   }
 
  private:
   bool partial_sums() const { return p_.partial_sums && p_.contraction.size() > 1 && p_.contraction[0] > 1; }
+
+  /// Short sums hardly do more than write a large result: panels that follow one another in a row, so that
+  /// memory is written in long pieces. What they read of the right operand is small enough to stay.
+  std::int64_t panels_in_a_row(std::int64_t width) const {
+    constexpr std::int64_t longest_sum = 16;
+    const auto size = static_cast<std::int64_t>(size_of(p_.dtype));
+    const bool large = p_.rows * p_.columns * size > l_.target().l2_bytes;
+    if (!large || product(p_.contraction) > longest_sum) return std::numeric_limits<std::int64_t>::max();
+    return std::max<std::int64_t>(1, static_cast<std::int64_t>(streamed_bytes) / (width * size));
+  }
 
   /// A right operand larger than the cache is gone through in passes over all rows, a part of the k loops
   /// each; the sums wait in the output meanwhile. That changes no bit of them.
