@@ -1,4 +1,6 @@
 #pragma once
+#include <utility>
+
 #include "graph/ops/support.h"
 
 namespace kiln::graph {
@@ -15,6 +17,14 @@ struct DotAxes {
         rhs_contract(a.ints("rhs_contract")),
         lhs_free(other_axes(joined(lhs_batch, lhs_contract), lhs_rank)),
         rhs_free(other_axes(joined(rhs_batch, rhs_contract), rhs_rank)) {}
+  /// The same product with its operands exchanged.
+  DotAxes exchanged() const {
+    DotAxes other = *this;
+    std::swap(other.lhs_batch, other.rhs_batch);
+    std::swap(other.lhs_contract, other.rhs_contract);
+    std::swap(other.lhs_free, other.rhs_free);
+    return other;
+  }
   explicit DotAxes(const Node& dot) : DotAxes(dot.attributes, dot.operand(0).rank(), dot.operand(1).rank()) {}
 };
 

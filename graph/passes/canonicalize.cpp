@@ -102,27 +102,44 @@ Value arranged(Value x, const Ints& order, const Shape& shape) {
   return reshaped(keeps_order(x.shape(), order) ? x : transpose(x, order), shape);
 }
 
-bool rewrite_dot(Rewriter& rewriter, const Node& n) {
-  const Shape &lhs = n.operand(0).shape(), &rhs = n.operand(1).shape();
-  const DotAxes axes(n);
-  const std::int64_t b = product(lhs, axes.lhs_batch), k = product(lhs, axes.lhs_contract);
-  const std::int64_t m = product(lhs, axes.lhs_free), columns = product(rhs, axes.rhs_free);
-  const DotForm form = best_form(lhs, rhs, axes);
-
+/// The dot of lhs and rhs in that form: (batch, free axes of lhs, free axes of rhs).
+Value canonical_dot(Value lhs, Value rhs, const DotAxes& axes, const DotForm& form) {
+  const std::int64_t b = product(lhs.shape(), axes.lhs_batch), k = product(lhs.shape(), axes.lhs_contract);
+  const std::int64_t rows = product(lhs.shape(), axes.lhs_free);
+  const std::int64_t columns = product(rhs.shape(), axes.rhs_free);
   const Shape lead = b == 1 ? Shape{} : Shape{b};
-  const auto matrices = [&](std::int64_t rows, std::int64_t cols) {
+  const auto matrices = [&](std::int64_t rows_, std::int64_t columns_) {
     Shape shape = lead;
-    shape.push_back(rows);
-    shape.push_back(cols);
+    shape.push_back(rows_);
+    shape.push_back(columns_);
     return shape;
   };
-  const Value left = arranged(rewriter(n.operand(0)), form.lhs_order,
-                              form.lhs_contracts_first ? matrices(k, m) : matrices(m, k));
-  const Value right = arranged(rewriter(n.operand(1)), form.rhs_order, matrices(k, columns));
+  const Value left =
+      arranged(lhs, form.lhs_order, form.lhs_contracts_first ? matrices(k, rows) : matrices(rows, k));
+  const Value right = arranged(rhs, form.rhs_order, matrices(k, columns));
   const Ints batch = b == 1 ? Ints{} : Ints{0};
   const std::int64_t contract = lead.rank() + (form.lhs_contracts_first ? 0 : 1);
-  const Value result = dot(left, right, batch, batch, {contract}, {lead.rank()});
-  rewriter.replace(n.value(), reshaped(result, n.type().shape));
+  return dot(left, right, batch, batch, {contract}, {lead.rank()});
+}
+
+bool rewrite_dot(Rewriter& rewriter, const Node& n) {
+  const Value lhs = rewriter(n.operand(0)), rhs = rewriter(n.operand(1));
+  const DotAxes axes(n), exchanged = axes.exchanged();
+  const DotForm form = best_form(lhs.shape(), rhs.shape(), axes);
+  const DotForm other = best_form(rhs.shape(), lhs.shape(), exchanged);
+  // b a and its transpose instead of a b: where a batch's few rows meet a large matrix from the wrong side,
+  // to move the rows costs less. Not for a single row, whose sums would be added in another order than those
+  // of several; and only if it saves much, for what is computed from the result can't be fused any more.
+  constexpr std::int64_t much = 4;
+  const bool several = product(lhs.shape(), axes.lhs_free) > 1 && product(rhs.shape(), axes.rhs_free) > 1;
+  if (several && much * (other.moved + n.type().shape.elements()) < form.moved) {
+    const Value result = canonical_dot(rhs, lhs, exchanged, other);
+    const int rank = result.rank();
+    const Ints permutation = rank == 3 ? Ints{0, 2, 1} : Ints{1, 0};
+    rewriter.replace(n.value(), reshaped(transpose(result, permutation), n.type().shape));
+    return true;
+  }
+  rewriter.replace(n.value(), reshaped(canonical_dot(lhs, rhs, axes, form), n.type().shape));
   return true;
 }
 

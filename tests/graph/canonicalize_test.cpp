@@ -46,6 +46,27 @@ graph g {
 })");
 }
 
+// The gradient of a dense layer's input, for a batch much smaller than the layer: the rows are moved instead
+// of the matrix.
+TEST(CanonicalizeDot, FewRowsMoveInsteadOfALargeMatrix) {
+  expect_pass(canonicalize, R"(
+graph g {
+  %0 = input "dy" : f32[2,30]
+  %1 = input "w" : f32[40,30]
+  %2 = dot(%0, %1) {lhs_batch=[], lhs_contract=[1], rhs_batch=[], rhs_contract=[1]} : f32[2,40]
+  output "dx" = %2
+})",
+              R"(
+graph g {
+  %0 = input "dy" : f32[2,30]
+  %1 = input "w" : f32[40,30]
+  %2 = transpose(%0) {permutation=[1, 0]} : f32[30,2]
+  %3 = dot(%1, %2) {lhs_batch=[], lhs_contract=[1], rhs_batch=[], rhs_contract=[0]} : f32[40,2]
+  %4 = transpose(%3) {permutation=[1, 0]} : f32[2,40]
+  output "dx" = %4
+})");
+}
+
 TEST(CanonicalizeDot, FreeAxesMergeWithoutATranspose) {
   expect_pass(canonicalize, R"(
 graph g {
