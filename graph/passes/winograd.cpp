@@ -25,7 +25,7 @@ bool has_form(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
 /// but for fewer channels than `fewest_channels`, where sums are loaded and stored more than added to.
 bool pays(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
   constexpr std::int64_t transform = 4, vector = 8, fewest_channels = 4;
-  constexpr std::int64_t fewest_tiles = 4;  // an image; of a single image, fewer read more than they save
+  constexpr std::int64_t fewest_tiles = 9;  // an image; alone, fewer read more of the kernel than they save
   const winograd::Tiles tiles(x, attrs.low, attrs.high, kernel[0]);
   const std::int64_t channels = kernel[2], filters = kernel[3];
   if (tiles.down * tiles.across < fewest_tiles || channels < fewest_channels) return false;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "codegen/tiling.h"
 #include "graph/passes/passes.h"
 #include "kiln/codegen/compile.h"
 #include "kiln/graph/interpreter.h"
@@ -59,6 +60,23 @@ TEST(WinogradKernels, AgreeWithTheInterpreter) {
   for (const Sizes& s : sizes)
     for (auto build : {convolution, input_gradient, kernel_gradient})
       expect_compiled_equals_interpreted(canonicalize(build(s, DType::f32), ConvAlgorithm::winograd), 2e-5);
+}
+
+TEST(WinogradKernels, BlocksCoverAllTilesAndFilters) {
+  const Target target = Target::host();
+  for (std::int64_t tiles : {1, 7, 100, 12544})
+    for (std::int64_t channels : {4, 64, 4096})
+      for (std::int64_t filters : {6, 64, 384}) {
+        const WinogradBlock block = winograd_block(tiles, channels, filters, 16, target);
+        EXPECT_GE(block.tiles, 1);
+        EXPECT_LE(block.tiles, tiles);
+        EXPECT_EQ(filters % block.filters, 0);
+        EXPECT_LE(36 * 4 * block.tiles * (channels + block.filters), std::int64_t{16} << 20);
+        const WinogradGradBlock grad = winograd_grad_block(tiles, channels, filters);
+        EXPECT_LE(grad.tiles, tiles);
+        EXPECT_EQ(channels % grad.channels, 0);
+        EXPECT_EQ(filters % grad.filters, 0);
+      }
 }
 
 /// sqrt(sum of squared errors / sum of squares)
