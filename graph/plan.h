@@ -79,9 +79,11 @@ struct PlanOptions {
   std::int64_t red_zone = 0;  ///< bytes left free after each arena value
 };
 
-/// Groups of an optimised graph, not yet in order (fuse.cpp).
-std::vector<Group> fuse(const Graph& graph, const PlanOptions& options = {});
-std::vector<Group> fuse(Graph&&, const PlanOptions& = {}) = delete;  // groups point into the graph
+class FusionLog;
+/// Groups of an optimised graph, not yet in order (fuse.cpp). `log`, if there is one, gets the reasons.
+std::vector<Group> fuse(const Graph& graph, const PlanOptions& options = {}, FusionLog* log = nullptr);
+// Groups point into the graph.
+std::vector<Group> fuse(Graph&&, const PlanOptions& = {}, FusionLog* = nullptr) = delete;
 /// Order of the groups: dependencies, checks before state writes, readers of a state's old value before its
 /// writer where possible; then short live ranges (schedule.cpp).
 std::vector<Group> schedule(const Graph& graph, std::vector<Group> groups);

@@ -6,6 +6,7 @@
 #include "graph/elemental.h"
 #include "graph/passes/drafts.h"
 #include "graph/passes/fusion_costs.h"
+#include "graph/passes/fusion_log.h"
 #include "graph/passes/groups.h"
 
 // Greedy fusion, from the results back to the inputs. Every node is placed after all its users:
@@ -63,8 +64,9 @@ bool is_leaf(const Node& n) {
 
 class Fuser {
  public:
-  explicit Fuser(const Graph& graph)
-      : graph_(graph), costs_(graph), drafts_(graph), kept_(graph.nodes().size(), false) {
+  /// `log` null: nobody asks for reasons.
+  Fuser(const Graph& graph, FusionLog* log)
+      : graph_(graph), log_(log), costs_(graph), drafts_(graph), kept_(graph.nodes().size(), false) {
     for (const Output& o : graph.outputs()) keep(o.value);
     for (const StateSlot& s : graph.states())
       if (s.next) keep(s.next);
@@ -111,14 +113,24 @@ class Fuser {
     // Arithmetic that is an array anyway is rather read; movement isn't: what it moves can be read as well.
     const bool read = array && definition(n.op).op_class == OpClass::elementwise;
     if (costs_.may_repeat(n) && !read && (is_immediate(n) || has_few_places(n))) {
-      for (int g : drafts_.evaluators(n)) drafts_.add(n, g, drafts_.evaluation(n, g));
+      for (int g : drafts_.evaluators(n)) {
+        drafts_.add(n, g, drafts_.evaluation(n, g));
+        if (log_) log_->fused(n, drafts_[g], "cheap enough to be computed wherever it is used");
+      }
       if (array && !is_immediate(n)) create_map(n);
       return;
     }
     join_readers(n);
     const std::vector<int> users = drafts_.evaluators(n);
-    if (!array && users.size() == 1 && fits(n, users[0]) && !is_rather_epilogue(n, users[0])) {
+    const auto obstacle = [&](int g) -> const char* {
+      if (array) return "its array is needed as well";
+      if (users.size() > 1) return "several kernels use it, so it is computed once and read";
+      if (const char* misfit = why_unfit(n, g)) return misfit;
+      return is_rather_epilogue(n, g) ? "it joins the kernel that computes its operand" : nullptr;
+    };
+    if (users.size() == 1 && !obstacle(users[0])) {
       drafts_.add(n, users[0], drafts_.evaluation(n, users[0]));
+      if (log_) log_->fused(n, drafts_[users[0]], "nothing else uses it");
       return;
     }
     if (users.empty() && !array) return;
@@ -126,8 +138,11 @@ class Fuser {
       if (is_computed_by(n, g)) {
         drafts_.add(n, g, drafts_.evaluation(n, g));
         drafts_[g].outputs.push_back(n.value());
+        if (log_) log_->fused(n, drafts_[g], "computed there anyway, and written for others");
         return;
       }
+    if (log_)
+      for (int g : users) log_->apart(n, drafts_[g], obstacle(g));
     create_map(n);
   }
 
@@ -171,10 +186,13 @@ class Fuser {
   }
   bool fit_together(int a, int b) { return have_room(a, b) && drafts_.can_merge(a, b); }
 
-  bool fits(const Node& n, int g) {
+  // Null if n can be computed where g uses it.
+  const char* why_unfit(const Node& n, int g) {
     const Evaluation e = drafts_.evaluation(n, g);
-    return drafts_[g].nodes.size() < most_nodes && e.places.size() <= most_places &&
-           costs_.may_evaluate(n, e.times);
+    if (drafts_[g].nodes.size() >= most_nodes) return "the kernel is as large as kernels may be";
+    if (e.places.size() > most_places) return "it would stand at too many places of the kernel's code";
+    if (!costs_.may_evaluate(n, e.times)) return "each element would be computed several times";
+    return nullptr;
   }
   bool has_few_places(const Node& n) {
     const std::vector<int> groups = drafts_.evaluators(n);
@@ -183,7 +201,7 @@ class Fuser {
   }
   // Does g need every element of n just where it writes its own?
   bool is_computed_by(const Node& n, int g) {
-    return n.type().shape == drafts_[g].space && drafts_.evaluation(n, g).own && fits(n, g) &&
+    return n.type().shape == drafts_[g].space && drafts_.evaluation(n, g).own && !why_unfit(n, g) &&
            drafts_[g].outputs.size() < most_outputs && drafts_.can_provide(n, g);
   }
   int create_map(const Node& n) {
@@ -199,6 +217,11 @@ class Fuser {
   void place_heavy(const Node& n) {
     if (takes_epilogue(n)) join_readers(n);
     int g = takes_epilogue(n) ? epilogue_for(n) : -1;
+    if (log_ && !takes_epilogue(n))
+      for (int user : drafts_.consumers(n))
+        log_->apart(n, drafts_[user],
+                    n.op == Op::window_max_grad ? "its windows overlap: elements are complete at the end only"
+                                                : "its kernels take no epilogue");
     if (g < 0) {
       Draft d;
       d.root = &n;
@@ -213,14 +236,15 @@ class Fuser {
   // The group that uses n elementwise, in which n becomes the root (or a sibling of the root); or -1.
   int epilogue_for(const Node& n) {
     const std::vector<int> users = drafts_.evaluators(n);
+    const bool shared = users.size() > 1 || needs_array(n);
     for (int g : users) {
       Draft& d = drafts_[g];
-      const Evaluation e = drafts_.evaluation(n, g);
-      if (d.space != n.type().shape || !e.own || e.moved || d.nodes.size() >= most_nodes) continue;
-      if (d.root && !same_reduction(*d.root, n)) continue;
-      const bool shared = users.size() > 1 || needs_array(n);
-      if (!drafts_.can_provide(n, g) || (shared && d.outputs.size() >= most_outputs)) continue;
-      drafts_.add(n, g, e);
+      if (const char* reason = why_no_root(n, g, shared)) {
+        if (log_) log_->apart(n, d, reason);
+        continue;
+      }
+      if (log_) log_->fused(n, d, d.root ? "in the same loops as its root" : "it becomes the kernel's root");
+      drafts_.add(n, g, drafts_.evaluation(n, g));
       if (d.root)
         d.siblings.push_back(&n);
       else
@@ -230,6 +254,18 @@ class Fuser {
     }
     return -1;
   }
+  // Null if n can become the root of g, which uses it, or a sibling of g's root.
+  const char* why_no_root(const Node& n, int g, bool shared) {
+    const Draft& d = drafts_[g];
+    const Evaluation e = drafts_.evaluation(n, g);
+    if (d.root && !same_reduction(*d.root, n)) return "that kernel has another root";
+    if (d.space != n.type().shape || !e.own || e.moved)
+      return "it is used at other elements than the kernel's";
+    if (d.nodes.size() >= most_nodes) return "the kernel is as large as kernels may be";
+    if (!drafts_.can_provide(n, g)) return "what else the kernel needs depends on it";
+    if (shared && d.outputs.size() >= most_outputs) return "the kernel writes as many arrays as it may";
+    return nullptr;
+  }
 
   // Reductions over the same elements are computed in the same loops if they read something in common.
   void join_siblings(const Node& n, int g) {
@@ -238,6 +274,7 @@ class Fuser {
       if (d.dead || other == g || !d.root || !same_reduction(*d.root, n) || !share_operand(*d.root, n))
         continue;
       if (d.nodes.size() + drafts_[g].nodes.size() > most_nodes || !drafts_.can_merge(g, other)) continue;
+      if (log_) log_->fused(n, d, "both reduce over the same elements of what they share");
       drafts_.merge(g, other);
     }
   }
@@ -296,9 +333,11 @@ class Fuser {
       if (drafts_[b].dead || !have_room(a, b)) continue;
       if (!is_tiny && !read_common_array(drafts_[a], drafts_[b])) continue;
       if (!drafts_.can_merge(a, b)) {
+        if (log_) log_->apart(namesake(drafts_[b]), drafts_[a], "one map depends on the other");
         failures++;
         continue;
       }
+      if (log_) log_->fused(namesake(drafts_[b]), drafts_[a], "maps over the same elements");
       if (!is_tiny) add_readers(drafts_[b], k);
       drafts_.merge(a, b);
     }
@@ -324,6 +363,7 @@ class Fuser {
   }
 
   const Graph& graph_;
+  FusionLog* log_;
   FusionCosts costs_;
   Drafts drafts_;
   std::vector<bool> kept_;
@@ -351,8 +391,8 @@ std::vector<Group> separate(const Graph& graph) {
 
 }  // namespace
 
-std::vector<Group> fuse(const Graph& graph, const PlanOptions& options) {
-  return options.fuse ? Fuser(graph).run() : separate(graph);
+std::vector<Group> fuse(const Graph& graph, const PlanOptions& options, FusionLog* log) {
+  return options.fuse ? Fuser(graph, log).run() : separate(graph);
 }
 
 }  // namespace kiln::graph

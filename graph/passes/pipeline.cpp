@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "graph/passes/dump.h"
+#include "graph/passes/fusion_log.h"
 #include "graph/passes/passes.h"
 #include "graph/plan.h"
 
@@ -65,7 +66,9 @@ Graph optimize(const Graph& graph, const PlanOptions& options) {
 
 Plan compile_plan(const Graph& graph, const PlanOptions& options) {
   Graph optimized = optimize(graph, options);
-  std::vector<Group> groups = schedule(optimized, fuse(optimized, options));
+  FusionLog log;
+  std::vector<Group> groups = schedule(optimized, fuse(optimized, options, dumping() ? &log : nullptr));
+  dump(optimized.name, "fusion.txt", log.text());
   Plan plan = plan_memory(std::move(optimized), std::move(groups), options);
   verify_plan(plan);
   dump(plan.graph->name, "plan.txt", print(plan));

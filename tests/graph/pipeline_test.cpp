@@ -67,6 +67,7 @@ TEST(Pipeline, DumpsEveryStage) {
   EXPECT_EQ(read(dumped / "06-split_reductions.txt"), "(unchanged)\n");
   EXPECT_NE(read(dumped / "02-canonicalize.txt").find("pad("), std::string::npos);
   EXPECT_NE(read(dumped / "plan.txt").find("plan lenet_inference: "), std::string::npos);
+  EXPECT_NE(read(dumped / "fusion.txt").find("fused: it becomes the kernel's root"), std::string::npos);
   std::filesystem::remove_all(folder);
 }
 

@@ -1,0 +1,29 @@
+#include "graph/passes/fusion_log.h"
+
+#include <fmt/format.h>
+
+namespace kiln::graph {
+namespace {
+
+std::string short_text(const Node& n) {
+  return fmt::format("%{} {}", n.id, op_name(n.op));
+}
+
+}  // namespace
+
+const Node& namesake(const Draft& kernel) {
+  return kernel.root != nullptr ? *kernel.root : *kernel.outputs.front().node;
+}
+
+void FusionLog::add(const Node& n, const Draft& kernel, const char* decision, const char* reason) {
+  lines_.push_back(
+      fmt::format("{} -> {}: {}: {}\n", short_text(n), short_text(namesake(kernel)), decision, reason));
+}
+
+std::string FusionLog::text() const {
+  std::string text;
+  for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) text += *line;
+  return text;
+}
+
+}  // namespace kiln::graph

@@ -1,0 +1,31 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "graph/passes/drafts.h"
+
+namespace kiln::graph {
+
+/// What fusion decided about each node and each kernel that uses it, and why: KILN_DUMP's fusion.txt. A kernel
+/// is called by its root, or else by the first node it writes:
+///
+///     %12 conv -> %14 sigmoid: fused: it becomes the kernel's root
+///     %14 sigmoid -> %15 window_max: apart: it joins the kernel that computes its operand
+class FusionLog {
+ public:
+  void fused(const Node& n, const Draft& kernel, const char* reason) { add(n, kernel, "fused", reason); }
+  void apart(const Node& n, const Draft& kernel, const char* reason) { add(n, kernel, "apart", reason); }
+
+  /// The lines in the order of the graph: fusion goes from the results back to the inputs.
+  std::string text() const;
+
+ private:
+  void add(const Node& n, const Draft& kernel, const char* decision, const char* reason);
+
+  std::vector<std::string> lines_;
+};
+
+/// The node that a kernel is called by.
+const Node& namesake(const Draft& kernel);
+
+}  // namespace kiln::graph
