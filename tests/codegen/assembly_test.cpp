@@ -1,34 +1,13 @@
 // What the machine code of typical kernels looks like: vector width, calls, spills.
 #include <gtest/gtest.h>
 
-#include <regex>
-#include <sstream>
-
-#include "run_kernel.h"
+#include "tests/codegen/assembly.h"
+#include "tests/codegen/run_kernel.h"
 
 namespace kiln::codegen {
 namespace {
 
 using graph::Op;
-
-std::vector<std::string> instructions(const std::string& assembly) {
-  std::vector<std::string> lines;
-  std::istringstream stream(assembly);
-  for (std::string line; std::getline(stream, line);) {
-    if (line.size() > 1 && line[0] == '\t' && line[1] != '.' && line[1] != '#') lines.push_back(line);
-  }
-  return lines;
-}
-int count(const std::string& assembly, const std::string& pattern) {
-  const std::regex regex(pattern);
-  int n = 0;
-  for (const std::string& line : instructions(assembly)) n += std::regex_search(line, regex) ? 1 : 0;
-  return n;
-}
-/// Vector registers stored to or loaded from the stack.
-int spills(const std::string& assembly) {
-  return count(assembly, R"(vmov.*%[xyz]mm.*\(%r[sb]p\)|vmov.*\(%r[sb]p\).*%[xyz]mm)");
-}
 
 Kernel bias_relu(int lanes) {
   const Var t = make_var("t", 128), j = make_var("j", 100);
@@ -120,7 +99,8 @@ TEST(Assembly, MatmulTilesStayInRegisters) {
   for (const Shape& s : {Shape{8, 3}, Shape{6, 4}, Shape{4, 6}, Shape{8, 2}, Shape{14, 1}}) {
     for (std::int64_t short_by : {0, 5}) {  // whole vectors, and a masked tail
       const Listing listing = list_kernel(matmul_tile(s.rows, s.vectors * 16 - short_by, 16), target);
-      EXPECT_EQ(spills(listing.assembly), 0) << s.rows << " x " << s.vectors << "\n" << listing.assembly;
+      EXPECT_EQ(spills(instructions(listing.assembly)), 0) << s.rows << " x " << s.vectors << "\n"
+                                                           << listing.assembly;
       EXPECT_EQ(count(listing.assembly, "vfmadd"), s.rows * s.vectors) << listing.assembly;
     }
   }
