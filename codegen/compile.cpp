@@ -162,19 +162,21 @@ Lowered lower_all(const graph::Plan& plan, const Target& target, runtime::Progra
 /// Object files of the kernels and of the entry that calls them.
 void generate(Lowered lowered, const Target& target, ProgramImage& image) {
   runtime::Program& program = image.program;
-  const auto kernels = compile_kernels(lowered.kernels, target);
+  const EntryMaker entry = [&](std::span<const std::string> kernels, llvm::LLVMContext& context,
+                               const std::string& symbol) {
+    for (std::size_t i = 0; i < kernels.size(); ++i) lowered.entry[i].symbol = kernels[i];
+    return emit_entry(lowered.entry, target, symbol, context);
+  };
+  const ProgramObjects objects = compile_program(program.name, lowered.kernels, entry, target);
   std::unordered_map<const ObjectCode*, int> numbers;
-  for (std::size_t i = 0; i < kernels.size(); ++i) {
-    const auto [number, is_new] = numbers.try_emplace(kernels[i].get(), static_cast<int>(numbers.size()));
-    if (is_new) image.objects.push_back(kernels[i]);
+  for (std::size_t i = 0; i < objects.kernels.size(); ++i) {
+    const auto& kernel = objects.kernels[i];
+    const auto [number, is_new] = numbers.try_emplace(kernel.get(), static_cast<int>(numbers.size()));
+    if (is_new) image.objects.push_back(kernel);
     program.steps[i].kernel = number->second;
-    lowered.entry[i].symbol = kernels[i]->symbol;
   }
   program.distinct_kernels = static_cast<int>(numbers.size());
-  image.objects.push_back(compile_module("entry_" + program.name, target,
-                                         [&](llvm::LLVMContext& context, const std::string& symbol) {
-                                           return emit_entry(lowered.entry, target, symbol, context);
-                                         }));
+  image.objects.push_back(objects.entry);
 }
 
 }  // namespace

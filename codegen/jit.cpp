@@ -5,6 +5,7 @@
 #include <llvm/IR/Module.h>
 #include <llvm/Object/ObjectFile.h>
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <map>
@@ -34,16 +35,14 @@ std::string fresh_symbol() {
 }
 
 std::shared_ptr<const ObjectCode> compile(const std::string& name, const std::string& symbol,
-                                          llvm::TargetMachine& machine, const ModuleMaker& make) {
-  llvm::LLVMContext context;
-  const std::unique_ptr<llvm::Module> module = make(context, symbol);
-  optimize(*module, machine);
+                                          ObjectMaker& maker, const ModuleMaker& make) {
+  const std::unique_ptr<llvm::Module> module = make(maker.context(), symbol);
+  maker.optimize(*module);
   if (dumping()) {
     dump(name + ".ll", text_of(*module));
-    dump(name + ".s", make_assembly(*module, machine));
+    dump(name + ".s", maker.make_assembly(*module));
   }
-  const std::unique_ptr<llvm::MemoryBuffer> object = make_object(*module, machine);
-  return std::make_shared<const ObjectCode>(ObjectCode{symbol, object->getBuffer().str()});
+  return std::make_shared<const ObjectCode>(ObjectCode{symbol, maker.make_object(*module)});
 }
 
 /// What makes two kernels the same machine code.
@@ -51,11 +50,11 @@ std::string cache_key(const Kernel& kernel, const Target& target) {
   return fmt::format("{} {}\n{}", describe(target), static_cast<int>(planted()), print(kernel, false));
 }
 
-/// Objects that some program still owns, by key.
-class Cache {
+/// Objects of kernels that some program still owns, by key.
+class ObjectCache {
  public:
-  static Cache& instance() {
-    static Cache* const cache = new Cache;
+  static ObjectCache& instance() {
+    static ObjectCache* const cache = new ObjectCache;
     return *cache;
   }
   std::shared_ptr<const ObjectCode> find(const std::string& key) {
@@ -78,46 +77,102 @@ class Cache {
   std::size_t sweep_at_ = 256;
 };
 
+/// A module that is to be compiled.
 struct Job {
-  const Kernel* kernel;
-  std::string symbol;
-  std::shared_ptr<const ObjectCode> object;
+  std::string name, symbol;
+  ModuleMaker make;
+  std::size_t size;  ///< tells which of two takes longer
+  std::shared_ptr<const ObjectCode> object = nullptr;
 };
 
-/// Compiles all jobs, on a second thread too if there is more than one. The thread ends here: a process that
-/// forks later must not miss it.
+/// Compiles all jobs, on all cores that this process may use. The threads end here: a process that forks
+/// later must not miss them.
 void compile_all(std::vector<Job>& jobs, const Target& target) {
+  // Long ones first: no thread is to be left alone with one at the end.
+  std::vector<Job*> order;
+  for (Job& job : jobs) order.push_back(&job);
+  std::stable_sort(order.begin(), order.end(), [](const Job* a, const Job* b) { return a->size > b->size; });
+
   std::atomic<std::size_t> next{0};
   std::exception_ptr failure;
   std::mutex failure_mutex;
   const auto work = [&] {
     try {
-      const std::unique_ptr<llvm::TargetMachine> machine = make_machine(target);
-      for (std::size_t i = next++; i < jobs.size(); i = next++) {
-        Job& job = jobs[i];
-        const std::string name = fmt::format("{}_{}", job.symbol, job.kernel->name);
-        if (dumping()) dump(name + ".loop", print(*job.kernel));
-        verify(*job.kernel);
-        job.object =
-            compile(name, job.symbol, *machine, [&](llvm::LLVMContext& context, const std::string& symbol) {
-              return emit_kernel(*job.kernel, target, symbol, context);
-            });
+      ObjectMaker maker(target);
+      for (std::size_t i = next++; i < order.size(); i = next++) {
+        Job& job = *order[i];
+        job.object = compile(fmt::format("{}_{}", job.symbol, job.name), job.symbol, maker, job.make);
       }
     } catch (...) {
       const std::lock_guard lock(failure_mutex);
       if (!failure) failure = std::current_exception();
-      next = jobs.size();
+      next = order.size();
     }
   };
-  std::thread second;
+  std::vector<std::thread> others;
   try {
-    if (jobs.size() > 1) second = std::thread(work);
+    const std::size_t threads = std::min<std::size_t>(order.size(), std::thread::hardware_concurrency());
+    while (others.size() + 1 < threads) others.emplace_back(work);
   } catch (const std::system_error&) {
-    // No thread is to be had, and none is needed.
+    // No more threads are to be had, and none is needed.
   }
   work();
-  if (second.joinable()) second.join();
+  for (std::thread& thread : others) thread.join();
   if (failure) std::rethrow_exception(failure);
+}
+
+Job kernel_job(const Kernel& kernel, const Target& target, std::size_t size) {
+  const std::string symbol = fresh_symbol();
+  return {kernel.name, symbol,
+          [&](llvm::LLVMContext& context, const std::string& name) {
+            if (dumping()) dump(fmt::format("{}_{}.loop", name, kernel.name), print(kernel));
+            verify(kernel);
+            return emit_kernel(kernel, target, name, context);
+          },
+          size};
+}
+
+/// `entry` null: the kernels alone.
+ProgramObjects compile_program_or_kernels(const std::string& name, std::span<const Kernel> kernels,
+                                          const EntryMaker* entry, const Target& target) {
+  const Compiling compiling;
+  struct Known {
+    std::shared_ptr<const ObjectCode> object;  ///< null: made by a job
+    std::size_t job = 0;
+  };
+  std::map<std::string, Known> known;  // by key
+  std::vector<const std::map<std::string, Known>::value_type*> places;
+  std::vector<Job> jobs;
+  std::vector<std::string> symbols;
+  for (const Kernel& kernel : kernels) {
+    const auto [at, is_new] = known.try_emplace(cache_key(kernel, target));
+    auto& [key, place] = *at;
+    if (is_new) place.object = ObjectCache::instance().find(key);
+    if (is_new && place.object == nullptr) {
+      place.job = jobs.size();
+      jobs.push_back(kernel_job(kernel, target, key.size()));
+    }
+    places.push_back(&*at);
+    symbols.push_back(place.object != nullptr ? place.object->symbol : jobs[place.job].symbol);
+  }
+  if (entry != nullptr) {
+    jobs.push_back({"entry_" + name, fresh_symbol(),
+                    [&](llvm::LLVMContext& context, const std::string& symbol) {
+                      return (*entry)(symbols, context, symbol);
+                    },
+                    64 * kernels.size()});
+  }
+  compile_all(jobs, target);
+
+  ProgramObjects result;
+  for (auto& [key, place] : known) {
+    if (place.object != nullptr) continue;
+    place.object = jobs[place.job].object;
+    ObjectCache::instance().add(key, place.object);
+  }
+  for (const auto* place : places) result.kernels.push_back(place->second.object);
+  if (entry != nullptr) result.entry = jobs.back().object;
+  return result;
 }
 
 }  // namespace
@@ -125,49 +180,32 @@ void compile_all(std::vector<Job>& jobs, const Target& target) {
 std::shared_ptr<const ObjectCode> compile_module(const std::string& name, const Target& target,
                                                  const ModuleMaker& make) {
   const Compiling compiling;
-  const std::string symbol = fresh_symbol();
-  const std::unique_ptr<llvm::TargetMachine> machine = make_machine(target);
-  return compile(fmt::format("{}_{}", symbol, name), symbol, *machine, make);
+  std::vector<Job> jobs = {{name, fresh_symbol(), make, 0}};
+  compile_all(jobs, target);
+  return jobs[0].object;
+}
+
+ProgramObjects compile_program(const std::string& name, std::span<const Kernel> kernels,
+                               const EntryMaker& entry, const Target& target) {
+  return compile_program_or_kernels(name, kernels, &entry, target);
 }
 
 std::vector<std::shared_ptr<const ObjectCode>> compile_kernels(std::span<const Kernel> kernels,
                                                                const Target& target) {
-  const Compiling compiling;
-  std::vector<std::string> keys;
-  std::map<std::string, std::shared_ptr<const ObjectCode>> found;
-  std::vector<Job> jobs;
-  std::vector<const std::string*> job_keys;
-  for (const Kernel& kernel : kernels) {
-    keys.push_back(cache_key(kernel, target));
-    const auto [it, fresh] = found.try_emplace(keys.back());
-    if (!fresh) continue;
-    it->second = Cache::instance().find(it->first);
-    if (it->second != nullptr) continue;
-    jobs.push_back({&kernel, fresh_symbol(), nullptr});
-    job_keys.push_back(&it->first);
-  }
-  compile_all(jobs, target);
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    Cache::instance().add(*job_keys[i], jobs[i].object);
-    found[*job_keys[i]] = std::move(jobs[i].object);
-  }
-  std::vector<std::shared_ptr<const ObjectCode>> result;
-  for (const std::string& key : keys) result.push_back(found[key]);
-  return result;
+  return compile_program_or_kernels("", kernels, nullptr, target).kernels;
 }
 
 Listing list_kernel(const Kernel& kernel, const Target& target) {
   verify(kernel);
-  llvm::LLVMContext context;
-  const std::unique_ptr<llvm::TargetMachine> machine = make_machine(target);
-  const std::unique_ptr<llvm::Module> module = emit_kernel(kernel, target, "kernel", context);
-  optimize(*module, *machine, false);
+  ObjectMaker maker(target);
+  const std::unique_ptr<llvm::Module> module = emit_kernel(kernel, target, "kernel", maker.context());
+  maker.optimize(*module, false);
   Listing listing;
   listing.ir = text_of(*module);
-  listing.assembly = make_assembly(*module, *machine);
-  const std::unique_ptr<llvm::MemoryBuffer> object = make_object(*module, *machine);
+  listing.assembly = maker.make_assembly(*module);
+  const std::string object = maker.make_object(*module);
   const auto file =
-      check(llvm::object::ObjectFile::createObjectFile(object->getMemBufferRef()), "reading an object");
+      check(llvm::object::ObjectFile::createObjectFile({object, "kernel"}), "reading an object");
   for (const llvm::object::SymbolRef& symbol : file->symbols()) {
     if ((check(symbol.getFlags(), "reading an object") & llvm::object::SymbolRef::SF_Undefined) == 0)
       continue;

@@ -26,8 +26,22 @@ using ModuleMaker =
 std::shared_ptr<const ObjectCode> compile_module(const std::string& name, const Target& target,
                                                  const ModuleMaker& make);
 
-/// Code of each kernel, in order: one module a kernel, compiled on two threads. Kernels with equal text and
-/// target share their object, also with those of programs compiled earlier that are still alive.
+/// Makes a module that defines the function `symbol`, which calls the functions `kernels`.
+using EntryMaker = std::function<std::unique_ptr<llvm::Module>(
+    std::span<const std::string> kernels, llvm::LLVMContext& context, const std::string& symbol)>;
+
+struct ProgramObjects {
+  std::vector<std::shared_ptr<const ObjectCode>> kernels;
+  std::shared_ptr<const ObjectCode> entry;
+};
+
+/// Code of each kernel, in order, and of the entry: one module each, compiled on all cores. Kernels with
+/// equal text and target share their object, also with those of programs compiled earlier that are still
+/// alive.
+ProgramObjects compile_program(const std::string& name, std::span<const Kernel> kernels,
+                               const EntryMaker& entry, const Target& target);
+
+/// Kernels alone.
 std::vector<std::shared_ptr<const ObjectCode>> compile_kernels(std::span<const Kernel> kernels,
                                                                const Target& target);
 

@@ -8,7 +8,6 @@
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Passes/PassBuilder.h>
-#include <llvm/Support/SmallVectorMemoryBuffer.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/TargetParser/Triple.h>
@@ -58,21 +57,6 @@ class Diagnostics {
   std::string errors_;
 };
 
-llvm::SmallVector<char, 0> generate(llvm::Module& module, llvm::TargetMachine& machine,
-                                    llvm::CodeGenFileType type) {
-  llvm::SmallVector<char, 0> bytes;
-  llvm::raw_svector_ostream stream(bytes);
-  llvm::legacy::PassManager passes;
-  if (machine.addPassesToEmitFile(passes, stream, nullptr, type)) {
-    throw InternalError(fmt::format("LLVM can't write code for {}", machine.getTargetTriple().str()));
-  }
-  const Diagnostics diagnostics(module.getContext());
-  passes.run(module);
-  if (!diagnostics.errors().empty())
-    throw InternalError(fmt::format("LLVM refuses code: {}{}", diagnostics.errors(), text_of(module)));
-  return bytes;
-}
-
 // AddressSanitizer makes a branch of every lane that a masked access may touch. Of unrolled loops that makes
 // tens of thousands of blocks, for which LLVM's analyses take many minutes.
 bool too_many_blocks(const llvm::Module& module) {
@@ -104,15 +88,6 @@ void initialise_target(const Target& target) {
   }
 }
 
-}  // namespace
-
-std::string text_of(const llvm::Module& module) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  module.print(stream, nullptr);
-  return text;
-}
-
 std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
   initialise_target(target);
   std::string error;
@@ -126,16 +101,51 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
                                  llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, /*JIT=*/true));
 }
 
-void optimize(llvm::Module& module, llvm::TargetMachine& machine, bool instrument) {
-  module.setTargetTriple(machine.getTargetTriple().str());
-  module.setDataLayout(machine.createDataLayout());
+}  // namespace
+
+std::string text_of(const llvm::Module& module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream, nullptr);
+  return text;
+}
+
+/// The passes of LLVM's code generator, and where they write.
+class ObjectMaker::Generator {
+ public:
+  Generator(llvm::TargetMachine& machine, llvm::CodeGenFileType type) {
+    if (machine.addPassesToEmitFile(passes_, stream_, nullptr, type)) {
+      throw InternalError(fmt::format("LLVM can't write code for {}", machine.getTargetTriple().str()));
+    }
+  }
+  std::string operator()(llvm::Module& module) {
+    bytes_.clear();
+    const Diagnostics diagnostics(module.getContext());
+    passes_.run(module);
+    if (!diagnostics.errors().empty())
+      throw InternalError(fmt::format("LLVM refuses code: {}{}", diagnostics.errors(), text_of(module)));
+    return {bytes_.begin(), bytes_.end()};
+  }
+
+ private:
+  llvm::SmallVector<char, 0> bytes_;
+  llvm::raw_svector_ostream stream_{bytes_};
+  llvm::legacy::PassManager passes_;
+};
+
+ObjectMaker::ObjectMaker(const Target& target) : machine_(make_machine(target)) {}
+ObjectMaker::~ObjectMaker() = default;
+
+void ObjectMaker::optimize(llvm::Module& module, bool instrument) {
+  module.setTargetTriple(machine_->getTargetTriple().str());
+  module.setDataLayout(machine_->createDataLayout());
   std::string error;
   llvm::raw_string_ostream stream(error);
   if (llvm::verifyModule(module, &stream)) {
     throw InternalError(fmt::format("broken LLVM IR: {}\n{}", stream.str(), text_of(module)));
   }
 
-  llvm::PassBuilder builder(&machine);
+  llvm::PassBuilder builder(machine_.get());
   llvm::LoopAnalysisManager loop_analyses;
   llvm::FunctionAnalysisManager function_analyses;
   llvm::CGSCCAnalysisManager call_graph_analyses;
@@ -168,19 +178,23 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine, bool instrumen
   pipeline.run(module, module_analyses);
 }
 
-std::unique_ptr<llvm::MemoryBuffer> make_object(llvm::Module& module, llvm::TargetMachine& machine) {
-  const llvm::CodeGenOptLevel level = machine.getOptLevel();
-  if (too_many_blocks(module)) machine.setOptLevel(llvm::CodeGenOptLevel::None);
-  auto bytes = generate(module, machine, llvm::CodeGenFileType::ObjectFile);
-  machine.setOptLevel(level);
-  return std::make_unique<llvm::SmallVectorMemoryBuffer>(std::move(bytes), module.getName(), false);
+std::string ObjectMaker::make_object(llvm::Module& module) {
+  if (too_many_blocks(module)) {
+    const llvm::CodeGenOptLevel level = machine_->getOptLevel();
+    machine_->setOptLevel(llvm::CodeGenOptLevel::None);
+    std::string object = Generator(*machine_, llvm::CodeGenFileType::ObjectFile)(module);
+    machine_->setOptLevel(level);
+    return object;
+  }
+  if (objects_ == nullptr)
+    objects_ = std::make_unique<Generator>(*machine_, llvm::CodeGenFileType::ObjectFile);
+  return (*objects_)(module);
 }
 
-std::string make_assembly(const llvm::Module& module, llvm::TargetMachine& machine) {
+std::string ObjectMaker::make_assembly(const llvm::Module& module) {
   // Code generation changes the module.
   const std::unique_ptr<llvm::Module> copy = llvm::CloneModule(module);
-  const auto bytes = generate(*copy, machine, llvm::CodeGenFileType::AssemblyFile);
-  return {bytes.begin(), bytes.end()};
+  return Generator(*machine_, llvm::CodeGenFileType::AssemblyFile)(*copy);
 }
 
 }  // namespace kiln::codegen

@@ -1,6 +1,6 @@
 #pragma once
+#include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/Module.h>
-#include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Target/TargetMachine.h>
 
 #include <memory>
@@ -12,18 +12,36 @@
 /// From LLVM IR to an object file in memory.
 namespace kiln::codegen {
 
-/// A machine for `target`. One per thread: LLVM's isn't safe to share.
-std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target);
+/// Makes objects of modules, one module after the other. For one thread: LLVM's classes aren't safe to share.
+/// It is worth keeping one for many modules, as setting up LLVM's passes takes half a millisecond, as long as
+/// a small kernel takes in them.
+class ObjectMaker {
+ public:
+  explicit ObjectMaker(const Target& target);
+  ~ObjectMaker();
+  ObjectMaker(const ObjectMaker&) = delete;
+  ObjectMaker& operator=(const ObjectMaker&) = delete;
 
-/// Verifies the module and runs the few passes that our IR, vectorised and unrolled already, needs: registers
-/// into SSA, common subexpressions, invariants out of loops. In builds with -fsanitize=address it then
-/// instruments every access. Throws InternalError with the module's text if it is broken.
-void optimize(llvm::Module& module, llvm::TargetMachine& machine,
-              bool instrument = built_with_address_sanitizer);
+  /// Where its modules are to be made.
+  llvm::LLVMContext& context() { return context_; }
 
-/// Both throw InternalError if LLVM has no code for the module.
-std::unique_ptr<llvm::MemoryBuffer> make_object(llvm::Module& module, llvm::TargetMachine& machine);
-std::string make_assembly(const llvm::Module& module, llvm::TargetMachine& machine);
+  /// Verifies the module and runs the few passes that our IR, vectorised and unrolled already, needs:
+  /// registers into SSA, common subexpressions, invariants out of loops. In builds with -fsanitize=address it
+  /// then instruments every access. Throws InternalError with the module's text if it is broken.
+  void optimize(llvm::Module& module, bool instrument = built_with_address_sanitizer);
+
+  /// The object file's bytes, or the assembly. Both throw InternalError if LLVM has no code for the module.
+  std::string make_object(llvm::Module& module);
+  std::string make_assembly(const llvm::Module& module);
+
+ private:
+  class Generator;
+
+  llvm::LLVMContext context_;  // dies after all that was made in it
+  std::unique_ptr<llvm::TargetMachine> machine_;
+  std::unique_ptr<Generator> objects_;
+};
+
 std::string text_of(const llvm::Module& module);
 
 }  // namespace kiln::codegen

@@ -8,6 +8,8 @@
 #include <functional>
 #include <random>
 
+#include "codegen/emit.h"
+#include "codegen/object.h"
 #include "codegen/sanitize.h"
 #include "run_kernel.h"
 
@@ -355,6 +357,24 @@ TEST(Emit, EqualKernelsAreCompiledOnce) {
   EXPECT_EQ(code[0].get(), first.object());
   EXPECT_EQ(code[0], code[2]);
   EXPECT_NE(code[0], code[1]);
+}
+
+// LLVM's passes are set up once for many modules: nothing of one may show in the next.
+TEST(Emit, AnObjectDoesNotDependOnThoseMadeBefore) {
+  const auto object_of = [](ObjectMaker& maker, std::int64_t n) {
+    const auto module = emit_kernel(map_kernel(n, 16), Target::host(), "map", maker.context());
+    maker.optimize(*module);
+    return maker.make_object(*module);
+  };
+  ObjectMaker one(Target::host());
+  std::vector<std::string> objects;
+  for (const std::int64_t n : {40, 41, 1000, 40}) {
+    ObjectMaker fresh(Target::host());
+    objects.push_back(object_of(one, n));
+    EXPECT_EQ(objects.back(), object_of(fresh, n)) << n;
+  }
+  EXPECT_EQ(objects[0], objects[3]);
+  EXPECT_NE(objects[0], objects[1]);
 }
 
 TEST(Emit, BrokenFormsAreInternalErrors) {
