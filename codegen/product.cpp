@@ -91,11 +91,22 @@ class ProductKernel {
     const std::size_t panel_axis = passes_ > 1 ? 0 : points.size();
     points.insert(points.begin() + static_cast<std::ptrdiff_t>(panel_axis), panels);
     points.push_back(row_tiles);
-    l_.tiles_in_passes(points, work, passes_, tiles_, [&](const Indices& point, const Index& pass) {
+    Lowering::PassBody pack;
+    if (passes_ > 1 && product(p_.outer) * row_tiles > 1 &&
+        tile_box(points, work, l_.target(), tiles_).axis > 0) {
+      packed_width_ = width;
+      packed_ = l_.scratch_buffer(p_.dtype, block_ * width);
+      pack = [&](const Indices& tile, const Index& pass) {
+        l_.part(tile[0], p_.columns, width,
+                [&](const Index& column, std::int64_t columns) { pack_panel(column, columns, pass); });
+      };
+    }
+    const auto body = [&](const Indices& point, const Index& pass) {
       Indices outer(point.begin(), point.end() - 1);
       outer.erase(outer.begin() + static_cast<std::ptrdiff_t>(panel_axis));
       at_panel(outer, point[panel_axis], point.back(), pass);
-    });
+    };
+    l_.tiles_in_passes(points, work, passes_, tiles_, body, pack);
   }
 
  private:
@@ -142,6 +153,26 @@ class ProductKernel {
     tiles_ = tiles;
   }
 
+  /// The indices of step `step` of a pass.
+  Indices steps_of(const Index& pass, const Index& step) const {
+    const std::span<const std::int64_t> loops(p_.contraction);
+    const std::int64_t parts = loops.back() / block_;
+    Indices k = unflatten(floor_div(pass, parts), loops.first(loops.size() - 1));
+    k.push_back(mod(pass, parts) * block_ + step);
+    return k;
+  }
+
+  /// Copies a panel's part of the right operand, whose rows lie far apart in memory and meet in few sets of
+  /// the cache, to where they follow one another.
+  void pack_panel(const Index& column, std::int64_t columns, const Index& pass) {
+    const Indices outer(p_.outer.size(), Index(0));
+    l_.serial("k", block_, [&](const Index& step) {
+      l_.vector("c", columns, [&](const Index& c) {
+        l_.add(store(packed_, step * packed_width_ + c, p_.rhs(l_, outer, steps_of(pass, step), column + c)));
+      });
+    });
+  }
+
   void register_tile(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,
                      std::int64_t columns, const Index& pass) {
     const RegisterTile sum(l_, "acc", p_.dtype, rows, columns);
@@ -169,11 +200,13 @@ class ProductKernel {
             [&](const Index& r, const Index& c) { return apply(Op::add, {sum.at(r, c), part.at(r, c)}); });
       });
     } else if (passes_ > 1) {
-      const std::int64_t parts = loops.back() / block_;
-      Indices k = unflatten(floor_div(pass, parts), loops.first(loops.size() - 1));
       l_.serial("k", block_, [&](const Index& step) {
-        k.push_back(mod(pass, parts) * block_ + step);
-        multiply_add(sum, outer, row, column, k);
+        const Indices k = steps_of(pass, step);
+        sum.multiply_add([&](const Index& r) { return p_.lhs(l_, outer, row + r, k); },
+                         [&](const Index& c) {
+                           return packed_ < 0 ? p_.rhs(l_, outer, k, column + c)
+                                              : load(packed_, p_.dtype, step * packed_width_ + c);
+                         });
       });
     } else {
       l_.nest("k", loops, false, [&](const Indices& k) { multiply_add(sum, outer, row, column, k); });
@@ -202,6 +235,8 @@ class ProductKernel {
   std::int64_t passes_ = 1;  ///< over the rows of a panel, `block_` steps each
   std::int64_t block_ = 0;
   double tiles_ = most_tiles;
+  int packed_ = -1;  ///< parameter that holds a pass's part of the right operand; rows of `packed_width_`
+  std::int64_t packed_width_ = 0;
   int waiting_ = -1;  ///< parameter where sums wait between passes
 };
 

@@ -57,7 +57,7 @@ std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64
                           const Target& target) {
   // A quarter of the cache, as the panel's rows lie far apart and may fall on few of its sets.
   if (all_steps * step_bytes < target.l2_bytes / 4) return 0;
-  constexpr std::int64_t fewest = 64, most = 128;  // below, loading and storing the sums would show
+  constexpr std::int64_t fewest = 64, most = 512;  // below, loading and storing the sums would show
   for (std::int64_t block = std::min(steps, most); block >= fewest; block--)
     if (steps % block == 0) return block;
   return 0;
