@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "codegen/tiling.h"
+#include "graph/elemental.h"
 
 namespace kiln::codegen {
 namespace {
@@ -60,6 +61,9 @@ class ProductKernel {
       tile.rows = std::max(1, std::min(tile.rows, fit));
     }
     const std::int64_t width = std::int64_t{tile.vectors} * l_.lanes();
+    width_ = width;
+    if (has_long_epilogue() && tile.rows * tile.vectors > 4 && p_.columns >= l_.lanes())
+      totals_ = l_.scratch_buffer(p_.dtype, tile.rows * width);
     const std::int64_t panels = (p_.columns + width - 1) / width,
                        row_tiles = (p_.rows + tile.rows - 1) / tile.rows;
     const double work = static_cast<double>(tile.rows) * static_cast<double>(std::min(width, p_.columns)) *
@@ -120,6 +124,16 @@ class ProductKernel {
     const bool large = p_.rows * p_.columns * size > l_.target().l2_bytes;
     if (!large || product(p_.contraction) > longest_sum) return std::numeric_limits<std::int64_t>::max();
     return std::max<std::int64_t>(1, static_cast<std::int64_t>(streamed_bytes) / (width * size));
+  }
+
+  /// A function of each total, written out for a whole tile, is thousands of instructions that the compiler
+  /// mixes until registers run out; a loop over the tile takes the same time and a fifth of the code. (Not
+  /// over tails: a CPU waits long for what it has just stored under a mask.)
+  bool has_long_epilogue() const {
+    const std::vector<const Node*>& nodes = l_.group().nodes;
+    return std::any_of(nodes.begin(), nodes.end(), [&](const Node* n) {
+      return n != l_.group().root && graph::is_elemental(*n) && graph::is_expensive(*n);
+    });
   }
 
   /// A right operand larger than the cache is gone through in passes over all rows, a part of the k loops
@@ -211,17 +225,38 @@ class ProductKernel {
     } else {
       l_.nest("k", loops, false, [&](const Indices& k) { multiply_add(sum, outer, row, column, k); });
     }
-    const auto finish = [&] {
-      sum.each([&](const Index& r, const Index& c) {
-        l_.bind(l_.root().value(), l_.let(sum.at(r, c)));
-        l_.store_outputs(p_.result(outer, row + r, column + c));
-      });
-    };
+    const auto finish = [&] { store_results(sum, outer, row, rows, column, columns); };
     l_.when(less(Index(passes_ - 2), pass), finish, [&] {
       sum.each([&](const Index& r, const Index& c) {
         l_.add(store(waiting_, waiting_place(r, c), sum.at(r, c)));
       });
     });
+  }
+
+  /// The totals' epilogue and stores, written out, or in a loop over the tile.
+  void store_results(const RegisterTile& sum, const Indices& outer, const Index& row, std::int64_t rows,
+                     const Index& column, std::int64_t columns) {
+    const auto output = [&](const Index& r, const Index& c, Expr total) {
+      l_.bind(l_.root().value(), l_.let(std::move(total)));
+      l_.store_outputs(p_.result(outer, row + r, column + c));
+    };
+    if (totals_ < 0 || columns % l_.lanes() != 0) {
+      sum.each([&](const Index& r, const Index& c) { output(r, c, sum.at(r, c)); });
+      return;
+    }
+    const auto place = [&](const Index& r, const Index& c) { return r * width_ + c; };
+    sum.each([&](const Index& r, const Index& c) { l_.add(store(totals_, place(r, c), sum.at(r, c))); });
+    // Vectors side by side, so that one is computed while another waits.
+    constexpr std::int64_t side_by_side = 4;
+    const std::int64_t vectors = columns / l_.lanes(), some = (side_by_side + vectors - 1) / vectors;
+    const auto outputs = [&](const Index& first, std::int64_t count) {
+      l_.unrolled("r", count, [&](const Index& r) {
+        const auto total = [&](const Index& c) { return load(totals_, p_.dtype, place(first + r, c)); };
+        l_.vector("c", columns, [&](const Index& c) { output(first + r, c, total(c)); }, true);
+      });
+    };
+    l_.serial("r", rows / some, [&](const Index& r) { outputs(r * some, some); });
+    outputs(Index(rows / some * some), rows % some);
   }
 
   void multiply_add(const RegisterTile& sum, const Indices& outer, const Index& row, const Index& column,
@@ -237,7 +272,9 @@ class ProductKernel {
   double tiles_ = most_tiles;
   int packed_ = -1;  ///< parameter that holds a pass's part of the right operand; rows of `packed_width_`
   std::int64_t packed_width_ = 0;
-  int waiting_ = -1;  ///< parameter where sums wait between passes
+  int waiting_ = -1;        ///< parameter where sums wait between passes
+  std::int64_t width_ = 0;  ///< columns of a tile
+  int totals_ = -1;         ///< parameter where a tile's totals lie for a loop of their own; -1: written out
 };
 
 }  // namespace
