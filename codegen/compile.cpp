@@ -111,7 +111,8 @@ std::vector<runtime::ArenaValue> arena_values(const graph::Plan& plan) {
       if (!lies_in_arena(location, value)) continue;
       newest[location.offset] = values.size();
       const auto size = static_cast<std::int64_t>(size_of(value.dtype()));
-      values.push_back({location.offset, value.shape().elements() * size, step, step});
+      values.push_back(
+          {location.offset, value.shape().elements() * size, step, step, value.type().to_string()});
     }
   }
   return values;

@@ -8,6 +8,7 @@
 #include "kiln/initializers.h"
 #include "kiln/layers.h"
 #include "kiln/losses.h"
+#include "kiln/memory.h"
 #include "kiln/metrics.h"
 #include "kiln/model.h"
 #include "kiln/optimizers.h"

@@ -22,6 +22,8 @@ class KILN_API LossImpl {
   /// Brings y_true to the form that `values` wants: here, y_pred's shape and type. Throws ShapeError naming
   /// both shapes if they don't match; nothing is broadcast silently.
   virtual graph::Value arrange(graph::Value y_true, graph::Value y_pred) const;
+  /// The type of the labels that one would give for such predictions: here, y_pred's own.
+  virtual graph::Type label_type(const graph::Type& y_pred) const { return y_pred; }
 
   const std::string& name() const { return name_; }
   /// "sum_over_batch_size" (the mean over all values), "sum", or "mean_with_sample_weight".

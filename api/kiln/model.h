@@ -8,6 +8,7 @@
 #include "kiln/callbacks.h"
 #include "kiln/layer.h"
 #include "kiln/losses.h"
+#include "kiln/memory.h"
 #include "kiln/metrics.h"
 #include "kiln/optimizers.h"
 #include "kiln/profile.h"
@@ -168,6 +169,11 @@ class KILN_API Model : public Layer {
   Profile profile(const Tensors& x, const Tensors& y, ProfileArgs args = {});
   /// The same of a prediction.
   Profile profile(const Tensors& x, ProfileArgs args = {}) const;
+  /// What steps of that batch size need, as planned; they are compiled, and none is run. Inputs and labels
+  /// are of the types seen last; before any were seen, of those that the model's inputs and losses say.
+  /// Without `compile` there is only the prediction. Throws StateError if the model isn't built or graphs are
+  /// interpreted (KILN_BACKEND), ShapeError if sizes aren't known before data come.
+  Memory memory(MemoryArgs args = {});
 
   ModelImpl& model_impl() const;
 };

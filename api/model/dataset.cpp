@@ -149,6 +149,22 @@ void apply_class_weight(Dataset& data, const char* caller,
   data.weight = weights_by_class(data.y[0], class_weight);
 }
 
+std::vector<graph::Type> batch_types(const ModelImpl& model, std::span<const SymbolicTensor> tensors,
+                                     std::int64_t batch_size) {
+  std::vector<graph::Type> types;
+  for (const SymbolicTensor& t : tensors) {
+    Shape shape = t.shape();
+    if (shape.rank() > 0) shape[0] = batch_size;
+    if (!shape.is_static())
+      throw ShapeError(
+          fmt::format("model \"{}\" has a tensor of shape {}: its sizes are known when data come; call "
+                      "train_on_batch or predict_on_batch first",
+                      model.name(), t.shape().to_string()));
+    types.push_back({t.dtype(), std::move(shape)});
+  }
+  return types;
+}
+
 Dataset Dataset::slice(std::int64_t first, std::int64_t last) const {
   Dataset part;
   for (const Tensor& t : x) part.x.push_back(t.slice(first, last));

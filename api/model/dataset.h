@@ -17,6 +17,10 @@ struct BatchTypes {
   friend bool operator==(const BatchTypes&, const BatchTypes&) = default;
 };
 
+/// The types of a model's inputs or outputs for so many rows. Throws ShapeError for sizes that are None.
+std::vector<graph::Type> batch_types(const ModelImpl& model, std::span<const SymbolicTensor> tensors,
+                                     std::int64_t batch_size);
+
 struct Dataset {
   std::vector<Tensor> x, y;
   Tensor weight;  ///< undefined if there is none

@@ -59,7 +59,14 @@ std::shared_ptr<Step> Predictor::step_for(std::span<const Tensor> x, std::int64_
     types.x[i].shape = x[i].shape();
     types.x[i].shape[0] = rows;
   }
-  return steps_.get(Mode::predict, types, [&] { return make_step(types); });
+  return step(types);
+}
+
+BatchTypes Predictor::expected_types(std::int64_t batch_size) {
+  if (const std::optional<BatchTypes> seen = steps_.newest_types(batch_size)) return *seen;
+  BatchTypes types;
+  types.x = batch_types(model_, model_.inputs(), batch_size);
+  return types;
 }
 
 graph::Type Predictor::output_type(std::size_t i, std::span<const Tensor> x) {

@@ -22,6 +22,12 @@ class Predictor {
 
   /// The step for `rows` rows like those of x, made at the first call; `types` is filled in.
   std::shared_ptr<Step> step_for(std::span<const Tensor> x, std::int64_t rows, BatchTypes& types);
+  /// The same for inputs of these types.
+  std::shared_ptr<Step> step(const BatchTypes& types) {
+    return steps_.get(Mode::predict, types, [&] { return make_step(types); });
+  }
+  /// The types that inputs may be expected to have: those of the newest step, or else the model's own.
+  BatchTypes expected_types(std::int64_t batch_size);
   std::vector<std::shared_ptr<const runtime::Program>> programs() { return steps_.programs(); }
 
  private:

@@ -31,6 +31,18 @@ std::shared_ptr<Step> StepCache::get(Mode mode, const BatchTypes& types,
   return entries_.back().step;
 }
 
+std::optional<BatchTypes> StepCache::newest_types(std::int64_t batch_size) {
+  const std::lock_guard lock(mutex_);
+  const auto newest = std::max_element(entries_.begin(), entries_.end(),
+                                       [](const Entry& a, const Entry& b) { return a.used < b.used; });
+  if (newest == entries_.end()) return {};
+  BatchTypes types = newest->types;
+  for (graph::Type& t : types.x) t.shape[0] = batch_size;
+  for (graph::Type& t : types.y) t.shape[0] = batch_size;
+  if (types.weight) types.weight->shape[0] = batch_size;
+  return types;
+}
+
 std::vector<std::shared_ptr<const runtime::Program>> StepCache::programs() {
   const std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<const runtime::Program>> programs;

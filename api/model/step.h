@@ -2,6 +2,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "api/model/backend.h"
@@ -18,6 +19,8 @@ class Step {
     runnable_->run(inputs, states_.data(), outputs, states_version);
   }
   std::shared_ptr<const runtime::Program> program() const { return runnable_->program(); }
+  /// The states' storage, in the program's order.
+  const std::vector<Tensor>& states() const { return storage_; }
   /// Copies of the states.
   std::vector<Tensor> copied_states() const;
 
@@ -37,6 +40,8 @@ class StepCache {
   /// The step, made by `make` if there is none. Safe to call from several threads.
   std::shared_ptr<Step> get(Mode mode, const BatchTypes& types,
                             const std::function<std::unique_ptr<Step>()>& make);
+  /// The types of the step used last, for batches of another size; nothing if there is none.
+  std::optional<BatchTypes> newest_types(std::int64_t batch_size);
   /// The programs of the steps there are, oldest first.
   std::vector<std::shared_ptr<const runtime::Program>> programs();
   /// Drops all.

@@ -36,9 +36,8 @@ Trainer::Trainer(ModelImpl& model, CompileArgs args) : model_(model), args_(std:
   random_counter_.data<std::int64_t>()[0] = next_seed();
 }
 
-void Trainer::make_trackers(const Dataset& data) {
-  const std::vector<std::string> outputs = model_.output_names();
-  const std::size_t count = outputs.size();
+void Trainer::choose_losses() {
+  const std::size_t count = model_.outputs().size();
   const std::vector<Loss>& given = args_.loss.items();
   if (given.size() != 1 && given.size() != count)
     throw ValueError(
@@ -47,7 +46,11 @@ void Trainer::make_trackers(const Dataset& data) {
     throw ValueError(
         fmt::format("compile: {} loss_weights for {} outputs", args_.loss_weights.size(), count));
   losses_ = given.size() == count ? given : std::vector<Loss>(count, given[0]);
+}
 
+void Trainer::make_trackers(std::span<const graph::Type> labels) {
+  const std::vector<std::string> outputs = model_.output_names();
+  const std::size_t count = outputs.size();
   // Kept only when whole: a failure must not leave some of them to the next call.
   std::vector<Tracker> trackers;
   trackers.push_back({"loss", nullptr, 0, false, {zero_sum(), zero_sum()}});
@@ -55,7 +58,7 @@ void Trainer::make_trackers(const Dataset& data) {
     trackers.push_back({outputs[i] + "_loss", nullptr, i, false, {zero_sum(), zero_sum()}});
   std::map<std::string, int> used;
   const auto add = [&](const Metric& metric, std::size_t output, bool weighted) {
-    auto impl = metric.resolve(data.y[output].shape(), model_.outputs()[output].shape());
+    auto impl = metric.resolve(labels[output].shape, model_.outputs()[output].shape());
     std::string name = count > 1 ? outputs[output] + "_" + metric.name() : metric.name();
     if (weighted && used.contains(name)) name = "weighted_" + name;
     std::vector<Tensor> state = impl->initial_state();
@@ -73,7 +76,33 @@ void Trainer::make_trackers(const Dataset& data) {
 }
 
 void Trainer::prepare(const Dataset& data) {
-  if (trackers_.empty()) make_trackers(data);
+  if (!expected_labels_.empty()) {
+    const auto alike = [](const graph::Type& a, const Tensor& b) {
+      return a.shape.rank() == b.rank() && a.shape.tail() == b.shape().tail();
+    };
+    // Which accuracy is meant hangs on the labels' shape.
+    if (!std::equal(expected_labels_.begin(), expected_labels_.end(), data.y.begin(), alike)) forget_steps();
+    expected_labels_.clear();
+  }
+  if (trackers_.empty()) {
+    choose_losses();
+    make_trackers(data.types(data.rows).y);
+  }
+  prepare_weights();
+}
+
+BatchTypes Trainer::prepare(std::int64_t batch_size) {
+  if (trackers_.empty()) choose_losses();
+  const BatchTypes types = expected_types(batch_size);
+  if (trackers_.empty()) {
+    make_trackers(types.y);
+    expected_labels_ = types.y;
+  }
+  prepare_weights();
+  return types;
+}
+
+void Trainer::prepare_weights() {
   // A layer may have been frozen or unfrozen since the last step: those made for other weights are no use.
   const std::vector<Variable> trainable = Layer(model_.shared_from_this()).trainable_weights();
   if (trainable != trained_) {
@@ -81,6 +110,16 @@ void Trainer::prepare(const Dataset& data) {
     trained_ = trainable;
   }
   args_.optimizer.impl().build(trained_);
+}
+
+BatchTypes Trainer::expected_types(std::int64_t batch_size) {
+  if (const std::optional<BatchTypes> seen = steps_.newest_types(batch_size)) return *seen;
+  BatchTypes types;
+  types.x = batch_types(model_, model_.inputs(), batch_size);
+  const std::vector<graph::Type> predictions = batch_types(model_, model_.outputs(), batch_size);
+  for (std::size_t i = 0; i < predictions.size(); i++)
+    types.y.push_back(losses_[i].impl().label_type(predictions[i]));
+  return types;
 }
 
 // ---- the step's graph -------------------------------------------------------------------------------------

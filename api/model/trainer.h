@@ -20,6 +20,9 @@ class Trainer {
   /// Makes what depends on the data's shapes (which accuracy, the optimizer's slots) ready. Called before
   /// steps.
   void prepare(const Dataset& data);
+  /// The same before there are data. Returns the types that batches may be expected to have: those of the
+  /// newest step, or else what the model's inputs and losses say.
+  BatchTypes prepare(std::int64_t batch_size);
   /// Runs one step on arrays at these addresses. A failed data check becomes a DataError whose row is the
   /// user's: `rows` gives the numbers of the batch's rows, or they follow `first_row`.
   void run(Mode mode, const BatchTypes& types, std::span<void* const> addresses, std::int64_t first_row,
@@ -62,12 +65,17 @@ class Trainer {
   void track_mean(Call& call, Tracker& tracker, graph::Value mean, std::int64_t rows);
   void track_metric(Call& call, Tracker& tracker, std::span<const graph::Value> y_true,
                     std::span<const graph::Value> y_pred, graph::Value weight);
-  void make_trackers(const Dataset& data);
+  void make_trackers(std::span<const graph::Type> labels);
+  void choose_losses();
+  void prepare_weights();
+  BatchTypes expected_types(std::int64_t batch_size);
 
   ModelImpl& model_;
   CompileArgs args_;
   std::vector<Loss> losses_;       // one for each output, once prepared
   std::vector<Tracker> trackers_;  // the total loss first
+  /// The labels for which the trackers were made before there were any; else empty.
+  std::vector<graph::Type> expected_labels_;
   std::vector<Variable> trained_;  // the weights that the training steps change
   Tensor random_counter_;          // {seed, step}
   StepCache steps_;

@@ -140,6 +140,9 @@ class SparseCategoricalCrossentropyImpl final : public LossImpl {
   Value arrange(Value y_true, Value y_pred) const override {
     return internal::class_labels(name(), y_true, y_pred);
   }
+  graph::Type label_type(const graph::Type& y_pred) const override {
+    return {DType::i32, y_pred.shape.slice(0, std::max(1, y_pred.shape.rank() - 1))};
+  }
 
   // The label's element is picked by a sum over its one-hot row, not by a gather: that is one loop over the
   // scores, and so is its gradient. It is selected, not multiplied: another class's infinite logarithm must

@@ -63,6 +63,7 @@ struct ArenaValue {
   std::int64_t offset = 0;
   std::int64_t bytes = 0;
   std::size_t first = 0, last = 0;  ///< steps
+  std::string type = {};            ///< "f32[128,24,24,6]"
 };
 
 /// What the compiler makes of a graph: descriptions, the plan, and the machine code. Immutable.
