@@ -33,8 +33,8 @@ static void fields(Archive& archive, T& description) {
 
 template <class Archive, Either<ArenaValue> T>
 static void fields(Archive& archive, T& value) {
-  auto& [offset, bytes, first, last] = value;
-  archive(offset, bytes, first, last);
+  auto& [offset, bytes, first, last, type] = value;
+  archive(offset, bytes, first, last, type);
 }
 
 template <class Archive, Either<Program> T>

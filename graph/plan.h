@@ -77,6 +77,9 @@ struct PlanOptions {
   bool fuse = true;           ///< false: one group a node (to test fusion against)
   bool reuse = true;          ///< false: no two values share memory (asan and to test reuse against)
   std::int64_t red_zone = 0;  ///< bytes left free after each arena value
+  /// Bytes that the arena may have at most: values are computed anew rather than kept until it is so small.
+  /// 0: as many as it needs.
+  std::int64_t memory_limit = 0;
 };
 
 class FusionLog;
@@ -94,7 +97,8 @@ Plan plan_memory(Graph graph, std::vector<Group> groups, const PlanOptions& opti
 /// missing between a writer and a reader (memory_check.cpp). Independent of plan_memory's own reasoning.
 void verify_plan(const Plan& plan);
 
-/// The table of contents: graph -> plan (pipeline.cpp). Dumps each stage into KILN_DUMP if set.
+/// The table of contents: graph -> plan (pipeline.cpp). Dumps each stage into KILN_DUMP if set. Throws
+/// ValueError, naming the largest arrays, if the memory limit can't be kept.
 Plan compile_plan(const Graph& graph, const PlanOptions& options = {});
 /// The passes before fusion only.
 Graph optimize(const Graph& graph, const PlanOptions& options = {});

@@ -31,12 +31,15 @@ struct KILN_API StepMemory {
   std::int64_t inputs = 0;          ///< a batch's x, y and sample weights
   std::int64_t outputs = 0;         ///< a batch's predictions
   std::int64_t arena = 0;           ///< what is taken for the intermediate arrays
+  std::int64_t scratch = 0;         ///< the threads' own, for as many as run now
   std::int64_t intermediates = 0;   ///< what they would take without sharing
   std::int64_t kernels = 0;         ///< in all
   std::int64_t peak = 0;            ///< the kernel during which most bytes of the arena are in use
   std::vector<ArrayMemory> arrays;  ///< in use then, the largest first; those that share bytes as one
 
-  std::int64_t total() const { return weights + optimizer + others + constants + inputs + outputs + arena; }
+  std::int64_t total() const {
+    return weights + optimizer + others + constants + inputs + outputs + arena + scratch;
+  }
 };
 
 /// What `Model::memory` returns: the memory of training, evaluation and prediction steps, planned when they

@@ -45,7 +45,8 @@ class Interpreted final : public Runnable {
 
 class Compiled final : public Runnable {
  public:
-  explicit Compiled(const graph::Graph& graph) : program_(codegen::compile(graph)), executable_(program_) {}
+  Compiled(const graph::Graph& graph, std::int64_t memory_limit)
+      : program_(codegen::compile(graph, {.memory_limit = memory_limit})), executable_(program_) {}
   void run(void* const* inputs, void* const* states, void* const* outputs,
            std::uint64_t states_version) override {
     executable_.run_raw(inputs, states, outputs, states_version);
@@ -71,8 +72,8 @@ void set_backend(Backend backend) {
   selected() = backend;
 }
 
-std::unique_ptr<Runnable> make_runnable(graph::Graph graph) {
-  if (selected() == Backend::compiled) return std::make_unique<Compiled>(graph);
+std::unique_ptr<Runnable> make_runnable(graph::Graph graph, std::int64_t memory_limit) {
+  if (selected() == Backend::compiled) return std::make_unique<Compiled>(graph, memory_limit);
   return std::make_unique<Interpreted>(std::move(graph));
 }
 

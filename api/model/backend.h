@@ -22,8 +22,9 @@ class Runnable {
   virtual std::shared_ptr<const runtime::Program> program() const { return nullptr; }
 };
 
-/// Makes a graph ready by the selected backend.
-std::unique_ptr<Runnable> make_runnable(graph::Graph graph);
+/// Makes a graph ready by the selected backend. What is compiled takes at most `memory_limit` bytes for
+/// intermediate arrays (0: what it needs); throws ValueError if it can't.
+std::unique_ptr<Runnable> make_runnable(graph::Graph graph, std::int64_t memory_limit = 0);
 
 /// Runs a graph without states once.
 std::vector<Tensor> run_once(graph::Graph& graph, std::span<const Tensor> inputs);

@@ -89,6 +89,7 @@ StepMemory memory_of(const char* mode, std::int64_t batch_size, const Step& step
   memory.inputs = bytes_of(program->inputs);
   memory.outputs = bytes_of(program->outputs);
   memory.arena = program->arena_bytes;
+  memory.scratch = program->scratch_bytes * runtime::num_threads();
   memory.intermediates = program->intermediate_bytes;
   memory.kernels = static_cast<std::int64_t>(program->steps.size());
   describe_peak(*program, memory);
@@ -171,6 +172,7 @@ std::string Memory::to_string() const {
   row("inputs", [](const StepMemory& s) { return s.inputs; });
   row("outputs", [](const StepMemory& s) { return s.outputs; });
   row("arena", [](const StepMemory& s) { return s.arena; });
+  row("scratch", [](const StepMemory& s) { return s.scratch; });
   row("total", [](const StepMemory& s) { return s.total(); });
   row("intermediates", [](const StepMemory& s) { return s.intermediates; });
   text += "\n";

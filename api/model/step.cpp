@@ -4,8 +4,8 @@
 
 namespace kiln::internal {
 
-Step::Step(graph::Graph graph, std::vector<Tensor> storage)
-    : runnable_(make_runnable(std::move(graph))), storage_(std::move(storage)) {
+Step::Step(graph::Graph graph, std::vector<Tensor> storage, std::int64_t memory_limit)
+    : runnable_(make_runnable(std::move(graph), memory_limit)), storage_(std::move(storage)) {
   for (Tensor& t : storage_) states_.push_back(t.raw());
 }
 

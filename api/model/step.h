@@ -14,7 +14,7 @@ namespace kiln::internal {
 /// prediction, for one batch size.
 class Step {
  public:
-  Step(graph::Graph graph, std::vector<Tensor> storage);
+  Step(graph::Graph graph, std::vector<Tensor> storage, std::int64_t memory_limit = 0);
   void run(void* const* inputs, void* const* outputs = nullptr, std::uint64_t states_version = 0) {
     runnable_->run(inputs, states_.data(), outputs, states_version);
   }

@@ -31,6 +31,9 @@ Trainer::Trainer(ModelImpl& model, CompileArgs args) : model_(model), args_(std:
     throw ValueError(fmt::format("compile: model \"{}\" needs a loss, e.g. .loss = \"mse\"", model.name()));
   for (const Loss& loss : args_.loss.items())
     if (!loss.defined()) throw ValueError("compile: a loss is empty");
+  if (args_.memory_limit < 0)
+    throw ValueError(fmt::format("compile: memory_limit is {}; give a number of bytes, or 0 for no limit",
+                                 args_.memory_limit));
   args_.optimizer.impl().claim(model.shared_from_this());
   random_counter_ = Tensor::zeros({2}, DType::i64);
   random_counter_.data<std::int64_t>()[0] = next_seed();
@@ -142,7 +145,7 @@ std::unique_ptr<Step> Trainer::make_step(Mode mode, const BatchTypes& types) {
   for (Tracker& tracker : trackers_)
     if (tracker.metric) track_metric(call, tracker, y, y_pred, tracker.weighted ? weight : graph::Value{});
   if (training) add_update(call, loss);
-  return std::make_unique<Step>(std::move(graph), call.storage());
+  return std::make_unique<Step>(std::move(graph), call.storage(), training ? args_.memory_limit : 0);
 }
 
 graph::Value Trainer::total_loss(Call& call, std::span<const graph::Value> y_true,

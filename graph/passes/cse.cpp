@@ -1,6 +1,7 @@
 #include <unordered_map>
 
 #include "graph/passes/passes.h"
+#include "graph/passes/rematerialize.h"
 #include "graph/passes/rewriter.h"
 
 namespace kiln::graph {
@@ -8,7 +9,7 @@ namespace kiln::graph {
 Graph cse(const Graph& graph) {
   std::unordered_multimap<std::size_t, const Node*> seen;  // nodes of the new graph by hash
   return Rewriter::run(graph, [&](Rewriter& rewriter, const Node& n) {
-    if (n.op == Op::check) return false;
+    if (n.op == Op::check || is_recomputed(n)) return false;
     std::vector<Value> operands;
     std::size_t hash = n.attributes.hash() * 31 + static_cast<std::size_t>(n.op);
     for (Value v : n.operands) {

@@ -8,6 +8,7 @@
 #include "graph/passes/fusion_costs.h"
 #include "graph/passes/fusion_log.h"
 #include "graph/passes/groups.h"
+#include "graph/passes/rematerialize.h"
 
 // Greedy fusion, from the results back to the inputs. Every node is placed after all its users:
 //
@@ -273,6 +274,7 @@ class Fuser {
       const Draft& d = drafts_[other];
       if (d.dead || other == g || !d.root || !same_reduction(*d.root, n) || !share_operand(*d.root, n))
         continue;
+      if (is_recomputed(*d.root) != is_recomputed(n)) continue;
       if (d.nodes.size() + drafts_[g].nodes.size() > most_nodes || !drafts_.can_merge(g, other)) continue;
       if (log_) log_->fused(n, d, "both reduce over the same elements of what they share");
       drafts_.merge(g, other);
@@ -300,13 +302,17 @@ class Fuser {
   void join_maps() {
     std::map<Shape, std::vector<int>> maps;  // by space, later ones first
     for (int g = drafts_.size() - 1; g >= 0; g--)
-      if (!drafts_[g].dead && !drafts_[g].root) maps[drafts_[g].space].push_back(g);
+      if (!drafts_[g].dead && !drafts_[g].root && !recomputes(drafts_[g]))
+        maps[drafts_[g].space].push_back(g);
     for (const auto& [space, groups] : maps) {
       Readers readers;
       for (std::size_t i = 0; i < groups.size(); i++)
         for (Value v : arrays_read(drafts_[groups[i]])) readers[v].push_back(i);
       for (std::size_t i = 0; i < groups.size(); i++) join_earlier(groups, i, readers);
     }
+  }
+  static bool recomputes(const Draft& d) {
+    return std::any_of(d.nodes.begin(), d.nodes.end(), [](const auto& n) { return is_recomputed(*n.first); });
   }
   // By array: places in the list of groups, ascending. Asking every pair what it shares would take too long.
   using Readers = std::unordered_map<Value, std::vector<std::size_t>, ValueHash>;

@@ -24,5 +24,7 @@ inline Graph canonicalize(const Graph& graph) {
 }
 /// Splits reductions that leave too little parallel work into two, by shape only.
 Graph split_reductions(const Graph& graph);
+/// Takes masks that a gradient needs from results that are kept anyway: relu's from its result.
+Graph masks(const Graph& graph);
 
 }  // namespace kiln::graph

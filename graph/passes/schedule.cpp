@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <tuple>
+#include <unordered_set>
 
 #include "graph/passes/groups.h"
 
@@ -7,6 +8,7 @@ namespace kiln::graph {
 namespace {
 
 constexpr std::int64_t little_memory = 64 << 10;
+constexpr int most_before = 8;  // groups in a chain that are looked at together
 
 // Which group must come before which. Grows only by edges that leave it without a cycle.
 class Precedence {
@@ -77,7 +79,23 @@ class Scheduler {
   bool prepared(int g) const { return prepared_[static_cast<std::size_t>(g)]; }
 
   std::vector<int> run() {
-    std::vector<int> waiting(groups_.size()), result;
+    std::vector<int> result;
+    for (const std::vector<int>& interval : moved_late(intervals()))
+      result.insert(result.end(), interval.begin(), interval.end());
+    return result;
+  }
+
+ private:
+  int count() const { return static_cast<int>(groups_.size()); }
+  const Group& group(int g) const { return groups_[static_cast<std::size_t>(g)]; }
+
+  // Groups between barriers that the data demand, in order.
+  using Intervals = std::vector<std::vector<int>>;
+
+  Intervals intervals() {
+    std::vector<int> waiting(groups_.size());
+    Intervals result(1);
+    std::size_t placed = 0;
     std::vector<int> ready;
     for (int g = 0; g < count(); g++) {
       waiting[static_cast<std::size_t>(g)] = static_cast<int>(order_.before(g).size());
@@ -97,9 +115,13 @@ class Scheduler {
           std::min_element(ready.begin(), ready.end(), [&](int a, int b) { return rank(a) < rank(b); });
       const int g = *best;
       ready.erase(best);
-      result.push_back(g);
+      if (waits(g)) {
+        barriers_++;
+        result.emplace_back();
+      }
+      result.back().push_back(g);
       scheduled_[static_cast<std::size_t>(g)] = true;
-      if (waits(g)) barriers_++;
+      placed++;
       for (Value array : reads_[static_cast<std::size_t>(g)])
         if (--left_[array] == 1) find_last_reader(array);
       for (int next : order_.after(g)) {
@@ -107,13 +129,60 @@ class Scheduler {
         if (--waiting[static_cast<std::size_t>(next)] == 0) ready.push_back(next);
       }
     }
-    if (result.size() != groups_.size()) throw InternalError("the groups depend on each other in a circle");
+    if (placed != groups_.size()) throw InternalError("the groups depend on each other in a circle");
     return result;
   }
 
- private:
-  int count() const { return static_cast<int>(groups_.size()); }
-  const Group& group(int g) const { return groups_[static_cast<std::size_t>(g)]; }
+  // What could be computed early isn't always needed early: a weight's transpose for the gradient, a value
+  // that is computed anew. Goes through the intervals from the end and moves such groups to the last interval
+  // before all that need them, where that makes lives shorter. Data need no more barriers then.
+  Intervals moved_late(Intervals intervals) {
+    std::vector<int> left(groups_.size());  // groups after it that have no place yet
+    std::vector<int> ready;                 // no such groups are left
+    std::vector<std::size_t> place(groups_.size());
+    for (std::size_t i = 0; i < intervals.size(); i++)
+      for (int g : intervals[i]) place[static_cast<std::size_t>(g)] = i;
+    for (int g = 0; g < count(); g++)
+      left[static_cast<std::size_t>(g)] = static_cast<int>(order_.after(g).size());
+    live_late_.clear();
+    for (std::size_t i = intervals.size(); i-- > 0;) {
+      std::vector<int>& interval = intervals[i];
+      const auto is_here = [&](int g) { return place[static_cast<std::size_t>(g)] == i; };
+      std::erase_if(interval, [&](int g) { return !is_here(g); });
+      std::erase_if(ready, is_here);
+      for (int g : interval) read_late(g);
+      std::erase_if(ready, [&](int g) {
+        if (prepared(g) || gain_when_late(g, most_before) <= little_memory) return false;
+        interval.push_back(g);
+        place[static_cast<std::size_t>(g)] = i;
+        read_late(g);
+        return true;
+      });
+      for (int g : interval)
+        for (int before : order_.before(g))
+          if (--left[static_cast<std::size_t>(before)] == 0) ready.push_back(before);
+    }
+    return intervals;
+  }
+  void read_late(int g) {
+    for (Value array : reads_[static_cast<std::size_t>(g)]) live_late_.insert(array);
+  }
+  // Bytes that needn't live between the group's early and its late place: its outputs, less its inputs, if
+  // only the group keeps them alive. Of those, the ones that are computed from other arrays for this group
+  // alone can move with it.
+  std::int64_t gain_when_late(int g, int depth) const {
+    std::int64_t bytes = 0;
+    for (Value v : group(g).outputs)
+      if (!kept_.count(v)) bytes += bytes_of(v);
+    for (Value array : reads_[static_cast<std::size_t>(g)]) {
+      const int producer = arrays_.producer(array);
+      if (producer < 0 || prepared(producer) || kept_.count(array) || live_late_.count(array)) continue;
+      const bool moves_too = depth > 0 && order_.after(producer).size() == 1;
+      const std::int64_t gain = moves_too ? gain_when_late(producer, depth - 1) - bytes_of(array) : 0;
+      bytes -= moves_too ? std::min(bytes_of(array), std::max<std::int64_t>(0, -gain)) : bytes_of(array);
+    }
+    return bytes;
+  }
 
   // All groups but those that read an input or a state that changes, or depend on one that does; that give
   // the program a result; and checks.
@@ -209,6 +278,7 @@ class Scheduler {
   std::vector<int> needs_since_;  // barriers before the last scheduled group that must precede it; -1: none
   std::vector<bool> scheduled_, prepared_;
   int barriers_ = 0;
+  std::unordered_set<Value, ValueHash> live_late_;  // arrays read in the intervals placed from the end
 };
 
 }  // namespace

@@ -32,7 +32,7 @@ TEST(Memory, SaysWhatEachKindOfStepNeeds) {
   EXPECT_EQ(train.inputs, 16 * (4 * features + 4));      // f32 rows, i32 labels
   EXPECT_EQ(train.outputs, 0);
   EXPECT_EQ(train.total(), train.weights + train.optimizer + train.others + train.constants + train.inputs +
-                               train.outputs + train.arena);
+                               train.outputs + train.arena + train.scratch);
   const StepMemory& test = memory.step("test");
   EXPECT_EQ(test.weights, weight_bytes);
   EXPECT_EQ(test.optimizer, 0);

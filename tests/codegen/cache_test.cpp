@@ -49,8 +49,8 @@ std::string facts(const runtime::Program& program) {
     for (const auto& [space, index, offset] : buffers)
       text += fmt::format("  buffer {} {} {}\n", static_cast<int>(space), index, offset);
   }
-  for (const auto& [offset, bytes, first, last] : arena_values)
-    text += fmt::format("arena value {} {} {} {}\n", offset, bytes, first, last);
+  for (const auto& [offset, bytes, first, last, type] : arena_values)
+    text += fmt::format("arena value {} {} {} {} {}\n", offset, bytes, first, last, type);
   return text + fmt::format("{}\n{} {} {} {} {} {}\n", fmt::join(checks, "\n"), arena_bytes,
                             intermediate_bytes, scratch_bytes, graph_nodes, distinct_kernels, red_zones);
 }
@@ -123,7 +123,8 @@ TEST_F(CacheTest, PlantedFaultsAreNeitherStoredNorHidden) {
 
 TEST_F(CacheTest, OtherOptionsAreOtherPrograms) {
   const graph::Graph g = step_graph();
-  const CompileOptions all[] = {{}, {.fuse = false}, {.reuse_memory = false}, {.vector_bits = 128}};
+  const CompileOptions all[] = {
+      {}, {.fuse = false}, {.reuse_memory = false}, {.vector_bits = 128}, {.memory_limit = 1 << 30}};
   for (const CompileOptions& options : all) EXPECT_FALSE(compile(g, options)->from_cache);
   EXPECT_EQ(entries().size(), std::size(all));
   EXPECT_GT(compile(g, {.fuse = false})->steps.size(), compile(g)->steps.size());

@@ -18,10 +18,12 @@ struct CompileOptions {
   /// Equal results on machines of several kinds need one that all of them can stand in for. "": what the
   /// environment variable KILN_CPU says, else this machine's ("native").
   std::string cpu = {};
+  /// Bytes that intermediate arrays may take; 0: what they need. Throws ValueError if that isn't possible.
+  std::int64_t memory_limit = 0;
 };
 
 /// Compiles a graph for this CPU: passes, plan, kernels, machine code. Throws ValueError for a CPU that isn't known
-/// or can't run here, InternalError (with the graph's text) for faults of Kiln's own. Thread-safe.
+/// or can't run here and for a memory limit that can't be kept, InternalError (with the graph's text) for faults of Kiln's own. Thread-safe.
 KILN_API std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const CompileOptions& options = {});
 
 }  // namespace kiln::codegen
