@@ -28,7 +28,7 @@ Json prepare(const Json& request, std::unique_ptr<Row>& row) {
   for (const auto& program : row->programs()) {
     compile += program->compile_seconds;
     from_cache = from_cache && program->from_cache;
-    arena += static_cast<double>(program->arena_bytes);
+    arena += static_cast<double>(program->arena_bytes + program->scratch_bytes * runtime::num_threads());
   }
   answer["compile_seconds"] = compile;
   answer["from_cache"] = from_cache;
