@@ -98,7 +98,6 @@ class ProductKernel {
     Lowering::PassBody pack;
     if (passes_ > 1 && product(p_.outer) * row_tiles > 1 &&
         tile_box(points, work, l_.target(), tiles_).axis > 0) {
-      packed_width_ = width;
       packed_ = l_.scratch_buffer(p_.dtype, block_ * width);
       pack = [&](const Indices& tile, const Index& pass) {
         l_.part(tile[0], p_.columns, width,
@@ -182,7 +181,7 @@ class ProductKernel {
     const Indices outer(p_.outer.size(), Index(0));
     l_.serial("k", block_, [&](const Index& step) {
       l_.vector("c", columns, [&](const Index& c) {
-        l_.add(store(packed_, step * packed_width_ + c, p_.rhs(l_, outer, steps_of(pass, step), column + c)));
+        l_.add(store(packed_, step * width_ + c, p_.rhs(l_, outer, steps_of(pass, step), column + c)));
       });
     });
   }
@@ -219,7 +218,7 @@ class ProductKernel {
         sum.multiply_add([&](const Index& r) { return p_.lhs(l_, outer, row + r, k); },
                          [&](const Index& c) {
                            return packed_ < 0 ? p_.rhs(l_, outer, k, column + c)
-                                              : load(packed_, p_.dtype, step * packed_width_ + c);
+                                              : load(packed_, p_.dtype, step * width_ + c);
                          });
       });
     } else {
@@ -270,8 +269,7 @@ class ProductKernel {
   std::int64_t passes_ = 1;  ///< over the rows of a panel, `block_` steps each
   std::int64_t block_ = 0;
   double tiles_ = most_tiles;
-  int packed_ = -1;  ///< parameter that holds a pass's part of the right operand; rows of `packed_width_`
-  std::int64_t packed_width_ = 0;
+  int packed_ = -1;         ///< parameter that holds a pass's part of the right operand
   int waiting_ = -1;        ///< parameter where sums wait between passes
   std::int64_t width_ = 0;  ///< columns of a tile
   int totals_ = -1;         ///< parameter where a tile's totals lie for a loop of their own; -1: written out
