@@ -132,7 +132,9 @@ std::optional<CacheFolder> CacheFolder::open() {
   if (path == nullptr || *path == '\0') return std::nullopt;
   const std::uint64_t most_bytes = size_limit();
   std::error_code ignored;  // opening tells whether it worked
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  std::filesystem::path name(path);
+  if (!name.has_filename()) name = name.parent_path();  // "folder/": its parent would be "folder"
+  std::filesystem::create_directories(name.parent_path(), ignored);
   (void)mkdir(path, 0700);
   Descriptor folder(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder) {

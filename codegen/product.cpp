@@ -96,8 +96,9 @@ class ProductKernel {
     points.insert(points.begin() + static_cast<std::ptrdiff_t>(panel_axis), panels);
     points.push_back(row_tiles);
     Lowering::PassBody pack;
-    if (passes_ > 1 && product(p_.outer) * row_tiles > 1 &&
-        tile_box(points, work, l_.target(), tiles_).axis > 0) {
+    const Tiling tiling = tile_box(points, work, l_.target(), tiles_);
+    const bool shares_panel = tiling.tiles > 1 && tiling.axis > 0;  // all points of a tile
+    if (passes_ > 1 && product(p_.outer) * row_tiles > 1 && shares_panel) {
       packed_ = l_.scratch_buffer(p_.dtype, block_ * width);
       pack = [&](const Indices& tile, const Index& pass) {
         l_.part(tile[0], p_.columns, width,

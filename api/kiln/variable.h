@@ -37,9 +37,9 @@ class KILN_API Variable {
   Tensor value() const;
   /// Replaces the elements. Throws ShapeError unless the shape is the variable's; the type is converted.
   void assign(const Tensor& value);
-  /// The elements themselves, shared. Who uses them while other threads train or predict reads `value` and
-  /// calls `assign` instead, which wait for the end of a step.
-  Tensor& storage() const;
+  /// The elements themselves, for reading without a copy. Other threads may be training on them: `value`
+  /// waits for the end of a step. They are changed by `assign`, so that models know of it.
+  const Tensor& storage() const;
   /// The lock of the weight; null until a model contains it. For Kiln's own use.
   std::shared_ptr<internal::FairSharedMutex>& guard() const;
 

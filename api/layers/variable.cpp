@@ -42,7 +42,7 @@ bool Variable::trainable() const {
 const Regularizer& Variable::regularizer() const {
   return data().regularizer;
 }
-Tensor& Variable::storage() const {
+const Tensor& Variable::storage() const {
   return data().value;
 }
 std::shared_ptr<internal::FairSharedMutex>& Variable::guard() const {

@@ -122,7 +122,8 @@ void ModelImpl::connect(std::vector<SymbolicTensor> inputs, std::vector<Symbolic
     internal::require_own_name("Model", layers_, layer);
     layers_.push_back(layer);
   }
-  weight_guards_ = internal::WeightGuards::made_for(Layer(shared_from_this()).weights());
+  guarded_weights_ = Layer(shared_from_this()).weights();
+  weight_guards_ = internal::WeightGuards::made_for(guarded_weights_);
   mark_built();
   connected_ = true;
 }

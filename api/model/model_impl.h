@@ -72,6 +72,8 @@ class ModelImpl : public LayerImpl {
 
   /// Held while a step reads the weights (shared) or changes them (alone).
   internal::WeightGuards& weight_guards() { return weight_guards_; }
+  /// The weights whose locks those are.
+  std::span<const Variable> guarded_weights() const { return guarded_weights_; }
   std::atomic<bool> stop_training = false;
 
   /// While one lives, `fit` runs, and what it works with can't be replaced.
@@ -103,6 +105,7 @@ class ModelImpl : public LayerImpl {
   std::unique_ptr<internal::Trainer> trainer_;
   std::unique_ptr<internal::Predictor> predictor_;
   std::mutex build_mutex_;
+  std::vector<Variable> guarded_weights_;
   internal::WeightGuards weight_guards_;
 };
 

@@ -9,6 +9,13 @@ Step::Step(graph::Graph graph, std::vector<Tensor> storage, std::int64_t memory_
   for (Tensor& t : storage_) states_.push_back(t.raw());
 }
 
+void Step::counted_by(std::span<const Variable> weights) {
+  counted_ = std::all_of(states_.begin(), states_.end(), [&](const void* state) {
+    return std::any_of(weights.begin(), weights.end(),
+                       [&](const Variable& w) { return w.storage().raw() == state; });
+  });
+}
+
 std::vector<Tensor> Step::copied_states() const {
   std::vector<Tensor> copies;
   for (const Tensor& t : storage_) copies.push_back(t.clone());

@@ -7,6 +7,7 @@
 
 #include "api/model/backend.h"
 #include "api/model/dataset.h"
+#include "kiln/variable.h"
 
 namespace kiln::internal {
 
@@ -15,9 +16,14 @@ namespace kiln::internal {
 class Step {
  public:
   Step(graph::Graph graph, std::vector<Tensor> storage, std::int64_t memory_limit = 0);
-  void run(void* const* inputs, void* const* outputs = nullptr, std::uint64_t states_version = 0) {
-    runnable_->run(inputs, states_.data(), outputs, states_version);
+  /// `weights_version`: WeightGuards::version of the weights that `counted_by` was given, while they are
+  /// held.
+  void run(void* const* inputs, void* const* outputs = nullptr, std::uint64_t weights_version = 0) {
+    runnable_->run(inputs, states_.data(), outputs, counted_ ? weights_version : 0);
   }
+  /// Says that changes of these weights are counted. If the step has other states as well, such as a weight
+  /// that a custom layer took from elsewhere, no count tells whether all of them are unchanged.
+  void counted_by(std::span<const Variable> weights);
   std::shared_ptr<const runtime::Program> program() const { return runnable_->program(); }
   /// The states' storage, in the program's order.
   const std::vector<Tensor>& states() const { return storage_; }
@@ -28,6 +34,7 @@ class Step {
   std::unique_ptr<Runnable> runnable_;
   std::vector<Tensor> storage_;
   std::vector<void*> states_;
+  bool counted_ = false;
 };
 
 enum class Mode : std::uint8_t { train, test, predict };

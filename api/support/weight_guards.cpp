@@ -37,9 +37,10 @@ void write_weights(std::span<const Variable> weights, std::span<const Tensor> va
     converted.push_back(values[i].astype(weights[i].dtype()).contiguous());
   WeightGuards guards(weights);
   const std::unique_lock lock(guards);
-  for (std::size_t i = 0; i < weights.size(); i++)
-    if (converted[i].nbytes() > 0)
-      std::memcpy(weights[i].storage().raw(), converted[i].raw(), converted[i].nbytes());
+  for (std::size_t i = 0; i < weights.size(); i++) {
+    Tensor elements = weights[i].storage();  // the same memory
+    if (converted[i].nbytes() > 0) std::memcpy(elements.raw(), converted[i].raw(), converted[i].nbytes());
+  }
 }
 
 }  // namespace kiln::internal

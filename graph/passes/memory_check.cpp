@@ -268,24 +268,31 @@ class Checker {
     }
   }
 
-  // What prepared groups have left for the others must still be there when the next run begins without them.
+  // The next run leaves prepared groups out: what the others read of them must still be there, whatever the
+  // others have written meanwhile.
   void check_prepared() {
     std::unordered_set<const Node*> prepared;
     for (const ScheduledGroup& s : plan_.schedule) {
-      for (std::size_t i = 0; i < s.group.inputs.size(); i++) {
-        const Value v = s.group.inputs[i];
-        const Value content = content_of(v);
-        const bool stays = content.node->op == Op::constant || prepared.count(content.node) > 0 ||
-                           (content.node->op == Op::state && !changes(content));
-        if (s.group.prepared && !stays) fail(s.group.name, "it is prepared, but reads what changes");
-        if (s.group.prepared || !prepared.count(content.node)) continue;
-        if (std::string m = memory_.missing(input_range(s, i), v); !m.empty())
-          fail(s.group.name, "in the next run it reads " + m);
-      }
       if (!s.group.prepared) continue;
-      for (Value v : s.group.outputs) prepared.insert(v.node);
+      for (Value v : s.group.inputs) {
+        const Node* content = content_of(v).node;
+        const bool stays = content->op == Op::constant || prepared.count(content) > 0 ||
+                           (content->op == Op::state && !changes(content->value()));
+        if (!stays) fail(s.group.name, "it is prepared, but reads what changes");
+      }
+      for (Value v : s.group.outputs) prepared.insert(content_of(v).node);
       for (const Location& l : s.output_locations)
         if (l.space != Space::arena) fail(s.group.name, "it is prepared, but gives a result");
+    }
+    for (const ScheduledGroup& s : plan_.schedule) {
+      if (s.group.prepared) continue;
+      for (std::size_t i = 0; i < s.group.inputs.size(); i++) {
+        if (!prepared.count(content_of(s.group.inputs[i]).node)) continue;
+        if (std::string m = memory_.missing(input_range(s, i), s.group.inputs[i]); !m.empty())
+          fail(s.group.name, "in the next run it reads " + m);
+      }
+      for (std::size_t i = 0; i < s.group.outputs.size(); i++)
+        memory_.write(output_range(s, i), s.group.outputs[i], s.group.name);
     }
   }
   bool changes(Value state) const {

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "graph/elemental.h"
+#include "graph/ops/winograd.h"
 #include "graph/passes/groups.h"
 #include "graph/passes/lives.h"
 #include "graph/passes/passes.h"
@@ -24,6 +25,20 @@ double elements(Value v) {
   return static_cast<double>(v.shape().elements());
 }
 
+// Multiply-adds of a product or convolution.
+double multiply_adds(const Node& n) {
+  if (n.op == Op::winograd_conv || n.op == Op::winograd_kernel_grad) {
+    const auto edge = static_cast<double>(winograd::results(n.attributes.integer("window")));
+    const Value y = n.op == Op::winograd_conv ? n.value() : n.operand(1);
+    const auto channels = static_cast<double>(n.operand(0).shape().back());
+    return elements(y) / (edge * edge) * static_cast<double>(winograd::positions) * channels;
+  }
+  // A kernel (or matrix) has so many elements for one filter (or column), and each result needs them all.
+  const Shape& kernel = n.operand(1).shape();
+  return elements(n.value()) * elements(n.operand(1)) /
+         static_cast<double>(kernel.empty() ? 1 : kernel.back());
+}
+
 // Of computing the node once, in elements that are read from memory or written.
 double cost(const Node& n) {
   if (definition(n.op).op_class == OpClass::leaf || n.op == Op::reshape) return 0;
@@ -34,13 +49,8 @@ double cost(const Node& n) {
     case Op::conv_input_grad:
     case Op::conv_kernel_grad:
     case Op::winograd_conv:
-    case Op::winograd_kernel_grad: {
-      // A kernel (or matrix) has so many elements for one filter (or column), and each result needs them all.
-      const Shape& kernel = n.operand(1).shape();
-      const double multiply_adds =
-          elements(n.operand(1)) / static_cast<double>(kernel.empty() ? 1 : kernel.back());
-      return results * (1 + multiply_adds / multiply_adds_per_element);
-    }
+    case Op::winograd_kernel_grad:
+      return results + multiply_adds(n) / multiply_adds_per_element;
     default:
       break;
   }
@@ -85,6 +95,7 @@ class Rematerializer {
     const int peak = lives_.peak();
     std::vector<Pick> picks;
     for (const Life& life : lives_.all()) {
+      if (life.kept) continue;  // from run to run: a copy would be kept as well
       const auto next = std::upper_bound(life.reads.begin(), life.reads.end(), peak);
       const bool waits =
           life.first < peak && next != life.reads.end() && (next == life.reads.begin() || *(next - 1) < peak);

@@ -15,7 +15,7 @@ bool all_ones(const Ints& v) {
 
 bool has_form(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
   return x.rank() == 4 && kernel[0] == kernel[1] && winograd::has_transform(kernel[0]) &&
-         all_ones(attrs.strides) && all_ones(attrs.dilation) && attrs.groups == 1 && x.elements() > 0 &&
+         all_ones(attrs.strides) && all_ones(attrs.dilation) && attrs.groups == 1 && x.elements() > 1 &&
          kernel.elements() > 0;
 }
 
@@ -70,7 +70,7 @@ Value winograd_form(Value x, Value kernel, const ConvAttrs& attrs, ConvAlgorithm
 
 Value winograd_kernel_grad_form(Value x, Value dy, const Shape& kernel, const ConvAttrs& attrs,
                                 ConvAlgorithm algorithm) {
-  if (!chosen(x, kernel, attrs, algorithm)) return {};
+  if (!chosen(x, kernel, attrs, algorithm) || dy.shape().elements() == 1) return {};
   constexpr std::int64_t block = 64, wanted_tasks = 16, shortest_part = 64;
   const auto blocks = [](std::int64_t n) { return (n + block - 1) / block; };
   const std::int64_t tasks = blocks(kernel[2]) * blocks(kernel[3]);

@@ -84,9 +84,9 @@ TEST_P(GoldenLayer, IsKerass) {
   layer.impl().ensure_built(shapes);
   const std::vector<Variable> weights = layer.weights();
   ASSERT_EQ(weights.size(), c.at("weights").size());
-  for (const Variable& w : weights) {
+  for (Variable w : weights) {
     ASSERT_EQ(w.shape(), to_shape(c.at("weights").at(w.name()))) << w.name();
-    w.storage() = hash_signed(name + "/" + w.name(), w.shape(), 0.5);
+    w.assign(hash_signed(name + "/" + w.name(), w.shape(), 0.5));
   }
 
   // One graph: output, and gradients of sum(output * cotangent).

@@ -216,6 +216,33 @@ TEST(Predict, ChangedWeightsAreSeenWhateverWasPrepared) {
   expect_changed("a training step of another model with a shared layer", last);
 }
 
+// A custom layer may use a weight that no lock of this model counts: nothing that hangs on it may be kept.
+TEST(Predict, ChangesOfAWeightFromElsewhereAreSeen) {
+  struct Tied final : LayerImpl {
+    explicit Tied(Variable w) : weight(std::move(w)) {}
+    graph::Value call(Call& call, graph::Value x) override {
+      return graph::matmul(x, graph::exp(call(weight)));
+    }
+    Variable weight;
+  };
+  const auto ones = [](const Shape& shape) { return Tensor::full(shape, 1.0, DType::f32); };
+  Sequential owner({Input({8}), Dense(8)});
+  Variable weight = owner.weights()[0];
+  Sequential model({Input({8}), make_layer<Tied>(weight)});
+  const Tensor x = ones({2, 8});
+  const auto prediction = [&] { return floats(model.predict_on_batch(x)); };
+
+  weight.assign(Tensor::zeros({8, 8}));
+  EXPECT_EQ(prediction(), std::vector<float>(16, 8));
+  EXPECT_EQ(prediction(), std::vector<float>(16, 8));
+  owner.compile({.optimizer = "sgd", .loss = "mse"});
+  owner.train_on_batch(x, ones({2, 8}));
+  const auto trained = prediction();
+  EXPECT_NE(trained, std::vector<float>(16, 8));
+  weight.assign(Tensor::zeros({8, 8}));
+  EXPECT_EQ(prediction(), std::vector<float>(16, 8));
+}
+
 TEST(Predict, SeveralInputsAndOutputs) {
   const auto a = Input({2}), b = Input({2});
   Model model({.inputs = {a, b}, .outputs = {Add()({a, b}), Concatenate()({a, b})}});

@@ -278,6 +278,35 @@ TEST(PlanFaults, APreparedArrayThatIsOverwritten) {
   expect_rejected(plan, "an overwritten prepared array");
 }
 
+// In the next run nothing writes a prepared array again, so not even what came before it may lie there.
+TEST(PlanFaults, APreparedArrayWhoseMemoryWasUsedBefore) {
+  Graph g("prepared");
+  const Value x = g.input("x", {DType::f32, {64, 64}}), w = g.state("w", {DType::f32, {64, 64}});
+  const Value early = matmul(x, sigmoid(x));
+  g.output("y", matmul(matmul(early, early), exp(w)));
+  Plan plan = plan_unoptimized(std::move(g));
+  ASSERT_TRUE(plan.schedule[0].group.prepared) << print(plan);
+  const Location kept = plan.schedule[0].output_locations[0];
+  ScheduledGroup &sigmoid_of_x = plan.schedule[1], &product = plan.schedule[2];
+  ASSERT_EQ(sigmoid_of_x.group.outputs.size(), 1u) << print(plan);
+  for (std::size_t i = 0; i < product.input_locations.size(); i++)
+    if (product.input_locations[i] == sigmoid_of_x.output_locations[0]) product.input_locations[i] = kept;
+  sigmoid_of_x.output_locations[0] = kept;
+  std::rotate(plan.schedule.begin(), plan.schedule.begin() + 1, plan.schedule.begin() + 3);
+  for (ScheduledGroup& s : plan.schedule) s.barrier_before = true;
+  expect_rejected(plan, "memory of a prepared array that an earlier group has written");
+}
+
+// Reshapes in a prepared group and behind it are views of one array.
+TEST(PlanFaults, AReshapeOfAPreparedArrayIsPrepared) {
+  Graph g("prepared");
+  const Value x = g.input("x", {DType::f32, {8, 64}}), w = g.state("w", {DType::f32, {10, 10}});
+  const Value v = g.state("v", {DType::f32, {64, 100}});
+  const Value scale = broadcast(reshape(exp(w), {100}), {64, 100}, {1});
+  g.output("y", matmul(x, v * scale));
+  EXPECT_NO_THROW(plan_unoptimized(std::move(g)));
+}
+
 TEST(PlanFaults, APreparedGroupThatReadsAnInput) {
   Graph g("prepared");
   const Value x = g.input("x", {DType::f32, {64, 64}});

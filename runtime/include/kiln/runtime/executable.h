@@ -45,7 +45,7 @@ struct Step {
   std::vector<BufferRef> buffers;
   bool barrier_before = false;  ///< data crosses threads between this step and those before
   bool serial = false;          ///< one tile only: thread 0 does everything
-  bool prepared = false;        ///< hangs on constants and unchanged states only: its results stay in the arena
+  bool prepared = false;  ///< hangs on constants and unchanged states only: its results stay in the arena
   bool leave_on_error = false;  ///< after that barrier, leave if a check failed: states are written next
   double flops = 0;
   double bytes = 0;
@@ -58,7 +58,8 @@ struct BufferDesc {
   Shape shape;
 };
 
-/// A value in bytes [offset, offset + bytes) of the arena, from the step that writes it to the last that reads it.
+/// A value in bytes [offset, offset + bytes) of the arena, from the step that writes it to the last that
+/// reads it.
 struct ArenaValue {
   std::int64_t offset = 0;
   std::int64_t bytes = 0;
@@ -76,7 +77,7 @@ struct Program {
   EntryFn entry = nullptr;
   std::int64_t arena_bytes = 0;
   std::int64_t intermediate_bytes = 0;  ///< sum of all intermediates, had each its own memory
-  std::int64_t scratch_bytes = 0;  ///< each thread's own memory, for what lives within a tile
+  std::int64_t scratch_bytes = 0;       ///< each thread's own memory, for what lives within a tile
   int graph_nodes = 0;                  ///< op nodes before fusion
   int distinct_kernels = 0;
   double compile_seconds = 0;
@@ -117,8 +118,9 @@ class KILN_API Executable {
   /// The same over raw pointers, unchecked and without allocation: the hot path. An address needs the
   /// alignment of its element type only.
   ///
-  /// `states_version` is a number that changes whenever a state's elements do (0: not known). What hangs on
-  /// states alone, such as transformed weights, isn't computed again for a version that was seen before.
+  /// `states_version` is a number that changes whenever a state's elements or address do (0: not known). What
+  /// hangs on states alone, such as transformed weights, isn't computed again while the version stays the
+  /// same.
   void run_raw(void* const* inputs, void* const* states, void* const* outputs,
                std::uint64_t states_version = 0);
 
@@ -126,8 +128,8 @@ class KILN_API Executable {
   std::vector<StepProfile> profile(std::span<const Tensor> inputs, std::span<Tensor> states,
                                    std::span<Tensor> outputs);
   /// Runs without OpenMP, for tests of the plan: between two barriers the shares of `threads` threads run
-  /// serially, interleaved in an order drawn from `seed`. The arena begins as NaN, and what is dead becomes NaN
-  /// again at the next barrier: a missing barrier or a value read after its end shows as other bits.
+  /// serially, interleaved in an order drawn from `seed`. The arena begins as NaN, and what is dead becomes
+  /// NaN again at the next barrier: a missing barrier or a value read after its end shows as other bits.
   void run_shuffled(std::span<const Tensor> inputs, std::span<Tensor> states, std::span<Tensor> outputs,
                     int threads, std::uint64_t seed);
 
@@ -154,7 +156,7 @@ class KILN_API Executable {
   std::shared_ptr<const Program> program_;
   std::vector<Patch> patches_;
   std::vector<std::size_t> scratch_entries_;  ///< table entries that hold the threads' scratch
-  double seconds_ = 0;  ///< estimated time of a run on one thread
+  double seconds_ = 0;                        ///< estimated time of a run on one thread
   /// Scratch to use again. Slots instead of a list under a mutex: a process forked while another thread holds
   /// a mutex could never take it.
   Pool pool_{};
