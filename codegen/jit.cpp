@@ -91,7 +91,8 @@ void compile_all(std::vector<Job>& jobs, const Target& target) {
   // Long ones first: no thread is to be left alone with one at the end.
   std::vector<Job*> order;
   for (Job& job : jobs) order.push_back(&job);
-  std::stable_sort(order.begin(), order.end(), [](const Job* a, const Job* b) { return a->size > b->size; });
+  std::sort(order.begin(), order.end(),
+            [](const Job* a, const Job* b) { return a->size != b->size ? a->size > b->size : a < b; });
 
   std::atomic<std::size_t> next{0};
   std::exception_ptr failure;

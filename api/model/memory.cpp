@@ -43,8 +43,9 @@ std::vector<const ArenaValue*> in_use(const runtime::Program& program, std::size
     else
       *shared = &v;
   }
-  std::stable_sort(values.begin(), values.end(),
-                   [](const ArenaValue* a, const ArenaValue* b) { return a->bytes > b->bytes; });
+  std::sort(values.begin(), values.end(), [](const ArenaValue* a, const ArenaValue* b) {
+    return a->bytes != b->bytes ? a->bytes > b->bytes : a < b;
+  });
   return values;
 }
 

@@ -63,8 +63,8 @@ std::vector<const Life*> Lives::at_peak() const {
   std::vector<const Life*> lives;
   for (const Life& life : lives_)
     if (life.first <= peak_ && peak_ <= life.last) lives.push_back(&life);
-  std::stable_sort(lives.begin(), lives.end(),
-                   [](const Life* a, const Life* b) { return a->bytes > b->bytes; });
+  std::sort(lives.begin(), lives.end(),
+            [](const Life* a, const Life* b) { return a->bytes != b->bytes ? a->bytes > b->bytes : a < b; });
   return lives;
 }
 

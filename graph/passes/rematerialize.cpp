@@ -104,8 +104,10 @@ class Rematerializer {
       std::unordered_set<const Node*> nodes;
       if (add_cost(life.value, pick, nodes)) picks.push_back(pick);
     }
-    std::stable_sort(picks.begin(), picks.end(), [](const Pick& a, const Pick& b) {
-      return static_cast<double>(a.bytes) * b.cost > static_cast<double>(b.bytes) * a.cost;
+    std::sort(picks.begin(), picks.end(), [](const Pick& a, const Pick& b) {
+      const double gain_of_a = static_cast<double>(a.bytes) * b.cost;
+      const double gain_of_b = static_cast<double>(b.bytes) * a.cost;
+      return gain_of_a != gain_of_b ? gain_of_a > gain_of_b : a.value.node->id < b.value.node->id;
     });
     return picks;
   }

@@ -93,7 +93,8 @@ TEST(PreparedGroups, AreNoResultsAndReadNothingThatChanges) {
   g.output("y", matmul(exp(w), exp(v)));
   g.output("z", exp(w));
   g.update(v, v * 0.5);
-  for (const runtime::Step& s : compile(g)->steps) EXPECT_FALSE(s.prepared) << s.name;
+  const auto program = compile(g);
+  for (const runtime::Step& s : program->steps) EXPECT_FALSE(s.prepared) << s.name;
 }
 
 }  // namespace
