@@ -97,8 +97,10 @@ class ProductKernel {
     points.push_back(row_tiles);
     Lowering::PassBody pack;
     const Tiling tiling = tile_box(points, work, l_.target(), tiles_);
-    const bool shares_panel = tiling.tiles > 1 && tiling.axis > 0;  // all points of a tile
-    if (passes_ > 1 && product(p_.outer) * row_tiles > 1 && shares_panel) {
+    // The panel is the same for all points of a tile, and they are enough to make up for the copy.
+    constexpr std::int64_t fewest_points = 12;
+    const bool pays = tiling.tiles > 1 && tiling.axis > 0 && product(points) / tiling.tiles >= fewest_points;
+    if (passes_ > 1 && pays) {
       packed_ = l_.scratch_buffer(p_.dtype, block_ * width);
       pack = [&](const Indices& tile, const Index& pass) {
         l_.part(tile[0], p_.columns, width,
