@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "graph/ops/winograd.h"
+
 namespace kiln::codegen {
 namespace {
 
@@ -72,7 +74,8 @@ std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, const Ta
 
 WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters, int lanes,
                              const Target& target) {
-  constexpr std::int64_t positions = 36, few = 32, many = 64, fewest_blocks = 8;
+  using graph::winograd::positions;
+  constexpr std::int64_t few = 32, many = 64, fewest_blocks = 8;
   constexpr std::int64_t most_bytes = 16 << 20;  // of scratch, for each thread
   // The whole kernel is read once a block: one that doesn't stay in the cache has to serve more tiles.
   const bool large = positions * channels * filters * 4 > target.l2_bytes;

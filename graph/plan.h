@@ -30,7 +30,7 @@ namespace kiln::graph {
 /// results of a root elsewhere than in an output that an epilogue still has to read under.
 ///
 /// Where producers may be fused into a root: reductions, argmax and check (any elementwise or movement
-/// chain); window_sum and window_max whose windows don't overlap; nothing into dot and conv (their operands
+/// chain); window_sum and window_max whose windows don't overlap; nothing into dot, conv and their like (their operands
 /// are arrays in memory), sort, top_k, cumsum, scatter_add, put_along. A fused value used by several outputs
 /// at the same index is computed once.
 struct Group {

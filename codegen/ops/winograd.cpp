@@ -200,6 +200,22 @@ class WinogradKernel {
         [&] { transform(true); }, [&] { transform(false); });
   }
 
+  /// A product at each of the positions, whose operands and result are still to be filled in.
+  InnerProduct at_positions(std::int64_t rows, std::int64_t columns, std::int64_t contraction) const {
+    InnerProduct p;
+    p.dtype = dtype_;
+    p.outer = positions;
+    p.rows = rows;
+    p.columns = columns;
+    p.contraction = contraction;
+    return p;
+  }
+  void lower(const InnerProduct& p) {
+    l_.narrow_lanes(p.columns);
+    lower_inner_product(l_, p);
+    l_.set_lanes(dtype_);
+  }
+
   Lowering& l_;
   const Node& node_;
   const Shape& x_;
@@ -242,12 +258,7 @@ class ConvKernel : WinogradKernel {
 
  private:
   void multiply(const Squares& inputs, const Squares& sums, const WinogradBlock& block, const Index& filter) {
-    InnerProduct p;
-    p.dtype = dtype_;
-    p.outer = positions;
-    p.rows = block.tiles;
-    p.columns = block.filters;
-    p.contraction = x_[3];
+    InnerProduct p = at_positions(block.tiles, block.filters, x_[3]);
     p.lhs = [&](Lowering&, const Index& position, const Index& tile, const Index& k) {
       return inputs.at(position, tile, k);
     };
@@ -257,9 +268,7 @@ class ConvKernel : WinogradKernel {
     p.store = [&](Lowering& l, const Index& position, const Index& tile, const Index& column, Expr value) {
       l.add(sums.set(position, tile, column, std::move(value)));
     };
-    l_.narrow_lanes(block.filters);
-    lower_inner_product(l_, p);
-    l_.set_lanes(dtype_);
+    lower(p);
   }
 
   void transform_results(const Squares& sums, const Index& tile, const Place& at, const Index& filter,
@@ -335,8 +344,8 @@ class KernelGradKernel : WinogradKernel {
   }
 
  private:
-  template <class Place>
-  void clear(const WinogradGradBlock& block, const Place& result) {
+  template <class ResultPlace>
+  void clear(const WinogradGradBlock& block, const ResultPlace& result) {
     const int out = l_.output_buffer(0);
     l_.nest("i", std::array{positions, block.channels}, false, [&](const Indices& at) {
       over("f", block.filters,
@@ -371,16 +380,11 @@ class KernelGradKernel : WinogradKernel {
     l_.when(results_inside(at), [&] { transform(true); }, [&] { transform(false); });
   }
 
-  template <class Place>
+  template <class ResultPlace>
   void multiply(const Squares& inputs, const Squares& errors, const WinogradGradBlock& block,
-                const Place& result) {
+                const ResultPlace& result) {
     const int out = l_.output_buffer(0);
-    InnerProduct p;
-    p.dtype = dtype_;
-    p.outer = positions;
-    p.rows = block.channels;
-    p.columns = block.filters;
-    p.contraction = block.tiles;
+    InnerProduct p = at_positions(block.channels, block.filters, block.tiles);
     p.lhs = [&](Lowering&, const Index& position, const Index& channel, const Index& tile) {
       return inputs.at(position, tile, channel);
     };
@@ -393,9 +397,7 @@ class KernelGradKernel : WinogradKernel {
     p.store = [&](Lowering& l, const Index& position, const Index& channel, const Index& filter, Expr value) {
       l.add(store(out, result(position, channel, filter), std::move(value)));
     };
-    l_.narrow_lanes(block.filters);
-    lower_inner_product(l_, p);
-    l_.set_lanes(dtype_);
+    lower(p);
   }
 
   const Shape& dy_;
