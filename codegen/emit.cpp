@@ -165,6 +165,9 @@ void KernelEmitter::statement(const Stmt& s) {
     case StmtKind::branch:
       branch(uniform(s.value, "a branch's condition"), [&] { block(s.body); }, [&] { block(s.otherwise); });
       break;
+    case StmtKind::prefetch:
+      prefetch(s);
+      break;
   }
 }
 

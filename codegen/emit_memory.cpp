@@ -255,6 +255,13 @@ void KernelEmitter::store(const Stmt& s) {
   }
 }
 
+void KernelEmitter::prefetch(const Stmt& s) {
+  constexpr unsigned for_reading = 0, into_all_caches = 3, data = 1;
+  llvm::Value* pointer = element_pointer(s.buffer, address(s.index).uniform);
+  b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {pointer->getType()},
+                     {pointer, b_.getInt32(for_reading), b_.getInt32(into_all_caches), b_.getInt32(data)});
+}
+
 void KernelEmitter::store_vector(const Stmt& s, const Address& a, llvm::Value* value, llvm::Value* mask) {
   const llvm::Align align(size_of(s.value->dtype));
   if (a.lanes != nullptr || a.stride != 1) {

@@ -80,6 +80,7 @@ class KernelEmitter {
   llvm::Value* load_uniform(const ExprNode& e, const Address& a, const Lanes* predicate);
   llvm::Value* load_vector(const ExprNode& e, const Address& a, llvm::Value* mask);
   void store(const Stmt& s);
+  void prefetch(const Stmt& s);
   void store_vector(const Stmt& s, const Address& a, llvm::Value* value, llvm::Value* mask);
   /// A tail as narrower accesses, for targets without masked ones: `count` elements from `first` on of a
   /// vector at `pointer`. Lanes that aren't read are zero.

@@ -211,6 +211,14 @@ Stmt branch(Expr condition, Block then, Block otherwise) {
   return s;
 }
 
+Stmt prefetch(int buffer, Index index) {
+  Stmt s;
+  s.kind = StmtKind::prefetch;
+  s.buffer = buffer;
+  s.index = std::move(index);
+  return s;
+}
+
 Expr Kernel::new_temporary(Block& block, Expr value) {
   Stmt let;
   let.kind = StmtKind::let;

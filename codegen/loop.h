@@ -151,7 +151,7 @@ enum class LoopKind : std::uint8_t {
 struct Stmt;
 using Block = std::vector<Stmt>;
 
-enum class StmtKind : std::uint8_t { loop, let, store, write, branch };
+enum class StmtKind : std::uint8_t { loop, let, store, write, branch, prefetch };
 struct Stmt {
   StmtKind kind = StmtKind::loop;
   // loop
@@ -165,6 +165,7 @@ struct Stmt {
   int temporary = 0;
   Expr value;  ///< let, store, write; branch: the (uniform) condition
   // store: buffer[index] = value, where predicate (null: always)
+  // prefetch: asks for the cache line of buffer[index], which may lie outside the buffer
   int buffer = 0;
   Index index;
   Expr predicate;
@@ -178,6 +179,7 @@ Stmt vector_loop(Var variable, int lanes, Block body, bool unroll = false);
 Stmt store(int buffer, Index index, Expr value, Expr predicate = nullptr);
 Stmt write(Reg reg, std::vector<Index> subscripts, Expr value);
 Stmt branch(Expr condition, Block then, Block otherwise = {});
+Stmt prefetch(int buffer, Index index);
 
 // ---- kernels ----------------------------------------------------------------------------------------------
 
@@ -198,7 +200,7 @@ struct Kernel {
   std::vector<BufferParam> buffers = {};
   Block body = {};
   int temporaries = 0;
-  std::int64_t scratch_stride = 0;  ///< bytes from one thread's scratch to the next one's
+  std::int64_t scratch_stride = 0;               ///< bytes from one thread's scratch to the next one's
   Expr new_temporary(Block& block, Expr value);  ///< appends a Let and gives the expression that reads it
 };
 

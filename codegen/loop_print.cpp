@@ -54,6 +54,9 @@ class Printer {
       case StmtKind::branch:
         line = fmt::format("if {} {{", expr(s.value));
         break;
+      case StmtKind::prefetch:
+        line = fmt::format("prefetch b{}[{}]", s.buffer, index(s.index));
+        break;
     }
     out_ += indent + line + "\n";
     if (s.kind != StmtKind::loop && s.kind != StmtKind::branch) return;

@@ -84,6 +84,11 @@ class Verifier {
         block(s.otherwise);
         --branches_;
         break;
+      case StmtKind::prefetch:
+        parameter(s.buffer);
+        index(s.index);
+        if (vector_ != nullptr) fail("a prefetch inside a vector loop");
+        break;
     }
   }
 
@@ -105,11 +110,14 @@ class Verifier {
     if (s.loop == LoopKind::vector) vector_ = nullptr;
   }
 
-  void access(int buffer, const Index& where, DType dtype, const Expr& predicate) {
-    if (buffer < 0 || static_cast<std::size_t>(buffer) >= kernel_.buffers.size()) {
+  const BufferParam& parameter(int buffer) const {
+    if (buffer < 0 || static_cast<std::size_t>(buffer) >= kernel_.buffers.size())
       fail(fmt::format("b{} of {} buffers", buffer, kernel_.buffers.size()));
-    }
-    const BufferParam& param = kernel_.buffers[static_cast<std::size_t>(buffer)];
+    return kernel_.buffers[static_cast<std::size_t>(buffer)];
+  }
+
+  void access(int buffer, const Index& where, DType dtype, const Expr& predicate) {
+    const BufferParam& param = parameter(buffer);
     if (dtype != param.dtype) {
       fail(fmt::format("{} in b{} of {}", short_name(dtype), buffer, short_name(param.dtype)));
     }

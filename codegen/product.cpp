@@ -189,6 +189,22 @@ class ProductKernel {
     });
   }
 
+  /// Asks for the next tile's part of the left operand, a line a step. A large operand's rows come from far
+  /// away, each in a piece too short for the machine's own prefetching.
+  void prefetch_lhs(const Indices& outer, const Index& row, std::int64_t rows, const Index& pass,
+                    const Index& step) {
+    const auto lhs = [&](const Index& r, const Index& k) { return p_.lhs(l_, outer, r, steps_of(pass, k)); };
+    const Expr here = lhs(row, step);
+    std::int64_t stride = 0;
+    if (here->kind != ExprKind::load || here->predicate || step->kind != IndexKind::variable ||
+        !affine_in(here->index, step->variable, stride) || stride != 1)
+      return;
+    const std::int64_t steps_for_all_rows = rows <= 8 ? 8 : 16;  // at most those that a line serves
+    const Index next = mod(step, steps_for_all_rows);
+    const Expr there = lhs(row + rows + next, step - next);
+    if (there->kind == ExprKind::load && !there->predicate) l_.add(prefetch(there->buffer, there->index));
+  }
+
   void register_tile(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,
                      std::int64_t columns, const Index& pass) {
     const RegisterTile sum(l_, "acc", p_.dtype, rows, columns);
@@ -218,6 +234,7 @@ class ProductKernel {
     } else if (passes_ > 1) {
       l_.serial("k", block_, [&](const Index& step) {
         const Indices k = steps_of(pass, step);
+        prefetch_lhs(outer, row, rows, pass, step);
         sum.multiply_add([&](const Index& r) { return p_.lhs(l_, outer, row + r, k); },
                          [&](const Index& c) {
                            return packed_ < 0 ? p_.rhs(l_, outer, k, column + c)

@@ -20,7 +20,7 @@ Tiling tile_box(std::span<const std::int64_t> extents, double work, const Target
 
 /// More tiles than this give no better balance on the machines we know; kernels whose tiles reuse what they
 /// have in the cache make do with fewer, larger ones.
-inline constexpr double most_tiles = 128, most_large_tiles = 32;
+inline constexpr double most_tiles = 128, most_large_tiles = 64;
 
 /// Elements of a long vector loop that make one part of it.
 std::int64_t vector_part(std::int64_t extent, double work, int lanes, const Target& target);

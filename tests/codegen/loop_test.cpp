@@ -197,6 +197,9 @@ TEST(LoopPrint, RegistersShowTheirShapeOnce) {
 
 TEST(LoopVerify, AcceptsGoodKernels) {
   EXPECT_NO_THROW(verify(bias_relu()));
+  Kernel k = bias_relu();
+  k.body[0].body.push_back(prefetch(0, Index(k.body[0].variable) * 10 + 100000));
+  EXPECT_NO_THROW(verify(k)) << "nothing is read, so it may lie outside";
 }
 
 TEST(LoopVerify, RefusesBrokenKernels) {
@@ -224,6 +227,9 @@ TEST(LoopVerify, RefusesBrokenKernels) {
   });
   broken("two loops over t",
          [](Kernel& k) { k.body[0].body = {loop(LoopKind::serial, k.body[0].variable, {})}; });
+  broken("b3 of 3 buffers", [](Kernel& k) { k.body[0].body.push_back(prefetch(3, Index(0))); });
+  broken("prefetch inside a vector loop",
+         [](Kernel& k) { k.body[0].body[0].body.push_back(prefetch(0, Index(0))); });
   broken("outside the block that defines it", [](Kernel& k) {
     Block inner;
     const Expr t = k.new_temporary(inner, constant_expr(DType::f32, 1));

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <regex>
+
 #include "tests/codegen/lower_support.h"
 #include "tests/support/every_op.h"
 
@@ -109,6 +111,24 @@ TEST(Lower, ProductsAreRegisterTiles) {
   }
 }
 )");
+}
+
+TEST(Lower, LargeProductsAskForTheNextRowsOfTheirLeftOperand) {
+  const auto text = [](const char* lhs, const char* contract) {
+    return lower_text(fmt::format(R"(graph g {{
+      %0 = input "x" : {}
+      %1 = input "w" : f32[2048,1024]
+      %2 = dot(%0, %1) {{lhs_batch=[], lhs_contract=[{}], rhs_batch=[], rhs_contract=[0]}} : f32[512,1024]
+      output "z" = %2
+    }})",
+                                  lhs, contract));
+  };
+  // Six rows at a time, a line for each in eight steps.
+  const std::string rows = text("f32[512,2048]", "1");
+  EXPECT_TRUE(std::regex_search(rows, std::regex("prefetch b[0-9]\\[.* \\+ pass\\*512 .* \\+ 12288\\]")))
+      << rows;
+  // One step's rows lie side by side: they come with this tile's.
+  EXPECT_EQ(text("f32[2048,512]", "0").find("prefetch"), std::string::npos);
 }
 
 TEST(Lower, ConvolutionsWalkTheKernelOverRowsOfPixels) {
