@@ -2,55 +2,13 @@
 
 #include <algorithm>
 #include <limits>
-#include <utility>
 
 #include "codegen/cost.h"
+#include "codegen/reduction_state.h"
 #include "codegen/tiling.h"
 
 namespace kiln::codegen {
 namespace {
-
-/// The registers of all chains: subscripts are the chain, and the vector loop's variable for tiles.
-class State {
- public:
-  State(Lowering& l, const Reduction& reduction, const char* name, int chains, std::int64_t extent)
-      : reduction_(reduction), chains_(chains) {
-    const RegisterKind kind = reduction.vector_reduced ? RegisterKind::lanes : RegisterKind::tile;
-    for (DType dtype : reduction.state)
-      parts_.push_back(l.make_register(name, dtype, kind, {chains}, reduction.vector_reduced ? 0 : extent));
-  }
-
-  int chains() const { return chains_; }
-  const std::vector<Reg>& parts() const { return parts_; }
-
-  std::vector<Expr> get(const Index& chain, const Index& v) const {
-    std::vector<Expr> values;
-    for (const Reg& part : parts_) values.push_back(read(part, subscripts(chain, v)));
-    return values;
-  }
-  void set(Lowering& l, const Index& chain, const Index& v, std::vector<Expr> values) const {
-    // All parts are computed before any changes.
-    if (values.size() > 1)
-      for (Expr& value : values) value = l.let(std::move(value));
-    for (std::size_t i = 0; i < parts_.size(); i++)
-      l.add(write(parts_[i], subscripts(chain, v), std::move(values[i])));
-  }
-  /// `first`: the number of the first step that is made into this chain.
-  void start(Lowering& l, const Index& chain, const Index& v, const Index& first) const {
-    std::vector<Expr> values;
-    for (std::size_t i = 0; i < parts_.size(); i++) values.push_back(reduction_.initial(i, first));
-    set(l, chain, v, std::move(values));
-  }
-
- private:
-  std::vector<Index> subscripts(const Index& chain, const Index& v) const {
-    return reduction_.vector_reduced ? std::vector<Index>{chain} : std::vector<Index>{chain, v};
-  }
-
-  const Reduction& reduction_;
-  int chains_;
-  std::vector<Reg> parts_;
-};
 
 /// One kernel being built.
 class ReductionKernel {
@@ -74,11 +32,22 @@ class ReductionKernel {
       l_.tiles(points, work, [&](const Indices& kept) { along_reduced(kept); });
       return;
     }
-    const std::int64_t width = std::int64_t{tile_.vectors} * l_.lanes();
+    std::int64_t width = std::int64_t{tile_.vectors} * l_.lanes();
+    if (reads_long_rows(extent, width)) {
+      width = width_ = row_part(extent);
+      for (DType dtype : r_.state) {
+        sums_.push_back(l_.scratch_buffer(dtype, tile_.chains * width));
+        if (has_partial_sums()) parts_.push_back(l_.scratch_buffer(dtype, tile_.chains * width));
+      }
+    }
     points.push_back((extent + width - 1) / width);
     l_.tiles(points, work * static_cast<double>(std::min(width, extent)), [&](const Indices& point) {
       l_.part(point.back(), extent, width, [&](const Index& start, std::int64_t count) {
-        along_kept(Indices(point.begin(), point.end() - 1), start, count);
+        const Indices outer(point.begin(), point.end() - 1);
+        if (sums_.empty())
+          along_kept(outer, start, count);
+        else
+          along_rows(outer, start, count);
       });
     });
   }
@@ -172,8 +141,8 @@ class ReductionKernel {
         l_.vector("v", lanes, [&](const Index& v) { body(chain, v); });
       });
     };
-    const State sum(l_, r_, "acc", tile_.chains, 0);
-    const auto run = [&](const State& state, const std::function<void()>& flush) {
+    const ReductionState sum(l_, r_, "acc", tile_.chains, 0);
+    const auto run = [&](const ReductionState& state, const std::function<void()>& flush) {
       l_.nest("k", r_.reduced, small_, [&](const Indices& outer) {
         const auto step = [&](const Index& chunk, const Index& chain, std::int64_t count) {
           l_.vector("v", count, [&](const Index& v) {
@@ -186,13 +155,14 @@ class ReductionKernel {
         if (flush && rest > 0) flush();
       });
     };
-    accumulate(sum, each, run, chunks + (rest > 0 ? 1 : 0));
+    const auto make_part = [&] { return ReductionState(l_, r_, "part", tile_.chains, 0); };
+    accumulate(sum, make_part, each, run);
     for (int half = tile_.chains / 2; half >= 1; half /= 2)
       for (int c = 0; c < half; c++)
         l_.vector("v", lanes, [&](const Index& v) {
           sum.set(l_, Index(c), v, r_.join(l_, sum.get(Index(c), v), sum.get(Index(c + half), v)));
         });
-    r_.bind(l_, r_.fold(l_, sum.parts()));
+    r_.bind(l_, r_.fold(l_, sum.registers()));
     l_.store_outputs(kept);
   }
 
@@ -202,8 +172,8 @@ class ReductionKernel {
         l_.vector("v", count, [&](const Index& v) { body(chain, v); }, true);
       });
     };
-    const State sum(l_, r_, "acc", tile_.chains, count);
-    const auto run = [&](const State& state, const std::function<void()>& flush) {
+    const ReductionState sum(l_, r_, "acc", tile_.chains, count);
+    const auto run = [&](const ReductionState& state, const std::function<void()>& flush) {
       l_.nest("k", r_.reduced, small_, [&](const Indices& outer) {
         chains(
             inner_reduced(),
@@ -220,33 +190,109 @@ class ReductionKernel {
             flush);
       });
     };
-    accumulate(sum, each, run, inner_reduced());
+    const auto make_part = [&] { return ReductionState(l_, r_, "part", tile_.chains, count); };
+    accumulate(sum, make_part, each, run);
+    finish_along_kept(sum, outer_kept, start, count, true);
+  }
+
+  void finish_along_kept(const ReductionState& sum, const Indices& outer_kept, const Index& start,
+                         std::int64_t count, bool unroll) {
     l_.vector(
         "v", count,
         [&](const Index& v) {
-          std::vector<std::vector<Expr>> values;
-          for (int c = 0; c < tile_.chains; c++) values.push_back(sum.get(Index(c), v));
-          for (std::size_t half = values.size() / 2; half >= 1; half /= 2)
-            for (std::size_t c = 0; c < half; c++) values[c] = r_.join(l_, values[c], values[c + half]);
-          r_.bind(l_, values[0]);
+          r_.bind(l_, sum.joined(l_, v));
           l_.store_outputs(kept_index(outer_kept, start + v));
         },
-        true);
+        unroll);
   }
+
+  // ---- long rows ------------------------------------------------------------------------------------------
+
+  /// Where rows (of the kept axis) are longer than the registers and all of them don't fit the cache, a
+  /// register tile would visit each row for a few hundred bytes and be back after all other rows. Memory is
+  /// read much faster in long pieces of few rows side by side; the sums wait in scratch memory meanwhile. The
+  /// order of the sums is the same.
+  bool reads_long_rows(std::int64_t extent, std::int64_t width) const {
+    if (extent <= width || inner_reduced() < rows_side_by_side || tile_.chains > rows_side_by_side)
+      return false;
+    std::int64_t bytes = product(r_.kept) * extent * product(r_.reduced) * inner_reduced();
+    bytes *= static_cast<std::int64_t>(size_of(r_.state[0]));
+    return bytes > l_.target().l2_bytes;
+  }
+  static constexpr std::int64_t rows_side_by_side = 16;
+
+  /// So long that all chains' sums stay in the nearest cache.
+  std::int64_t row_part(std::int64_t extent) const {
+    constexpr std::int64_t most_bytes = 4096;
+    const std::int64_t most = most_bytes / static_cast<std::int64_t>(size_of(r_.state[0]));
+    const std::int64_t parts = (extent + most - 1) / most, lanes = l_.lanes();
+    return ((extent + parts - 1) / parts + lanes - 1) / lanes * lanes;
+  }
+
+  void along_rows(const Indices& outer_kept, const Index& start, std::int64_t count) {
+    const auto each = [&](const std::function<void(const Index&, const Index&)>& body) {
+      l_.unrolled("c", tile_.chains, [&](const Index& chain) {
+        l_.vector("v", count, [&](const Index& v) { body(chain, v); });
+      });
+    };
+    const ReductionState sum(r_, tile_.chains, width_, sums_);
+    const auto run = [&](const ReductionState& state, const std::function<void()>& flush) {
+      l_.nest("k", r_.reduced, false, [&](const Indices& outer) {
+        // Steps `first` to `first` + `count` - 1, the first one into chain 0.
+        const auto steps = [&](const Index& first, std::int64_t steps_here) {
+          l_.vector("v", count, [&](const Index& v) {
+            std::vector<std::vector<Expr>> values;
+            const std::int64_t chains_here = std::min<std::int64_t>(tile_.chains, steps_here);
+            for (std::int64_t c = 0; c < chains_here; c++) values.push_back(state.get(Index(c), v));
+            for (std::int64_t k = 0; k < steps_here; k++) {
+              std::vector<Expr>& chain = values[static_cast<std::size_t>(k % chains_here)];
+              chain = r_.step(l_, chain, kept_index(outer_kept, start + v), reduced_index(outer, first + k));
+              for (Expr& part : chain) part = l_.let(std::move(part));
+            }
+            for (std::int64_t c = 0; c < chains_here; c++)
+              state.set(l_, Index(c), v, values[static_cast<std::size_t>(c)]);
+          });
+        };
+        const auto rounds = [&](const Index& first, std::int64_t rounds_here) {
+          const std::int64_t some = rows_side_by_side / tile_.chains;
+          l_.serial("k", rounds_here / some,
+                    [&](const Index& k) { steps((first + k * some) * tile_.chains, rows_side_by_side); });
+          l_.unrolled("k", rounds_here % some, [&](const Index& k) {
+            steps((first + rounds_here / some * some + k) * tile_.chains, tile_.chains);
+          });
+        };
+        const auto rest = [&](const Index& first, std::int64_t steps_here) {
+          if (steps_here > 0) steps(first, steps_here);
+        };
+        chains_in_parts(inner_reduced(), rounds, rest, flush);
+      });
+    };
+    const auto make_part = [&] { return ReductionState(r_, tile_.chains, width_, parts_); };
+    accumulate(sum, make_part, each, run);
+    finish_along_kept(sum, outer_kept, start, count, false);
+  }
+
+  // ---- chains ---------------------------------------------------------------------------------------------
+
+  /// Steps of a chain, of all loops.
+  std::int64_t chain_length() const {
+    const std::int64_t lanes = r_.vector_reduced ? l_.lanes() : 1;
+    return (inner_reduced() + lanes - 1) / lanes / tile_.chains * product(r_.reduced);
+  }
+  bool has_partial_sums() const { return r_.partial_sums && chain_length() > longest_chain; }
 
   /// Starts `sum` and runs all steps into it, by way of partial sums if the chains are long. `each` visits
   /// all chains and vectors, `run` makes all steps and calls the flush it is given now and then.
-  template <class Each, class Run>
-  void accumulate(const State& sum, const Each& each, const Run& run, std::int64_t inner_steps) {
-    const auto begin = [&](const State& state) {
+  template <class MakePart, class Each, class Run>
+  void accumulate(const ReductionState& sum, const MakePart& make_part, const Each& each, const Run& run) {
+    const auto begin = [&](const ReductionState& state) {
       each([&](const Index& chain, const Index& v) {
         state.start(l_, chain, v, r_.vector_reduced ? v : Index(0));
       });
     };
     begin(sum);
-    const std::int64_t length = inner_steps / tile_.chains * product(r_.reduced);
-    if (!r_.partial_sums || length <= longest_chain) return run(sum, nullptr);
-    const State partial(l_, r_, "part", sum.chains(), sum.parts()[0]->extent);
+    if (!has_partial_sums()) return run(sum, nullptr);
+    const ReductionState partial = make_part();
     begin(partial);
     run(partial, [&] {
       each([&](const Index& chain, const Index& v) {
@@ -260,16 +306,28 @@ class ReductionKernel {
   /// chain and at the end.
   void chains(std::int64_t steps, const std::function<void(const Index&, const Index&)>& step,
               const std::function<void()>& flush) {
-    const std::int64_t n = tile_.chains, rounds = steps / n, rest = steps % n;
     const auto some = [&](const Index& first, std::int64_t count) {
       const auto round = [&](const Index& i) {
-        l_.unrolled("c", n, [&](const Index& chain) { step((first + i) * n + chain, chain); });
+        l_.unrolled("c", tile_.chains,
+                    [&](const Index& chain) { step((first + i) * tile_.chains + chain, chain); });
       };
       if (small_)
         l_.unrolled("k", count, round);
       else
         l_.serial("k", count, round);
     };
+    const auto rest = [&](const Index& first, std::int64_t count) {
+      l_.unrolled("c", count, [&](const Index& chain) { step(first + chain, chain); });
+    };
+    chains_in_parts(steps, some, rest, flush);
+  }
+
+  /// The same, where `some(first, count)` makes `count` rounds through all chains, and `rest(first, count)`
+  /// the last steps, fewer than there are chains.
+  template <class Some, class Rest>
+  void chains_in_parts(std::int64_t steps, const Some& some, const Rest& rest,
+                       const std::function<void()>& flush) {
+    const std::int64_t rounds = steps / tile_.chains, last = steps % tile_.chains;
     std::int64_t done = 0;
     if (flush && rounds > partial_steps) {
       l_.serial("b", rounds / partial_steps, [&](const Index& block) {
@@ -279,8 +337,8 @@ class ReductionKernel {
       done = rounds / partial_steps * partial_steps;
     }
     some(Index(done), rounds - done);
-    l_.unrolled("c", rest, [&](const Index& chain) { step(Index(rounds * n) + chain, chain); });
-    if (flush && (rounds > done || rest > 0)) flush();
+    rest(Index(rounds * tile_.chains), last);
+    if (flush && (rounds > done || last > 0)) flush();
   }
 
   Lowering& l_;
@@ -288,6 +346,9 @@ class ReductionKernel {
   std::vector<std::int64_t> inner_kept_, inner_reduced_;
   ReductionTile tile_;
   bool small_ = false;
+  // Long rows: scratch memory for the sums and for partial sums, `width_` elements a chain.
+  std::int64_t width_ = 0;
+  std::vector<int> sums_, parts_;
 };
 
 }  // namespace
