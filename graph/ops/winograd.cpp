@@ -182,9 +182,8 @@ void for_each_tile(const Sizes& s, F&& f) {
       for (std::int64_t j = 0; j < s.tiles.across; j++) f(number++, n, i * edge, j * edge);
 }
 
-void evaluate_winograd_conv(const EvalContext& c) {
+void evaluate_conv(const EvalContext& c, const Matrix& input, const Matrix& output) {
   const Sizes s(c.operands[0].shape(), c.node.attributes);
-  const Matrix input = input_transform(), output = result_transform(s.window);
   const std::int64_t channels = s.input[3], filters = c.results[0].shape()[3], edge = results(s.window);
   visit_types<Floats>(c.results[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -214,9 +213,8 @@ void evaluate_winograd_conv(const EvalContext& c) {
   });
 }
 
-void evaluate_winograd_kernel_grad(const EvalContext& c) {
+void evaluate_kernel_grad(const EvalContext& c, const Matrix& input, const Matrix& output) {
   const Sizes s(c.operands[0].shape(), c.node.attributes);
-  const Matrix input = input_transform(), output = transposed(result_transform(s.window));
   const std::int64_t channels = s.input[3], filters = c.operands[1].shape()[3], edge = results(s.window);
   const std::int64_t length = part_length(s.tiles.count(), c.node.attributes.integer("parts"));
   visit_types<Floats>(c.results[0].dtype(), [&](auto zero) {
@@ -240,7 +238,16 @@ void evaluate_winograd_kernel_grad(const EvalContext& c) {
   });
 }
 
+void evaluate_by_definition(const EvalContext& c) {
+  winograd::evaluate(c, input_transform(), result_transform(c.node.attributes.integer("window")));
+}
+
 }  // namespace
+
+void winograd::evaluate(const EvalContext& c, const Matrix& input, const Matrix& result) {
+  if (c.node.op == Op::winograd_conv) return evaluate_conv(c, input, result);
+  evaluate_kernel_grad(c, input, transposed(result));
+}
 
 std::int64_t winograd::part_length(std::int64_t tiles, std::int64_t parts) {
   return (tiles + parts - 1) / parts;
@@ -267,14 +274,14 @@ void register_winograd_ops(Registry& registry) {
                 .attributes = common,
                 .infer = infer_winograd_conv,
                 .gradient = nullptr,
-                .evaluate = evaluate_winograd_conv});
+                .evaluate = evaluate_by_definition});
   registry.add({.op = Op::winograd_kernel_grad,
                 .op_class = OpClass::heavy,
                 .operands = 2,
                 .attributes = with_parts,
                 .infer = infer_winograd_kernel_grad,
                 .gradient = nullptr,
-                .evaluate = evaluate_winograd_kernel_grad});
+                .evaluate = evaluate_by_definition});
 }
 
 }  // namespace kiln::graph

@@ -48,6 +48,10 @@ Matrix result_transform(std::int64_t window);  ///< A^T, results x 6
 Matrix on_both_axes(const Matrix& m);
 Matrix transposed(const Matrix& m);
 
+/// The interpreter's winograd_conv and winograd_kernel_grad, for any transforms of the input (6 x 6) and of
+/// the results; with their magnitudes it gives bounds of errors.
+void evaluate(const EvalContext& c, const Matrix& input, const Matrix& result);
+
 /// How an image is cut into tiles: sizes of the result, and of tiles along each axis.
 struct Tiles {
   /// `x` (N, H, W, C) with `low` and `high` zeros around its spatial axes.

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "graph/passes/passes.h"
 #include "kiln/runtime/executable.h"
 
 namespace kiln::fuzz {
@@ -20,6 +21,21 @@ Results prepare(const runtime::Program& program, const graph::RandomProgram& ran
 
 graph::RandomProgramOptions options_of(std::int64_t seed) {
   return {.ops = 12 + static_cast<int>(seed % 9), .gradient = seed % 3 == 0, .specials = seed % 8 == 7};
+}
+
+graph::RandomProgram in_form(const graph::RandomProgram& random, graph::ConvAlgorithm algorithm) {
+  graph::RandomProgram other;
+  other.graph = std::make_unique<graph::Graph>(graph::canonicalize(*random.graph, algorithm));
+  for (const Tensor& t : random.inputs) other.inputs.push_back(t);
+  for (const Tensor& t : random.states) other.states.push_back(t);
+  other.bound = std::make_unique<graph::ErrorBound>(*other.graph);
+  for (std::size_t i = 0; i < other.inputs.size(); i++)
+    other.bound->set(other.graph->inputs()[i], other.inputs[i]);
+  for (std::size_t i = 0; i < other.states.size(); i++)
+    other.bound->set(other.graph->states()[i].current, other.states[i]);
+  other.bound->extend();
+  other.with_gradient = random.with_gradient;
+  return other;
 }
 
 Results run(const std::shared_ptr<const runtime::Program>& program, const graph::RandomProgram& random,

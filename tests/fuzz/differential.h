@@ -12,6 +12,9 @@ namespace kiln::fuzz {
 /// eighth with NaN, infinities and -0 in its inputs.
 graph::RandomProgramOptions options_of(std::int64_t seed);
 
+/// The same program with its convolutions in the form of one algorithm, which the bounds follow.
+graph::RandomProgram in_form(const graph::RandomProgram& random, graph::ConvAlgorithm algorithm);
+
 struct Results {
   std::vector<Tensor> outputs, states;
 };

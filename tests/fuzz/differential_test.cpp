@@ -61,6 +61,31 @@ TEST(RandomGraph, OneBySeed) {
   test_seed(n, sum);
 }
 
+// Where convolutions could take either algorithm, both agree, forward and in gradients.
+TEST(RandomGraph, AllAlgorithmsOfConvolutionsAgree) {
+  graph::Agreement sum;
+  int tiled = 0;
+  for (std::int64_t seed = 0; seed < 50; seed++) {
+    graph::RandomProgramOptions options = options_of(seed);
+    options.images = true;
+    options.ops = 6;
+    const graph::RandomProgram random = graph::random_program(seed, options);
+    for (const auto algorithm : {graph::ConvAlgorithm::direct, graph::ConvAlgorithm::winograd}) {
+      const graph::RandomProgram program = in_form(random, algorithm);
+      graph::Agreement one;
+      // What has Winograd's form keeps it.
+      EXPECT_EQ(complaint(program, {.conv = graph::ConvAlgorithm::direct}, &one), "") << "seed " << seed;
+      sum.checked += one.checked;
+      sum.unknown += one.unknown;
+      if (algorithm != graph::ConvAlgorithm::winograd) continue;
+      for (const graph::Node& n : program.graph->nodes())
+        tiled += n.op == graph::Op::winograd_conv || n.op == graph::Op::winograd_kernel_grad;
+    }
+  }
+  EXPECT_GT(tiled, 50);
+  EXPECT_GT(sum.checked, 20 * sum.unknown);
+}
+
 // Narrower vectors, older CPUs, no fusion, no reuse of memory: other code for the same values.
 TEST(RandomGraph, OtherWaysToCompileAgreeToo) {
   std::vector<codegen::CompileOptions> ways = {

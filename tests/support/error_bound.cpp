@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "graph/ops/loops.h"
+#include "graph/ops/winograd.h"
 
 namespace kiln::graph {
 namespace {
@@ -145,6 +146,37 @@ void bound_linear(const ErrorContext& c) {
       out[i] = (total - known) + roundings * (u * total + step);
   }
   if (std::any_of(y, y + count, [](double v) { return !std::isfinite(v); })) excuse_special(c);
+}
+
+// Winograd's convolutions: as above with the transforms' magnitudes. Which elements of a tile an infinity or
+// NaN reaches is left open.
+void bound_winograd(const ErrorContext& c) {
+  using winograd::Matrix;
+  const auto magnitudes = [](Matrix m) {
+    for (double& e : m.elements) e = std::abs(e);
+    return m;
+  };
+  const Matrix input = magnitudes(winograd::input_transform()),
+               result = magnitudes(winograd::result_transform(c.node.attributes.integer("window")));
+  const auto bounded = [&](double errors) {
+    std::vector<Tensor> operands, results{Tensor(c.results[0].shape(), DType::f64)};
+    for (std::size_t i = 0; i < c.values.size(); i++)
+      operands.push_back(magnitude(c.values[i], c.errors[i], errors));
+    winograd::evaluate({c.node, operands, results}, input, result);
+    return results[0];
+  };
+  const Tensor most = bounded(1), least = bounded(0);
+  // Two factors a position, two axes a transform; and the sum over channels, or over tiles.
+  const Shape& x = c.values[0].shape();
+  const bool forward = c.node.op == Op::winograd_conv;
+  const double length = static_cast<double>(forward ? x[3] : x.elements());
+  const double roundings = length + 4 * (winograd::side + 1);
+  for (std::int64_t i = 0; i < c.bounds[0].size(); i++) {
+    const double total = most.data<double>()[i], known = least.data<double>()[i];
+    const bool finite = std::isfinite(c.results[0].data<double>()[i]) && !overflows(total, c.type);
+    c.bounds[0].data<double>()[i] =
+        finite ? (total - known) + roundings * (unit_roundoff(c.type) * total + smallest_step(c.type)) : unknown;
+  }
 }
 
 // ---- data that moves --------------------------------------------------------------------------------------
@@ -299,6 +331,9 @@ void bound(const ErrorContext& c) {
     case Op::put_along:
     case Op::cumsum:
       return bound_linear(c);
+    case Op::winograd_conv:
+    case Op::winograd_kernel_grad:
+      return bound_winograd(c);
     case Op::reduce_max:
     case Op::reduce_min:
     case Op::window_max:

@@ -27,6 +27,8 @@ struct RandomProgramOptions {
   /// inputs, states and one value twice, so that some work matters to no result. There may be fewer ops than
   /// asked for.
   bool corners = false;
+  /// Convolutions of images by square kernels without strides, which have several algorithms, are frequent.
+  bool images = false;
 };
 
 RandomProgram random_program(std::int64_t seed, const RandomProgramOptions& options = {});

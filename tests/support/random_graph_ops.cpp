@@ -286,7 +286,25 @@ struct Convolution {
   ConvAttrs attrs;
   bool valid = true;
 };
+Convolution image_by_square_kernel(B& b) {
+  Convolution c;
+  c.attrs = {.low = {b.random.below(4), b.random.below(4)}, .high = {b.random.below(4), b.random.below(4)}};
+  c.attrs.strides = c.attrs.dilation = {1, 1};
+  const std::int64_t window = b.random.chance(0.5) ? 3 : 5;
+  c.x = b.any_float(4, 4);
+  if (c.x.shape()[1] < window || c.x.shape()[2] < window || b.random.chance(0.5)) {
+    static constexpr std::int64_t channels[] = {1, 2, 4, 8, 16, 17, 32};
+    const auto side = [&] { return window + b.random.below(12); };
+    c.x = b.fresh({b.float_type(), {1 + b.random.below(3), side(), side(), b.random.pick(channels)}});
+  }
+  static constexpr std::int64_t filters[] = {1, 4, 7, 16, 33};
+  const Shape kernel{window, window, c.x.shape()[3], b.random.pick(filters)};
+  c.kernel =
+      b.pick([&](Value v) { return v.dtype() == c.x.dtype() && v.shape() == kernel; }, {c.x.dtype(), kernel});
+  return c;
+}
 Convolution any_convolution(B& b) {
+  if (b.options().images && b.random.chance(0.8)) return image_by_square_kernel(b);
   Convolution c;
   const int axes = 1 + static_cast<int>(b.random.below(3));
   const Value pooled = b.any_float(axes + 2, axes + 2);
@@ -418,6 +436,11 @@ Values assertion(B& b) {
 }
 
 }  // namespace
+
+const std::vector<RandomOp>& image_ops() {
+  static const std::vector<RandomOp> ops = {convolution, convolution_gradients};
+  return ops;
+}
 
 const std::vector<RandomOp>& random_ops() {
   static const std::vector<RandomOp> ops = {any_real,

@@ -38,6 +38,7 @@ class RandomGraphBuilder {
   Value pick(const std::function<bool(Value)>& fits, const Type& otherwise);
 
   Graph& graph() { return *graph_; }
+  const RandomProgramOptions& options() const { return options_; }
 
  private:
   Value pick(const std::function<bool(Value)>& fits);
@@ -57,5 +58,7 @@ class RandomGraphBuilder {
 
 /// One for each op, or for each family of ops that are alike.
 const std::vector<RandomOp>& random_ops();
+/// Those of convolutions.
+const std::vector<RandomOp>& image_ops();
 
 }  // namespace kiln::graph
