@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <numeric>
@@ -161,27 +163,47 @@ ConvAttrs without_padding(ConvAttrs attrs) {
   return attrs;
 }
 
-/// conv(x, kernel) in a form that there are kernels for.
-Value convolved(Value x, Value kernel, const ConvAttrs& attrs, ConvAlgorithm algorithm) {
-  if (const Value y = winograd_form(x, kernel, attrs, algorithm)) return y;
+/// Which algorithm a convolution takes.
+class Algorithms {
+ public:
+  Algorithms(ConvAlgorithm wanted, std::string* log) : wanted_(wanted), log_(log) {}
+
+  /// Winograd's, for the node `n`, which convolves x or something of its shape by a kernel of that shape?
+  bool winograd(const Node& n, Value x, const Shape& kernel, const ConvAttrs& attrs) const {
+    const WinogradChoice choice = choose_winograd(x.type(), kernel, attrs, wanted_);
+    if (log_ != nullptr)
+      *log_ += fmt::format("%{} {}: {} by {}: {}: {}\n", n.id, op_name(n.op), x.type().to_string(),
+                           kernel.to_string(), choice.taken ? "winograd" : "direct", choice.reason);
+    return choice.taken;
+  }
+
+ private:
+  ConvAlgorithm wanted_;
+  std::string* log_;
+};
+
+/// conv(x, kernel) in a form that there are kernels for, for the node `n`.
+Value convolved(const Node& n, Value x, Value kernel, const ConvAttrs& attrs, const Algorithms& algorithms) {
+  if (algorithms.winograd(n, x, kernel.shape(), attrs)) return winograd_form(x, kernel, attrs);
   return conv(with_zeros(x, around(attrs.low, 0), around(attrs.high, 0)), kernel, without_padding(attrs));
 }
 
-bool rewrite_conv(Rewriter& rewriter, const Node& n, ConvAlgorithm algorithm) {
-  rewriter.replace(n.value(), convolved(rewriter(n.operand(0)), rewriter(n.operand(1)),
-                                        conv_attrs(n.attributes), algorithm));
+bool rewrite_conv(Rewriter& rewriter, const Node& n, const Algorithms& algorithms) {
+  rewriter.replace(n.value(), convolved(n, rewriter(n.operand(0)), rewriter(n.operand(1)),
+                                        conv_attrs(n.attributes), algorithms));
   return true;
 }
 
-bool rewrite_conv_kernel_grad(Rewriter& rewriter, const Node& n, ConvAlgorithm algorithm) {
+bool rewrite_conv_kernel_grad(Rewriter& rewriter, const Node& n, const Algorithms& algorithms) {
   const ConvAttrs attrs = conv_attrs(n.attributes);
   const Value x = rewriter(n.operand(0)), dy = rewriter(n.operand(1));
   const Shape& kernel = n.type().shape;
-  Value result = winograd_kernel_grad_form(x, dy, kernel, attrs, algorithm);
-  if (!result)
-    result = conv_kernel_grad(with_zeros(x, around(attrs.low, 0), around(attrs.high, 0)), dy, kernel,
-                              without_padding(attrs));
-  rewriter.replace(n.value(), result);
+  if (dy.shape().elements() != 1 && algorithms.winograd(n, x, kernel, attrs)) {
+    rewriter.replace(n.value(), winograd_kernel_grad_form(x, dy, kernel, attrs));
+    return true;
+  }
+  const Value padded = with_zeros(x, around(attrs.low, 0), around(attrs.high, 0));
+  rewriter.replace(n.value(), conv_kernel_grad(padded, dy, kernel, without_padding(attrs)));
   return true;
 }
 
@@ -235,7 +257,7 @@ Value reversed_kernel(Value kernel, std::int64_t groups) {
 // of dx meets the last tap where dy[0] met it; behind, as many as the size of dx asks for. Where the padding
 // of the forward convolution was larger than its kernel the amounts are negative: elements of dy that saw
 // padding only drop out.
-bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n, ConvAlgorithm algorithm) {
+bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n, const Algorithms& algorithms) {
   const ConvAttrs attrs = conv_attrs(n.attributes);
   const Value kernel = rewriter(n.operand(1));
   Value dy = rewriter(n.operand(0));
@@ -262,7 +284,7 @@ bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n, ConvAlgorithm al
   back.low = Ints(low.begin() + 1, low.end());
   back.high = Ints(high.begin() + 1, high.end());
   if (all_zero(interior) && !cut) {
-    rewriter.replace(n.value(), convolved(dy, reversed_kernel(kernel, attrs.groups), back, algorithm));
+    rewriter.replace(n.value(), convolved(n, dy, reversed_kernel(kernel, attrs.groups), back, algorithms));
     return true;
   }
   for (Ints* list : {&low, &high, &interior, &start}) list->push_back(0);
@@ -277,17 +299,18 @@ bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n, ConvAlgorithm al
 
 }  // namespace
 
-Graph canonicalize(const Graph& graph, ConvAlgorithm conv) {
-  return Rewriter::run(graph, [conv](Rewriter& rewriter, const Node& n) {
+Graph canonicalize(const Graph& graph, ConvAlgorithm conv, std::string* log) {
+  const Algorithms algorithms(conv, log);
+  return Rewriter::run(graph, [&algorithms](Rewriter& rewriter, const Node& n) {
     switch (n.op) {
       case Op::dot:
         return rewrite_dot(rewriter, n);
       case Op::conv:
-        return rewrite_conv(rewriter, n, conv);
+        return rewrite_conv(rewriter, n, algorithms);
       case Op::conv_input_grad:
-        return rewrite_conv_input_grad(rewriter, n, conv);
+        return rewrite_conv_input_grad(rewriter, n, algorithms);
       case Op::conv_kernel_grad:
-        return rewrite_conv_kernel_grad(rewriter, n, conv);
+        return rewrite_conv_kernel_grad(rewriter, n, algorithms);
       case Op::window_sum:
       case Op::window_max:
         return rewrite_window(rewriter, n);

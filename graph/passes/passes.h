@@ -1,4 +1,6 @@
 #pragma once
+#include <string>
+
 #include "graph/plan.h"
 #include "kiln/graph/graph.h"
 
@@ -17,8 +19,9 @@ Graph dce(const Graph& graph);
 /// Rewrites products and convolutions into the forms that kernels exist for (see canonicalize.cpp):
 /// dot as [batch,] M,K x K,N; conv without padding (an explicit pad before it); conv_input_grad as a
 /// convolution of the (interior-)padded gradient with the reversed, transposed kernel; convolutions in
-/// Winograd's form where `conv` says so.
-Graph canonicalize(const Graph& graph, ConvAlgorithm conv);
+/// Winograd's form where `conv` says so. `log`, if there is one, gets a line for each convolution: which
+/// algorithm, and why.
+Graph canonicalize(const Graph& graph, ConvAlgorithm conv, std::string* log = nullptr);
 inline Graph canonicalize(const Graph& graph) {
   return canonicalize(graph, ConvAlgorithm::automatic);
 }

@@ -54,7 +54,10 @@ class Pipeline {
 
 Graph optimize(const Graph& graph, const PlanOptions& options) {
   Pipeline pipeline(graph);
-  pipeline.run("canonicalize", [&](const Graph& g) { return canonicalize(g, options.conv); });
+  std::string algorithms;
+  std::string* log = dumping() ? &algorithms : nullptr;
+  pipeline.run("canonicalize", [&](const Graph& g) { return canonicalize(g, options.conv, log); });
+  dump(graph.name, "algorithms.txt", algorithms);
   pipeline.run("simplify", simplify);
   pipeline.run("fold_constants", fold_constants);
   pipeline.run("cse", cse);

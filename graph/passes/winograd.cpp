@@ -1,5 +1,7 @@
 #include "graph/passes/winograd.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "graph/ops/winograd.h"
@@ -19,27 +21,25 @@ bool has_form(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
          kernel.elements() > 0;
 }
 
-/// Is Winograd's form faster? In multiply-adds of one image. To transform a tile's elements costs as much as
-/// `transform` products at each of the tile's positions for each channel and each filter, of which vectors
-/// take several at a time. Measured for 3x3 and 5x5 kernels, 1 to 384 channels: this is right to about 10 %,
-/// but for fewer channels than `fewest_channels`, where sums are loaded and stored more than added to.
-bool pays(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
+// Is Winograd's form faster? In multiply-adds of one image. To transform a tile's elements costs as much as
+// `transform` products at each of the tile's positions for each channel and each filter, of which vectors
+// take several at a time. Measured for 3x3 and 5x5 kernels, 1 to 384 channels: this is right to about 10 %,
+// but for fewer channels than `fewest_channels`, where sums are loaded and stored more than added to.
+WinogradChoice choose_by_cost(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
   constexpr std::int64_t transform = 4, vector = 8, fewest_channels = 4;
   constexpr std::int64_t fewest_tiles = 9;  // an image; alone, fewer read more of the kernel than they save
   const winograd::Tiles tiles(x, attrs.low, attrs.high, kernel[0]);
-  const std::int64_t channels = kernel[2], filters = kernel[3];
-  if (tiles.down * tiles.across < fewest_tiles || channels < fewest_channels) return false;
+  const std::int64_t channels = kernel[2], filters = kernel[3], count = tiles.down * tiles.across;
+  if (channels < fewest_channels)
+    return {false, fmt::format("too few channels ({}): hardly anything but transforms", channels)};
+  if (count < fewest_tiles)
+    return {false, fmt::format("too few tiles an image ({}) for what is read of the kernel", count)};
   const std::int64_t direct = tiles.height * tiles.width * kernel[0] * kernel[1] * channels * filters;
   const std::int64_t in_tiles =
-      tiles.down * tiles.across * winograd::positions *
+      count * winograd::positions *
       (channels * filters + transform * (std::max(channels, vector) + std::max(filters, vector)));
-  return in_tiles + in_tiles / 10 < direct;
-}
-
-bool chosen(Value x, const Shape& kernel, const ConvAttrs& attrs, ConvAlgorithm algorithm) {
-  if (algorithm == ConvAlgorithm::direct || !has_form(x.shape(), kernel, attrs)) return false;
-  // In f64 people look for the last digits (gradient checks), not for speed.
-  return algorithm == ConvAlgorithm::winograd || (x.dtype() == DType::f32 && pays(x.shape(), kernel, attrs));
+  return {in_tiles + in_tiles / 10 < direct,
+          fmt::format("{} multiply-adds an image, transforms included, instead of {}", in_tiles, direct)};
 }
 
 Value matrix_constant(Value like, const Matrix& m) {
@@ -60,17 +60,23 @@ Value product(const Matrix& m, Value x, const Shape& result) {
 
 }  // namespace
 
-Value winograd_form(Value x, Value kernel, const ConvAttrs& attrs, ConvAlgorithm algorithm) {
-  if (!chosen(x, kernel.shape(), attrs, algorithm)) return {};
+WinogradChoice choose_winograd(const Type& x, const Shape& kernel, const ConvAttrs& attrs,
+                               ConvAlgorithm algorithm) {
+  if (algorithm == ConvAlgorithm::direct) return {false, "asked for"};
+  if (!has_form(x.shape, kernel, attrs)) return {false, "Winograd has no form for its kernel and strides"};
+  if (algorithm == ConvAlgorithm::winograd) return {true, "asked for"};
+  if (x.dtype != DType::f32) return {false, "f64 is for the last digits, not for speed"};
+  return choose_by_cost(x.shape, kernel, attrs);
+}
+
+Value winograd_form(Value x, Value kernel, const ConvAttrs& attrs) {
   const std::int64_t window = kernel.shape()[0];
   const Value transformed = product(winograd::on_both_axes(winograd::kernel_transform(window)), kernel,
                                     Shape({winograd::positions, kernel.shape()[2], kernel.shape()[3]}));
   return winograd_conv(x, transformed, window, attrs.low, attrs.high);
 }
 
-Value winograd_kernel_grad_form(Value x, Value dy, const Shape& kernel, const ConvAttrs& attrs,
-                                ConvAlgorithm algorithm) {
-  if (!chosen(x, kernel, attrs, algorithm) || dy.shape().elements() == 1) return {};
+Value winograd_kernel_grad_form(Value x, Value dy, const Shape& kernel, const ConvAttrs& attrs) {
   constexpr std::int64_t block = 64, wanted_tasks = 16, shortest_part = 64;
   const auto blocks = [](std::int64_t n) { return (n + block - 1) / block; };
   const std::int64_t tasks = blocks(kernel[2]) * blocks(kernel[3]);

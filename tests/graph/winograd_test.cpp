@@ -102,6 +102,26 @@ TEST(Winograd, IsChosenWhereItSavesMoreThanItCosts) {
   EXPECT_EQ(chosen({16, 56, 56, 64}, {7, 7, 64, 64}), Op::conv) << "no transform";
 }
 
+TEST(Winograd, TheLogSaysWhy) {
+  Graph g("g");
+  const auto convolved = [&](const char* name, const Shape& x, const Shape& kernel, Ints strides = {1, 1}) {
+    g.output(name, conv(g.input(name + std::string("_x"), {DType::f32, x}),
+                        g.input(name + std::string("_k"), {DType::f32, kernel}), {.strides = strides}));
+  };
+  convolved("wide", {16, 30, 30, 16}, {3, 3, 16, 32});
+  convolved("strided", {1, 30, 30, 16}, {3, 3, 16, 32}, {2, 2});
+  convolved("small", {1, 5, 5, 16}, {3, 3, 16, 32});
+  std::string log;
+  canonicalize(g, ConvAlgorithm::automatic, &log);
+  EXPECT_EQ(
+      log,
+      "%2 conv: f32[16,30,30,16] by (3, 3, 16, 32): winograd: 1241856 multiply-adds an image, transforms "
+      "included, instead of 3612672\n"
+      "%5 conv: f32[1,30,30,16] by (3, 3, 16, 32): direct: Winograd has no form for its kernel and strides\n"
+      "%8 conv: f32[1,5,5,16] by (3, 3, 16, 32): direct: too few tiles an image (1) for what is read of the "
+      "kernel\n");
+}
+
 TEST(Winograd, TheChoiceDoesNotDependOnTheBatch) {
   for (std::int64_t size : {4, 6, 8, 12, 28})
     for (std::int64_t channels : {8, 16, 64, 384}) {
