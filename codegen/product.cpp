@@ -68,10 +68,8 @@ class ProductKernel {
                        row_tiles = (p_.rows + tile.rows - 1) / tile.rows;
     const double work = static_cast<double>(tile.rows) * static_cast<double>(std::min(width, p_.columns)) *
                         static_cast<double>(std::max<std::int64_t>(1, product(p_.contraction)));
-    if (product(p_.outer) * row_tiles == 1)
-      stream_rhs();
-    else
-      choose_passes(std::min(width, p_.columns), product(p_.outer) * row_tiles);
+    stream_rhs(product(p_.outer) * row_tiles);
+    if (passes_ == 1) choose_passes(std::min(width, p_.columns), product(p_.outer) * row_tiles);
     const auto at_panel = [&](const Indices& outer, const Index& panel, const Index& row_tile,
                               const Index& pass) {
       l_.part(panel, p_.columns, width, [&](const Index& column, std::int64_t columns) {
@@ -100,7 +98,7 @@ class ProductKernel {
     // The panel is the same for all points of a tile, and they are enough to make up for the copy.
     constexpr std::int64_t fewest_points = 12;
     const bool pays = tiling.tiles > 1 && tiling.axis > 0 && product(points) / tiling.tiles >= fewest_points;
-    if (passes_ > 1 && pays) {
+    if (passes_ > 1 && !streamed_ && pays) {
       packed_ = l_.scratch_buffer(p_.dtype, block_ * width);
       pack = [&](const Indices& tile, const Index& pass) {
         l_.part(tile[0], p_.columns, width,
@@ -150,14 +148,17 @@ class ProductKernel {
     set_passes(block, most_large_tiles);
   }
 
-  /// A single tile of rows reads each element of a large right operand once: memory is the limit. It is met
-  /// by reading few steps' rows side by side, each in long pieces, rather than one panel of all of them.
-  void stream_rhs() {
-    if (partial_sums() || p_.contraction.size() != 1) return;
+  /// Few tiles of rows use each element of a large right operand seldom: to read it is what takes the time.
+  /// It is quick by few steps' rows side by side, each in long pieces, rather than by one panel of all rows.
+  void stream_rhs(std::int64_t tiles_of_rows) {
+    if (!p_.one_rhs || partial_sums() || p_.contraction.size() != 1) return;
     const std::int64_t steps = p_.contraction[0];
     const std::int64_t row_bytes = p_.columns * static_cast<std::int64_t>(size_of(p_.dtype));
-    const std::int64_t block = streamed_steps(steps, row_bytes, l_.target());
-    if (block > 0) set_passes(block, std::max(1.0, static_cast<double>(row_bytes) / streamed_bytes));
+    const std::int64_t block = streamed_steps(steps, row_bytes, tiles_of_rows, l_.target());
+    if (block == 0) return;
+    set_passes(block, std::max(fewest_streamed_tiles, static_cast<double>(row_bytes) / streamed_bytes));
+    streamed_ = passes_ > 1;
+    asks_ahead_ = streamed_ && tiles_of_rows > 1;
   }
 
   /// The sums wait in the output between passes of `block` steps.
@@ -193,6 +194,7 @@ class ProductKernel {
   /// away, each in a piece too short for the machine's own prefetching.
   void prefetch_lhs(const Indices& outer, const Index& row, std::int64_t rows, const Index& pass,
                     const Index& step) {
+    if (rows == p_.rows) return;
     const auto lhs = [&](const Index& r, const Index& k) { return p_.lhs(l_, outer, r, steps_of(pass, k)); };
     const Expr here = lhs(row, step);
     std::int64_t stride = 0;
@@ -203,6 +205,18 @@ class ProductKernel {
     const Index next = mod(step, steps_for_all_rows);
     const Expr there = lhs(row + rows + next, step - next);
     if (there->kind == ExprKind::load && !there->predicate) l_.add(prefetch(there->buffer, there->index));
+  }
+
+  /// Asks for what the next panel will read of this step's row of the right operand. (Not for a single tile
+  /// of rows: it does nothing but read, as fast as memory goes.)
+  void prefetch_next_panel(const Indices& outer, const Indices& k, const Index& column,
+                           std::int64_t columns) {
+    const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(p_.dtype));
+    if (columns < width_) return;
+    for (std::int64_t c = width_; c < 2 * width_; c += line) {
+      const Expr there = p_.rhs(l_, outer, k, column + c);
+      if (there->kind == ExprKind::load && !there->predicate) l_.add(prefetch(there->buffer, there->index));
+    }
   }
 
   void register_tile(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,
@@ -235,6 +249,7 @@ class ProductKernel {
       l_.serial("k", block_, [&](const Index& step) {
         const Indices k = steps_of(pass, step);
         prefetch_lhs(outer, row, rows, pass, step);
+        if (asks_ahead_) prefetch_next_panel(outer, k, column, columns);
         sum.multiply_add([&](const Index& r) { return p_.lhs(l_, outer, row + r, k); },
                          [&](const Index& c) {
                            return packed_ < 0 ? p_.rhs(l_, outer, k, column + c)
@@ -288,6 +303,8 @@ class ProductKernel {
   const Product& p_;
   std::int64_t passes_ = 1;  ///< over the rows of a panel, `block_` steps each
   std::int64_t block_ = 0;
+  bool streamed_ = false;    ///< passes of few steps, for few rows
+  bool asks_ahead_ = false;  ///< for the next panel's part of the right operand
   double tiles_ = most_tiles;
   int packed_ = -1;         ///< parameter that holds a pass's part of the right operand
   int waiting_ = -1;        ///< parameter where sums wait between passes

@@ -65,9 +65,16 @@ std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64
   return 0;
 }
 
-std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, const Target& target) {
-  if (steps * row_bytes < target.l2_bytes) return 0;
-  for (std::int64_t block = 8; block <= 16; block++)  // more streams than prefetchers follow gain nothing
+std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, std::int64_t tiles_of_rows,
+                            const Target& target) {
+  constexpr std::int64_t most_tiles_of_rows = 48;
+  if (tiles_of_rows > most_tiles_of_rows || steps * row_bytes < target.l2_bytes) return 0;
+  // As few rows as prefetchers follow. Where sums take longer than reading, more, so that sums wait seldom.
+  const std::int64_t least = tiles_of_rows <= 2   ? 8
+                             : tiles_of_rows <= 4 ? 32
+                             : tiles_of_rows <= 8 ? 128
+                                                  : 256;
+  for (std::int64_t block = least; block <= 2 * least; block++)
     if (steps % block == 0 && steps > block) return block;
   return 0;
 }

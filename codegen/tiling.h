@@ -38,11 +38,13 @@ ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, con
 std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
                           const Target& target);
 
-/// Rows of a right operand, `row_bytes` each, that are read side by side where each of its elements is read
-/// once; 0 if it fits into the cache, or can't be cut so.
-std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, const Target& target);
+/// Rows of a right operand (`steps` rows of `row_bytes`) that are read side by side where its elements serve
+/// only `tiles_of_rows` tiles; 0 if it fits into the cache, can't be cut so, or serves enough tiles to be
+/// packed for them.
+std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, std::int64_t tiles_of_rows,
+                            const Target& target);
 /// Bytes of such a row that one tile reads at a time: prefetchers follow rows, and pages are visited seldom.
-inline constexpr double streamed_bytes = 4096;
+inline constexpr double streamed_bytes = 4096, fewest_streamed_tiles = 4;
 
 /// How a Winograd convolution is cut: `tiles` tiles of the image at a time, and `filters` filters.
 struct WinogradBlock {

@@ -133,7 +133,7 @@ TEST(CompiledOps, ProductsLargerThanTheCache) {
 
 // Of few rows, whose right operand is streamed: 1056 = 96 * 11 steps, columns beyond whole panels and tiles.
 TEST(CompiledOps, ProductsOfFewRowsByALargeMatrix) {
-  for (const std::int64_t rows : {1, 3, 8}) {
+  for (const std::int64_t rows : {1, 3, 8, 17, 31, 70}) {
     Graph g("few_rows");
     const Value x = g.input("x", {DType::f32, {rows, 1056}}), w = g.input("w", {DType::f32, {1056, 1101}});
     g.output("y", tanh(matmul(x, w) * 0.01 + g.input("b", {DType::f32, {1101}})));

@@ -113,22 +113,31 @@ TEST(Lower, ProductsAreRegisterTiles) {
 )");
 }
 
-TEST(Lower, LargeProductsAskForTheNextRowsOfTheirLeftOperand) {
-  const auto text = [](const char* lhs, const char* contract) {
-    return lower_text(fmt::format(R"(graph g {{
-      %0 = input "x" : {}
+/// The kernel of x (a matrix of `rows` rows, or its transpose) times f32[2048,1024].
+std::string large_product(std::int64_t rows, bool transposed) {
+  return lower_text(fmt::format(R"(graph g {{
+      %0 = input "x" : f32[{},{}]
       %1 = input "w" : f32[2048,1024]
-      %2 = dot(%0, %1) {{lhs_batch=[], lhs_contract=[{}], rhs_batch=[], rhs_contract=[0]}} : f32[512,1024]
+      %2 = dot(%0, %1) {{lhs_batch=[], lhs_contract=[{}], rhs_batch=[], rhs_contract=[0]}} : f32[{},1024]
       output "z" = %2
     }})",
-                                  lhs, contract));
-  };
+                                transposed ? 2048 : rows, transposed ? rows : 2048, transposed ? 0 : 1,
+                                rows));
+}
+
+TEST(Lower, ProductsOfFewRowsAskForTheNextPanelOfTheirRightOperand) {
+  const std::regex next_panel("prefetch b[0-9]\\[.*k.*\\*1024 .* \\+ 64\\]");
+  EXPECT_TRUE(std::regex_search(large_product(12, true), next_panel)) << large_product(12, true);
+  EXPECT_EQ(large_product(1, true).find("prefetch"), std::string::npos) << "nothing else to do meanwhile";
+}
+
+TEST(Lower, LargeProductsAskForTheNextRowsOfTheirLeftOperand) {
   // Six rows at a time, a line for each in eight steps.
-  const std::string rows = text("f32[512,2048]", "1");
+  const std::string rows = large_product(512, false);
   EXPECT_TRUE(std::regex_search(rows, std::regex("prefetch b[0-9]\\[.* \\+ pass\\*512 .* \\+ 12288\\]")))
       << rows;
   // One step's rows lie side by side: they come with this tile's.
-  EXPECT_EQ(text("f32[2048,512]", "0").find("prefetch"), std::string::npos);
+  EXPECT_EQ(large_product(512, true).find("prefetch"), std::string::npos);
 }
 
 TEST(Lower, ConvolutionsWalkTheKernelOverRowsOfPixels) {
