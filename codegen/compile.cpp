@@ -95,7 +95,8 @@ void describe(const graph::Graph& graph, runtime::Program& program) {
 /// lets their offsets fall on other values.
 std::vector<runtime::ArenaValue> arena_values(const graph::Plan& plan) {
   std::vector<runtime::ArenaValue> values;
-  std::unordered_map<std::int64_t, std::size_t> newest;  // by offset
+  std::unordered_map<std::int64_t, std::size_t> newest;        // by offset
+  std::unordered_map<const graph::Node*, std::size_t> wholes;  // written in parts, by node
   const auto lies_in_arena = [](const Location& location, const graph::Value& value) {
     return location.space == Location::Space::arena && value.shape().elements() > 0;
   };
@@ -109,10 +110,18 @@ std::vector<runtime::ArenaValue> arena_values(const graph::Plan& plan) {
       const Location& location = scheduled.output_locations[i];
       const graph::Value value = scheduled.group.outputs[i];
       if (!lies_in_arena(location, value)) continue;
+      const graph::Value whole = location.part ? location.part->whole : value;
+      if (location.part) {
+        const auto [begun, is_first] = wholes.emplace(whole.node, values.size());
+        if (!is_first) {
+          values[begun->second].last = step;
+          continue;
+        }
+      }
       newest[location.offset] = values.size();
-      const auto size = static_cast<std::int64_t>(size_of(value.dtype()));
+      const auto size = static_cast<std::int64_t>(size_of(whole.dtype()));
       values.push_back(
-          {location.offset, value.shape().elements() * size, step, step, value.type().to_string()});
+          {location.offset, whole.shape().elements() * size, step, step, whole.type().to_string()});
     }
   }
   return values;

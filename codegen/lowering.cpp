@@ -21,6 +21,14 @@ Index row_major(const Indices& index, std::span<const std::int64_t> shape) {
   return position;
 }
 
+Index position_at(const graph::Location& location, const Indices& index,
+                  std::span<const std::int64_t> shape) {
+  if (!location.part) return row_major(index, shape);
+  Indices in_whole;
+  for (std::size_t i = 0; i < index.size(); i++) in_whole.push_back(index[i] + location.part->start[i]);
+  return row_major(in_whole, location.part->whole.shape().sizes());
+}
+
 Indices unflatten(const Index& position, std::span<const std::int64_t> shape) {
   Indices index(shape.size(), Index(0));
   if (product(shape) == 0) return index;  // no position has an element; zeros are as good as any
@@ -75,6 +83,10 @@ DType working_type(const Group& group) {
   return widest;
 }
 
+double bytes_of(Value v) {
+  return static_cast<double>(v.shape().elements()) * static_cast<double>(size_of(v.dtype()));
+}
+
 bool same_place(const graph::Location& a, const graph::Location& b) {
   return a.space == b.space && a.index == b.index && a.offset == b.offset;
 }
@@ -94,8 +106,9 @@ Lowering::Lowering(const graph::ScheduledGroup& scheduled, const Target& target,
 // ---- parameters
 // ---------------------------------------------------------------------------------------------
 
-int Lowering::buffer_at(const graph::Location& location, DType dtype, std::int64_t elements,
-                        Argument argument) {
+int Lowering::buffer_at(const graph::Location& location, Value v, Argument argument) {
+  const DType dtype = v.dtype();
+  const std::int64_t elements = (location.part ? location.part->whole : v).shape().elements();
   bool shared = false;
   for (std::size_t i = 0; i < arguments_.size(); i++) {
     const bool array =
@@ -113,32 +126,54 @@ int Lowering::buffer_at(const graph::Location& location, DType dtype, std::int64
   return static_cast<int>(kernel_.buffers.size()) - 1;
 }
 
-Expr Lowering::load_array(Value v, const Index& position, const Expr& predicate) {
+int Lowering::number_of_input(Value v) const {
   const auto at = std::find(group().inputs.begin(), group().inputs.end(), v);
   if (at == group().inputs.end())
     throw InternalError(fmt::format("{}: {} is neither computed nor an input", group().name, print(*v.node)));
-  const auto i = static_cast<int>(at - group().inputs.begin());
-  const int buffer = buffer_at(scheduled_->input_locations[static_cast<std::size_t>(i)], v.dtype(),
-                               v.shape().elements(), {Argument::Kind::input, i});
+  return static_cast<int>(at - group().inputs.begin());
+}
+
+Expr Lowering::load_input(int i, const Index& position, const Expr& predicate) {
+  const Value v = group().inputs[static_cast<std::size_t>(i)];
+  const int buffer =
+      buffer_at(scheduled_->input_locations[static_cast<std::size_t>(i)], v, {Argument::Kind::input, i});
   return load(buffer, v.dtype(), position, predicate);
+}
+
+Expr Lowering::load_array(Value v, const Indices& index, const Expr& predicate) {
+  const int i = number_of_input(v);
+  const graph::Location& location = scheduled_->input_locations[static_cast<std::size_t>(i)];
+  return load_input(i, position_at(location, index, v.shape().sizes()), predicate);
+}
+
+Expr Lowering::load_array(Value v, const Index& position, const Expr& predicate) {
+  const int i = number_of_input(v);
+  const graph::Location& location = scheduled_->input_locations[static_cast<std::size_t>(i)];
+  if (!location.part) return load_input(i, position, predicate);
+  return load_array(v, unflatten(position, v.shape().sizes()), predicate);
 }
 
 int Lowering::output_buffer(int i) {
   const Value v = group().outputs[static_cast<std::size_t>(i)];
-  const int buffer = buffer_at(scheduled_->output_locations[static_cast<std::size_t>(i)], v.dtype(),
-                               v.shape().elements(), {Argument::Kind::output, i});
+  const int buffer =
+      buffer_at(scheduled_->output_locations[static_cast<std::size_t>(i)], v, {Argument::Kind::output, i});
   kernel_.buffers[static_cast<std::size_t>(buffer)].written = true;
   return buffer;
 }
 
-int Lowering::private_output(DType dtype) {
+int Lowering::private_output(DType dtype) const {
   for (std::size_t i = 0; i < group().outputs.size(); i++) {
     const bool shared = std::any_of(
         scheduled_->input_locations.begin(), scheduled_->input_locations.end(),
         [&](const graph::Location& input) { return same_place(input, scheduled_->output_locations[i]); });
-    if (!shared && group().outputs[i].dtype() == dtype) return output_buffer(static_cast<int>(i));
+    if (!shared && group().outputs[i].dtype() == dtype) return static_cast<int>(i);
   }
   return -1;
+}
+
+Index Lowering::output_position(int i, const Indices& index) const {
+  return position_at(scheduled_->output_locations[static_cast<std::size_t>(i)], index,
+                     group().outputs[static_cast<std::size_t>(i)].shape().sizes());
 }
 
 int Lowering::error_buffer(DType dtype) {
@@ -200,7 +235,7 @@ Expr Lowering::compute(Value v, const Indices& index, const Expr& predicate) {
     });
   }
   if (std::find(group().inputs.begin(), group().inputs.end(), v) != group().inputs.end())
-    return load_array(v, row_major(index, v.shape().sizes()), predicate);
+    return load_array(v, index, predicate);
   const auto rule = lowering_of(node.op).element;
   if (!rule || std::find(group().nodes.begin(), group().nodes.end(), &node) == group().nodes.end())
     throw InternalError(fmt::format("{}: no way to compute an element of {}", group().name, print(node)));
@@ -219,8 +254,7 @@ Expr Lowering::at(Value v, const Indices& index, const Expr& predicate) {
 
 Expr Lowering::operand(const Node& node, int i, const Indices& index, const Expr& predicate) {
   const Value v = node.operand(i);
-  if (graph::reads_array(node, i) && !graph::is_immediate(*v.node))
-    return load_array(v, row_major(index, v.shape().sizes()), predicate);
+  if (graph::reads_array(node, i) && !graph::is_immediate(*v.node)) return load_array(v, index, predicate);
   return at(v, index, predicate);
 }
 
@@ -232,7 +266,7 @@ void Lowering::store_outputs(const Indices& index, const Expr& predicate) {
     elements.push_back(std::move(element));
   }
   for (std::size_t i = 0; i < elements.size(); i++)
-    add(store(output_buffer(static_cast<int>(i)), row_major(index, group().outputs[i].shape().sizes()),
+    add(store(output_buffer(static_cast<int>(i)), output_position(static_cast<int>(i), index),
               std::move(elements[i]), predicate));
 }
 
@@ -410,9 +444,11 @@ LoweredGroup Lowering::finish() && {
   result.kernel = std::move(kernel_);
   result.arguments = std::move(arguments_);
   result.flops = count_flops(result.kernel);
-  for (const BufferParam& buffer : result.kernel.buffers)
-    if (buffer.scratch < 0)
-      result.bytes += static_cast<double>(buffer.elements) * static_cast<double>(size_of(buffer.dtype));
+  for (const Argument& argument : result.arguments) {
+    const auto i = static_cast<std::size_t>(argument.index);
+    if (argument.kind == Argument::Kind::input) result.bytes += bytes_of(group().inputs[i]);
+    if (argument.kind == Argument::Kind::output) result.bytes += bytes_of(group().outputs[i]);
+  }
   return result;
 }
 

@@ -22,6 +22,8 @@ using Indices = std::vector<Index>;
 
 /// Row-major position of an element in an array of this shape.
 Index row_major(const Indices& index, std::span<const std::int64_t> shape);
+/// Position in the array at `location` of an element of a value that lies there, all of it or a part.
+Index position_at(const graph::Location& location, const Indices& index, std::span<const std::int64_t> shape);
 /// The inverse: the indices of element number `position` (zeros where the shape has no elements).
 Indices unflatten(const Index& position, std::span<const std::int64_t> shape);
 std::int64_t product(std::span<const std::int64_t> extents);
@@ -52,7 +54,9 @@ class Lowering {
   Expr at(Value v, const Indices& index, const Expr& predicate = nullptr);
   /// The element of a node's operand: as above, but from memory if the op needs its operand as an array.
   Expr operand(const Node& node, int i, const Indices& index, const Expr& predicate = nullptr);
-  /// Element number `position` of an array: one of the group's inputs.
+  /// The element of an array in memory, one of the group's inputs.
+  Expr load_array(Value v, const Indices& index, const Expr& predicate = nullptr);
+  /// Its element number `position`.
   Expr load_array(Value v, const Index& position, const Expr& predicate = nullptr);
   /// From here to the end of the block, the value's element is this one, whatever the index.
   void bind(Value v, Expr element);
@@ -61,9 +65,11 @@ class Lowering {
   void store_outputs(const Indices& index, const Expr& predicate = nullptr);
   /// Parameter of an output's array.
   int output_buffer(int i);
-  /// Parameter of an output of this type that shares its memory with no input, so that unfinished elements
-  /// can lie there; -1 if there is none.
-  int private_output(DType dtype);
+  /// An output of this type that shares its memory with no input, so that unfinished elements can lie there;
+  /// -1 if there is none.
+  int private_output(DType dtype) const;
+  /// Position of an output's element in its parameter.
+  Index output_position(int i, const Indices& index) const;
   /// Parameter that is the run's error record, seen as numbers of this type.
   int error_buffer(DType dtype);
 
@@ -133,7 +139,9 @@ class Lowering {
   Block scope(const std::function<void()>& fill);
   Expr find(Value v, const Indices& index, const Expr& predicate) const;
   Expr compute(Value v, const Indices& index, const Expr& predicate);
-  int buffer_at(const graph::Location& location, DType dtype, std::int64_t elements, Argument argument);
+  int buffer_at(const graph::Location& location, Value v, Argument argument);
+  int number_of_input(Value v) const;
+  Expr load_input(int i, const Index& position, const Expr& predicate);
   int uses(Value v) const;
 
   const graph::ScheduledGroup* scheduled_;

@@ -163,8 +163,9 @@ class ProductKernel {
 
   /// The sums wait in the output between passes of `block` steps.
   void set_passes(std::int64_t block, double tiles) {
-    waiting_ = l_.private_output(p_.dtype);
-    if (waiting_ < 0) return;
+    waiting_output_ = l_.private_output(p_.dtype);
+    if (waiting_output_ < 0) return;
+    waiting_ = l_.output_buffer(waiting_output_);
     block_ = block;
     passes_ = product(p_.contraction) / block;
     tiles_ = tiles;
@@ -223,7 +224,7 @@ class ProductKernel {
                      std::int64_t columns, const Index& pass) {
     const RegisterTile sum(l_, "acc", p_.dtype, rows, columns);
     const auto waiting_place = [&](const Index& r, const Index& c) {
-      return row_major(p_.result(outer, row + r, column + c), l_.root().type().shape.sizes());
+      return l_.output_position(waiting_output_, p_.result(outer, row + r, column + c));
     };
     const auto zero = [&](const Index&, const Index&) { return constant_expr(p_.dtype, 0); };
     l_.when(
@@ -307,7 +308,7 @@ class ProductKernel {
   bool asks_ahead_ = false;  ///< for the next panel's part of the right operand
   double tiles_ = most_tiles;
   int packed_ = -1;         ///< parameter that holds a pass's part of the right operand
-  int waiting_ = -1;        ///< parameter where sums wait between passes
+  int waiting_output_ = -1, waiting_ = -1;  ///< output where sums wait between passes, and its parameter
   std::int64_t width_ = 0;  ///< columns of a tile
   int totals_ = -1;         ///< parameter where a tile's totals lie for a loop of their own; -1: written out
 };

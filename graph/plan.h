@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -22,17 +23,19 @@ namespace kiln::graph {
 ///
 /// A node's operand is evaluated where it is used if its producer is among `nodes` and the node doesn't read
 /// it as an array (reads_array in elemental.h); else it is among `inputs`. Constants of one element are among
-/// the nodes that use them. A reshape of an array that is in memory isn't computed: the reshaped value is an
-/// input of its own, placed where its operand is.
+/// the nodes that use them. Some movement is a matter of places only, and no group's: the value is an input
+/// of its own. A reshape of an array in memory lies where its operand is, a slice is a part of its operand's
+/// array, and the operands of a concatenation are parts of the concatenation's array, each written by its own
+/// group.
 ///
 /// An output may lie on an input that is read at the index being written only (a weight and its update). So a
 /// kernel reads everything it needs for an index before it writes any output at that index, and keeps partial
 /// results of a root elsewhere than in an output that an epilogue still has to read under.
 ///
 /// Where producers may be fused into a root: reductions, argmax and check (any elementwise or movement
-/// chain); window_sum and window_max whose windows don't overlap; nothing into dot, conv and their like (their operands
-/// are arrays in memory), sort, top_k, cumsum, scatter_add, put_along. A fused value used by several outputs
-/// at the same index is computed once.
+/// chain); window_sum and window_max whose windows don't overlap; nothing into dot, conv and their like
+/// (their operands are arrays in memory), sort, top_k, cumsum, scatter_add, put_along. A fused value used by
+/// several outputs at the same index is computed once.
 struct Group {
   const Node* root = nullptr;
   std::vector<const Node*> siblings;
@@ -46,11 +49,19 @@ struct Group {
   std::string name;  ///< labels and ops: "conv2d_1: conv+add+sigmoid"
 };
 
+/// Where a value lies that is a part of a larger array: from index `start` on in the elements of `whole`.
+struct Part {
+  Value whole;
+  Ints start;
+  friend bool operator==(const Part&, const Part&) = default;
+};
+
 struct Location {
   enum class Space : std::uint8_t { input, state, output, arena, constant };
   Space space = Space::arena;
   int index = 0;
-  std::int64_t offset = 0;  ///< bytes into the arena
+  std::int64_t offset = 0;  ///< bytes into the arena: of the value, or of the whole that it is a part of
+  std::optional<Part> part = {};  ///< none: the value's elements follow one another
   friend bool operator==(const Location&, const Location&) = default;
 };
 

@@ -78,6 +78,7 @@ class Fuser {
       const Node& n = graph_.nodes()[id];
       if (is_leaf(n)) continue;
       if (n.op == Op::reshape && place_view(n)) continue;
+      if (n.op == Op::concatenate && place_parts(n)) continue;
       if (is_elemental(n))
         place_elemental(n);
       else
@@ -105,6 +106,51 @@ class Fuser {
     drafts_.make_view(n);
     if (kept_[static_cast<std::size_t>(n.id)]) keep(n.operand(0));
     return true;
+  }
+
+  // ---- concatenations -------------------------------------------------------------------------------------
+
+  // Where kernels compute all operands (the branches of a block), each may as well write its own to where it
+  // belongs in the concatenation. Their readers find them there, too.
+  bool place_parts(const Node& n) {
+    if (drafts_.consumers(n).empty() && !kept_[static_cast<std::size_t>(n.id)]) return false;
+    for (std::size_t i = 0; i < n.operands.size(); i++) {
+      const char* reason = why_no_part(n, n.operands[i]);
+      if (log_) log_->part(*n.operands[i].node, n, reason);
+      if (reason) return false;
+    }
+    drafts_.make_view(n);
+    for (Value v : n.operands) keep(v);
+    return true;
+  }
+  // Null if what computes v can write it into the concatenation n.
+  const char* why_no_part(const Node& n, Value v) const {
+    if (v.shape().elements() == 0) return "it has no elements";
+    if (!is_result_of_product(v)) return "no product or pooling gives it";
+    if (kept_[static_cast<std::size_t>(v.node->id)]) return "it has to lie elsewhere, too";
+    int times = 0;
+    for (const Drafts::Use& use : drafts_.uses(*v.node)) {
+      if (use.user == &n) times++;
+      if (use.user->op == Op::reshape)
+        return "as a part its elements lie apart, and a reshape needs them together";
+    }
+    return times > 1 ? "it is concatenated with itself" : nullptr;
+  }
+  // Does v come, element by element, from one of the ops whose kernels write each result just once?
+  static bool is_result_of_product(Value v) {
+    constexpr std::size_t most = 64;
+    std::vector<const Node*> chain = {v.node};
+    for (std::size_t i = 0; i < chain.size() && chain.size() < most; i++) {
+      const Node& node = *chain[i];
+      if (node.type().shape != v.shape()) continue;
+      if (node.op == Op::dot || node.op == Op::conv || node.op == Op::winograd_conv ||
+          node.op == Op::window_max || node.op == Op::window_sum)
+        return true;
+      if (definition(node.op).op_class != OpClass::elementwise) continue;
+      for (Value operand : node.operands)
+        if (std::find(chain.begin(), chain.end(), operand.node) == chain.end()) chain.push_back(operand.node);
+    }
+    return false;
   }
 
   // ---- elementwise and movement ---------------------------------------------------------------------------

@@ -20,6 +20,12 @@ void FusionLog::add(const Node& n, const Draft& kernel, const char* decision, co
       fmt::format("{} -> {}: {}: {}\n", short_text(n), short_text(namesake(kernel)), decision, reason));
 }
 
+void FusionLog::part(const Node& n, const Node& concatenation, const char* why_not) {
+  lines_.push_back(fmt::format("{} -> {}: {}: {}\n", short_text(n), short_text(concatenation),
+                               why_not ? "copied" : "in place",
+                               why_not ? why_not : "its kernel writes it to where it belongs"));
+}
+
 std::string FusionLog::text() const {
   std::string text;
   for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) text += *line;

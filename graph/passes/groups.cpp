@@ -57,24 +57,61 @@ void complete_group(Group& group) {
   group.name = group_name(group);
 }
 
-Arrays::Arrays(std::span<const Group> groups) {
+Arrays::Arrays(const Graph& graph, std::span<const Group> groups) {
   for (std::size_t g = 0; g < groups.size(); g++)
     for (Value v : groups[g].outputs)
       if (!producer_.emplace(v, static_cast<int>(g)).second)
         throw InternalError(fmt::format("two groups compute the same value: {}", print(*v.node)));
+  for (const Group& g : groups)
+    for (Value v : g.inputs) find_parts(v);
+  for (const Output& o : graph.outputs()) find_parts(o.value);
 }
 
-Value Arrays::array_of(Value v) const {
-  while (!producer_.count(v)) {
-    if (definition(v.node->op).op_class == OpClass::leaf && v.node->op != Op::iota) return v;
-    if (v.node->op != Op::reshape) throw InternalError(fmt::format("no group computes {}", print(*v.node)));
-    v = v.node->operand(0);
-  }
+// Takes off what is only another way of looking at an array: what is left is all of one, or a part of a
+// concatenation.
+Value Arrays::without_views(Value v) const {
+  while (!is_computed(v) && (v.node->op == Op::reshape || v.node->op == Op::slice)) v = v.node->operand(0);
+  const bool is_leaf = definition(v.node->op).op_class == OpClass::leaf && v.node->op != Op::iota;
+  if (!is_computed(v) && !is_leaf && !is_assembled(v))
+    throw InternalError(fmt::format("no group computes {}", print(*v.node)));
   return v;
 }
 
-int Arrays::producer(Value array) const {
-  const auto at = producer_.find(array);
+void Arrays::find_parts(Value read) {
+  const Value whole = without_views(read);
+  if (!is_assembled(whole)) return;
+  const auto axis = static_cast<std::size_t>(whole.node->attributes.integer("axis"));
+  Ints start(static_cast<std::size_t>(whole.rank()), 0);
+  for (Value v : whole.node->operands) {
+    const auto [at, is_new] = parts_.emplace(v, Part{whole, start});
+    if (!is_computed(v) || at->second != Part{whole, start})
+      throw InternalError(fmt::format("{} can't be a part of {}", print(*v.node), print(*whole.node)));
+    start[axis] += v.shape()[axis];
+  }
+}
+
+Arrays::Place Arrays::place_of(Value v) const {
+  if (const auto part = parts_.find(v); part != parts_.end()) return {part->second.whole, part->second};
+  if (without_views(v) == v) return {v};
+  Place place = place_of(v.node->operand(0));
+  if (v.node->op == Op::slice) {
+    const Ints& start = v.node->attributes.ints("start");
+    if (!place.part) place.part = Part{v.node->operand(0), Ints(start.size(), 0)};
+    for (std::size_t i = 0; i < start.size(); i++) place.part->start[i] += start[i];
+  } else if (place.part) {
+    throw InternalError(fmt::format("the elements of {} lie apart", print(*v.node)));
+  }
+  return place;
+}
+
+std::vector<Value> Arrays::written(Value v) const {
+  const Value whole = without_views(v);
+  if (!is_assembled(whole)) return {whole};
+  return whole.node->operands;
+}
+
+int Arrays::producer(Value written) const {
+  const auto at = producer_.find(written);
   return at == producer_.end() ? -1 : at->second;
 }
 

@@ -18,19 +18,34 @@ struct ValueHash {
 /// Nodes are put into topological order.
 void complete_group(Group& group);
 
-/// Which array holds a value. A group's outputs, inputs, states and constants are arrays of their own; a
-/// reshape that no group computes is a view of its operand's array.
+/// Which array holds a value. A group's outputs, inputs, states and constants are arrays of their own, with
+/// three exceptions, which no group computes: a reshape is another view of its operand's array, a slice a
+/// part of it, and the operands of a concatenation are parts of one array, the concatenation's.
 class Arrays {
  public:
-  explicit Arrays(std::span<const Group> groups);
+  Arrays(const Graph& graph, std::span<const Group> groups);
 
-  /// The value whose array holds `v`. Throws InternalError if nothing computes it.
-  Value array_of(Value v) const;
-  /// The group that writes an array (of array_of), or -1 for inputs, states and constants.
-  int producer(Value array) const;
+  struct Place {
+    Value array;
+    std::optional<Part> part = {};  ///< none: all of the array
+  };
+  /// Throws InternalError if nothing computes `v`.
+  Place place_of(Value v) const;
+  Value array_of(Value v) const { return place_of(v).array; }
+
+  /// The results of groups, and inputs, states and constants, that make up the array of `v`.
+  std::vector<Value> written(Value v) const;
+  /// The group that computes such a result, or -1 for inputs, states and constants.
+  int producer(Value written) const;
 
  private:
+  Value without_views(Value v) const;
+  bool is_computed(Value v) const { return producer_.count(v) > 0; }
+  bool is_assembled(Value v) const { return v.node->op == Op::concatenate && !is_computed(v); }
+  void find_parts(Value read);
+
   std::unordered_map<Value, int, ValueHash> producer_;
+  std::unordered_map<Value, Part, ValueHash> parts_;  // of concatenations
 };
 
 /// For each of the group's inputs: true if the kernel reads element i of it only to compute element i of the

@@ -23,16 +23,24 @@ Lives::Lives(const Plan& plan) {
     }
     for (std::size_t i = 0; i < scheduled.group.outputs.size(); i++) {
       const Value v = scheduled.group.outputs[i];
-      if (!in_arena(scheduled.output_locations[i], v)) continue;
-      const auto before = newest.find(scheduled.output_locations[i].offset);
+      const Location& location = scheduled.output_locations[i];
+      if (!in_arena(location, v)) continue;
+      const Value array = location.part ? location.part->whole : v;
+      const auto before = newest.find(location.offset);
+      // A further part of what others write as well.
+      if (location.part && before != newest.end() && lives_[before->second].value == array) {
+        index_[v] = before->second;
+        lives_[before->second].last = static_cast<int>(s);
+        continue;
+      }
       // Written over an input: these bytes are in use once.
       if (before != newest.end() && lives_[before->second].last == static_cast<int>(s)) {
         growth[s] -= lives_[before->second].bytes;
         growth[s + 1] += lives_[before->second].bytes;
       }
-      newest[scheduled.output_locations[i].offset] = lives_.size();
-      index_[v] = lives_.size();
-      lives_.push_back({v, bytes_of(v), static_cast<int>(s), static_cast<int>(s), {}, false});
+      newest[location.offset] = lives_.size();
+      index_[v] = index_[array] = lives_.size();
+      lives_.push_back({array, bytes_of(array), static_cast<int>(s), static_cast<int>(s), {}, false});
     }
   }
   for (Life& life : lives_) {

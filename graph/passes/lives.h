@@ -10,7 +10,7 @@ namespace kiln::graph {
 struct Life {
   Value value;
   std::int64_t bytes = 0;
-  int first = 0;           ///< the group that writes it
+  int first = 0;           ///< the first group that writes it
   int last = 0;            ///< the last group that reads it
   std::vector<int> reads;  ///< all groups that read it, ascending
   bool kept = false;       ///< from run to run, for it hangs on unchanged states only: always in use
@@ -22,7 +22,8 @@ class Lives {
   explicit Lives(const Plan& plan);
 
   const std::vector<Life>& all() const { return lives_; }
-  /// The life of the array that the value is, or null: it isn't in the arena, or only a view of an array.
+  /// The life of the array that the value is or, as an operand of a concatenation, a part of. Null: it isn't
+  /// in the arena, or only a view of an array.
   const Life* of(Value v) const;
   int peak() const { return peak_; }
   /// Bytes in use then: no placement needs less.

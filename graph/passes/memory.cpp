@@ -16,7 +16,7 @@ bool is_check(const Group& g) {
   return g.root && g.root->op == Op::check;
 }
 
-// The life of an array: the group that writes it (-1: there before) and the last that reads it.
+// The life of an array: the first group that writes it (-1: there before) and the last that reads it.
 struct Array {
   Value value;
   int first = -1, last = -1;
@@ -52,7 +52,7 @@ class MemoryPlanner {
 
   // Finds all arrays and when they live; keeps the locations already decided.
   void trace() {
-    arrays_of_groups_.emplace(groups_);
+    arrays_of_groups_.emplace(*plan_.graph, groups_);
     for (Array& a : arrays_) a.first = a.last = -1;
     for (int g = 0; g < count(); g++) {
       for (Value v : group(g).inputs) {
@@ -62,7 +62,7 @@ class MemoryPlanner {
       }
       for (Value v : group(g).outputs) {
         Array& a = array(v);
-        a.first = g;
+        if (a.first < 0) a.first = g;
         a.last = std::max(a.last, g);
       }
     }
@@ -73,13 +73,17 @@ class MemoryPlanner {
     if (is_new) arrays_.push_back({value, -1, -1, std::nullopt});
     return arrays_[at->second];
   }
+  std::optional<Part> part(Value v) const { return arrays_of_groups_->place_of(v).part; }
+  // Is v all of an array that one group writes?
+  bool is_of_one_group(Value v) const { return !part(v) && arrays_of_groups_->written(v).size() == 1; }
 
   // ---- states and outputs ---------------------------------------------------------------------------------
 
   // True if the group that computes the new value may write it over the old one: nobody reads the old value
   // later, the group itself reads it only at the index being written, and every check has been made.
   bool can_update_in_place(const StateSlot& slot, Array& next) {
-    if (next.first < 0 || next.location || array(slot.current).last > next.first) return false;
+    if (next.first < 0 || next.location || !is_of_one_group(slot.next)) return false;
+    if (array(slot.current).last > next.first) return false;
     for (int g = next.first + 1; g < count(); g++)
       if (is_check(group(g))) return false;
     return reads_only_at_own_index(group(next.first), slot.current);
@@ -88,7 +92,7 @@ class MemoryPlanner {
     const std::vector<bool> own = reads_at_own_index(g);
     for (std::size_t i = 0; i < g.inputs.size(); i++)
       if (arrays_of_groups_->array_of(g.inputs[i]) == array &&
-          (!own[i] || !same_size(g.inputs[i], g.outputs[0])))
+          (!own[i] || part(g.inputs[i]) || !same_size(g.inputs[i], g.outputs[0])))
         return false;
     return true;
   }
@@ -113,12 +117,13 @@ class MemoryPlanner {
   void place_outputs() {
     const auto& outputs = plan_.graph->outputs();
     for (int o = 0; o < static_cast<int>(outputs.size()); o++) {
-      Array& a = array(outputs[static_cast<std::size_t>(o)].value);
+      const Value value = outputs[static_cast<std::size_t>(o)].value;
+      Array& a = array(value);
       const Location location{Space::output, o, 0};
-      if (a.first >= 0 && !a.location)
+      if (a.first >= 0 && !a.location && !part(value))
         a.location = location;
       else
-        copies_.push_back({outputs[static_cast<std::size_t>(o)].value, location});
+        copies_.push_back({value, location});
     }
   }
 
@@ -156,7 +161,7 @@ class MemoryPlanner {
                    std::make_move_iterator(before.end()));
     groups_.insert(groups_.end(), std::make_move_iterator(after.begin()),
                    std::make_move_iterator(after.end()));
-    arrays_of_groups_.emplace(groups_);
+    arrays_of_groups_.emplace(*plan_.graph, groups_);
     for (const auto& [value, location] : placed) array(value).location = location;
   }
 
@@ -181,13 +186,22 @@ class MemoryPlanner {
 
   struct Access {
     Location location;
-    std::int64_t bytes;
+    Value value;
+    std::int64_t bytes;  // of the whole
     bool write;
   };
   static bool conflict(const Access& a, const Access& b) {
     return (a.write || b.write) && a.location.space == b.location.space &&
            a.location.index == b.location.index && a.location.offset < b.location.offset + b.bytes &&
-           b.location.offset < a.location.offset + a.bytes;
+           b.location.offset < a.location.offset + a.bytes && !are_other_parts(a, b);
+  }
+  static bool are_other_parts(const Access& a, const Access& b) {
+    const std::optional<Part>&p = a.location.part, &q = b.location.part;
+    if (!p || !q || p->whole != q->whole || a.location.offset != b.location.offset) return false;
+    for (std::size_t i = 0; i < p->start.size(); i++)
+      if (p->start[i] + a.value.shape()[i] <= q->start[i] || q->start[i] + b.value.shape()[i] <= p->start[i])
+        return true;
+    return false;
   }
   struct Waits {
     bool barrier = false, leave = false;
@@ -204,9 +218,13 @@ class MemoryPlanner {
     for (const Group& g : groups_) {
       std::vector<Access> accesses;
       bool writes_state = false;
-      for (Value v : g.inputs) accesses.push_back({locate(v), bytes_of(v), false});
+      const auto access = [&](Value v, bool write) {
+        accesses.push_back({locate(v), v, bytes_of(array(v).value), write});
+        accesses.back().location.part = part(v);
+      };
+      for (Value v : g.inputs) access(v, false);
       for (Value v : g.outputs) {
-        accesses.push_back({locate(v), bytes_of(v), true});
+        access(v, true);
         writes_state |= accesses.back().location.space == Space::state;
       }
       Waits waits;
@@ -251,20 +269,22 @@ class MemoryPlanner {
       std::vector<Value> taken;
       for (Value v : group(g).outputs) {
         const Array& out = array(v);
-        if (out.location) continue;
-        plan_.intermediate_bytes += bytes_of(v);
-        const bool small = bytes_of(v) <= small_array;
+        if (out.location || block_of.count(out.value)) continue;  // placed, perhaps for another part
+        const std::int64_t bytes = bytes_of(out.value);
+        plan_.intermediate_bytes += bytes;
+        const bool small = bytes <= small_array;
         const int first = out.kept ? 0 : small ? interval(out.first).first : out.first;
         const int last = out.kept || !options_.reuse ? count() : small ? interval(out.last).last : out.last;
-        const bool may_share = options_.reuse && !out.kept;
+        const bool may_share = options_.reuse && !out.kept && is_of_one_group(v);
         const std::optional<Value> dying = may_share ? input_to_write_over(g, v, taken) : std::nullopt;
         if (dying) {
           taken.push_back(*dying);
-          block_of[v] = block_of.at(*dying);
-          blocks[block_of[v]].last = last;
+          const std::size_t block = block_of.at(*dying);
+          block_of[v] = block;
+          blocks[block].last = last;
         } else {
-          block_of[v] = blocks.size();
-          blocks.push_back({bytes_of(v) + options_.red_zone, first, last, 0});
+          block_of[out.value] = blocks.size();
+          blocks.push_back({bytes + options_.red_zone, first, last, 0});
         }
       }
     }
@@ -291,8 +311,16 @@ class MemoryPlanner {
     const std::vector<Waits> waits = barriers([&](Value v) { return *array(v).location; });
     for (std::size_t g = 0; g < groups_.size(); g++) {
       ScheduledGroup scheduled;
-      for (Value v : groups_[g].inputs) scheduled.input_locations.push_back(*array(v).location);
-      for (Value v : groups_[g].outputs) scheduled.output_locations.push_back(*array(v).location);
+      const auto locations = [&](const std::vector<Value>& values) {
+        std::vector<Location> result;
+        for (Value v : values) {
+          result.push_back(*array(v).location);
+          result.back().part = part(v);
+        }
+        return result;
+      };
+      scheduled.input_locations = locations(groups_[g].inputs);
+      scheduled.output_locations = locations(groups_[g].outputs);
       scheduled.barrier_before = waits[g].barrier;
       scheduled.leave_on_error = waits[g].leave;
       scheduled.group = std::move(groups_[g]);

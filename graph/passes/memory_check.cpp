@@ -1,7 +1,8 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <map>
+#include <optional>
 #include <unordered_set>
 
 #include "graph/elemental.h"
@@ -30,45 +31,97 @@ std::string_view space_name(Space s) {
   return names[static_cast<std::size_t>(s)];
 }
 
+// Of a part: the bytes of its whole, and which of the whole's elements.
 struct Range {
   Space space = Space::arena;
   int index = 0;
   std::int64_t begin = 0, end = 0;
+  std::optional<Part> part = {};
+  Shape shape = {};  // of a part
 
   static Range of(const Location& l, Value v) {
-    return {l.space, l.index, l.offset, l.offset + byte_count(v)};
+    if (!l.part) return {l.space, l.index, l.offset, l.offset + byte_count(v)};
+    return {l.space, l.index, l.offset, l.offset + byte_count(l.part->whole), l.part, v.shape()};
   }
   bool overlaps(const Range& o) const {
-    return space == o.space && index == o.index && begin < o.end && o.begin < end;
+    return space == o.space && index == o.index && begin < o.end && o.begin < end && !is_beside(o);
   }
   bool operator==(const Range&) const = default;
   std::string to_string() const {
-    return fmt::format("{} {} bytes [{}, {})", space_name(space), index, begin, end);
+    const std::string bytes = fmt::format("{} {} bytes [{}, {})", space_name(space), index, begin, end);
+    return part ? fmt::format("{}, elements from ({}) on", bytes, fmt::join(part->start, ", ")) : bytes;
+  }
+
+ private:
+  // Parts of one whole that have no element in common.
+  bool is_beside(const Range& o) const {
+    if (!part || !o.part || part->whole != o.part->whole || begin != o.begin) return false;
+    for (std::size_t i = 0; i < part->start.size(); i++)
+      if (part->start[i] + shape[i] <= o.part->start[i] || o.part->start[i] + o.shape[i] <= part->start[i])
+        return true;
+    return false;
   }
 };
+
+Value content_of_part(const Location& l, Value v) {
+  return l.part ? v : content_of(v);
+}
 
 // The values that lie whole in memory. A write removes every value that it touches.
 class Memory {
  public:
-  void write(const Range& range, Value v, const std::string& writer) {
+  void write(const Location& place, Value v, const std::string& writer) {
+    const Range range = Range::of(place, v);
     for (Held& h : held_)
       if (h.whole && h.range.overlaps(range)) h.whole = false, h.overwritten_by = writer;
-    std::erase_if(held_, [&](const Held& h) { return h.range == range && h.value == content_of(v); });
-    held_.push_back({range, content_of(v), true, {}});
+    const Value content = content_of_part(place, v);
+    std::erase_if(held_, [&](const Held& h) { return h.range == range && h.value == content; });
+    held_.push_back({range, content, true, {}});
   }
   // Empty if `v` lies there; else what went wrong.
-  std::string missing(const Range& range, Value v) const {
-    if (range.begin == range.end) return {};
+  std::string missing(const Location& place, Value v) const {
+    if (byte_count(v) == 0) return {};
+    const Range range = Range::of(place, v);
+    const Value content = content_of_part(place, v);
     std::string reason = "which was never written there";
     for (const Held& h : held_)
-      if (h.range == range && h.value == content_of(v)) {
+      if (h.range == range && h.value == content) {
         if (h.whole) return {};
         reason = fmt::format("which \"{}\" has overwritten", h.overwritten_by);
       }
+    if (content.node->op == Op::concatenate) return missing_operand(place, content);
+    if (content.node->op == Op::slice && place.part) return missing_around(place, content);
     return fmt::format("{} at {}, {}", print(*v.node), range.to_string(), reason);
   }
 
  private:
+  // A concatenation lies where each of its operands does: beside one another, as parts of it.
+  std::string missing_operand(Location place, Value v) const {
+    const auto axis = static_cast<std::size_t>(v.node->attributes.integer("axis"));
+    if (!place.part) place.part = Part{v, Ints(static_cast<std::size_t>(v.rank()), 0)};
+    for (Value operand : v.node->operands) {
+      if (std::string m = missing(place, operand); !m.empty()) return m;
+      place.part->start[axis] += operand.shape()[axis];
+    }
+    return {};
+  }
+  // A slice lies where its operand does, from the slice's start on.
+  std::string missing_around(Location place, Value v) const {
+    const Value operand = v.node->operand(0);
+    const Ints& start = v.node->attributes.ints("start");
+    const Ints& stride = v.node->attributes.ints("stride");
+    bool is_all = operand.type() == place.part->whole.type();
+    for (std::size_t i = 0; i < start.size(); i++) {
+      if (stride[i] != 1)
+        return fmt::format("{}, whose elements aren't neighbours in {}", print(*v.node),
+                           print(*operand.node));
+      place.part->start[i] -= start[i];
+      is_all = is_all && place.part->start[i] == 0;
+    }
+    if (is_all) place.part.reset();
+    return missing(place, operand);
+  }
+
   struct Held {
     Range range;
     Value value;
@@ -94,11 +147,11 @@ class Checker {
       check_barrier(s);
       check_errors_seen(s);
       for (std::size_t i = 0; i < s.group.inputs.size(); i++)
-        if (std::string m = memory_.missing(input_range(s, i), s.group.inputs[i]); !m.empty())
+        if (std::string m = memory_.missing(s.input_locations[i], s.group.inputs[i]); !m.empty())
           fail(s.group.name, "it reads " + m);
       check_in_place(s);
       for (std::size_t i = 0; i < s.group.outputs.size(); i++)
-        memory_.write(output_range(s, i), s.group.outputs[i], s.group.name);
+        memory_.write(s.output_locations[i], s.group.outputs[i], s.group.name);
     }
     check_results();
     check_prepared();
@@ -121,11 +174,11 @@ class Checker {
     const Graph& g = *plan_.graph;
     for (int i = 0; i < static_cast<int>(g.inputs().size()); i++) {
       const Value v = g.inputs()[static_cast<std::size_t>(i)];
-      memory_.write(Range::of({Space::input, i, 0}, v), v, "the caller");
+      memory_.write({Space::input, i, 0}, v, "the caller");
     }
     for (int i = 0; i < static_cast<int>(g.states().size()); i++) {
       const Value v = g.states()[static_cast<std::size_t>(i)].current;
-      memory_.write(Range::of({Space::state, i, 0}, v), v, "the caller");
+      memory_.write({Space::state, i, 0}, v, "the caller");
     }
   }
 
@@ -168,13 +221,17 @@ class Checker {
   void check_places(const ScheduledGroup& s) {
     for (std::size_t i = 0; i < s.group.inputs.size(); i++) {
       if (s.input_locations[i].space != Space::constant) continue;
-      if (!is_constant_at(s.group.inputs[i], s.input_locations[i]))
-        fail(s.group.name, "it reads a wrong constant");
-      memory_.write(input_range(s, i), s.group.inputs[i], "a constant");
+      const Location& l = s.input_locations[i];
+      const Value all = l.part ? l.part->whole : s.group.inputs[i];
+      if (!is_constant_at(all, l)) fail(s.group.name, "it reads a wrong constant");
+      memory_.write({l.space, l.index, l.offset}, all, "a constant");
     }
+    for (std::size_t i = 0; i < s.group.inputs.size(); i++)
+      check_part(s, s.input_locations[i], s.group.inputs[i]);
     for (std::size_t i = 0; i < s.group.outputs.size(); i++) {
       const Range r = output_range(s, i);
       const Location& l = s.output_locations[i];
+      check_part(s, l, s.group.outputs[i]);
       if (l.space == Space::input || l.space == Space::constant)
         fail(s.group.name, fmt::format("it writes {}", r.to_string()));
       if (l.space == Space::arena &&
@@ -183,18 +240,27 @@ class Checker {
                                        plan_.arena_bytes));
       const auto index = static_cast<std::size_t>(l.index);
       const Graph& g = *plan_.graph;
-      if (l.space == Space::state &&
-          (index >= g.states().size() || l.offset != 0 ||
-           byte_count(g.states()[index].current) != byte_count(s.group.outputs[i])))
+      if (l.space == Space::state && (index >= g.states().size() || l.offset != 0 ||
+                                      byte_count(g.states()[index].current) != r.end - r.begin))
         fail(s.group.name, fmt::format("{} is not the whole of a state", r.to_string()));
-      if (l.space == Space::output &&
-          (index >= g.outputs().size() || l.offset != 0 ||
-           byte_count(g.outputs()[index].value) != byte_count(s.group.outputs[i])))
+      if (l.space == Space::output && (index >= g.outputs().size() || l.offset != 0 ||
+                                       byte_count(g.outputs()[index].value) != r.end - r.begin))
         fail(s.group.name, fmt::format("{} is not the whole of an output", r.to_string()));
       for (std::size_t k = 0; k < i; k++)
         if (r.overlaps(output_range(s, k)))
           fail(s.group.name, fmt::format("two of its outputs share {}", r.to_string()));
     }
+  }
+
+  // A part lies inside its whole, axis by axis.
+  void check_part(const ScheduledGroup& s, const Location& l, Value v) const {
+    if (!l.part) return;
+    const Part& p = *l.part;
+    bool inside = p.whole && p.whole.dtype() == v.dtype() && p.whole.rank() == v.rank() &&
+                  p.start.size() == static_cast<std::size_t>(v.rank());
+    for (std::size_t i = 0; inside && i < p.start.size(); i++)
+      inside = p.start[i] >= 0 && p.start[i] + v.shape()[i] <= p.whole.shape()[i];
+    if (!inside) fail(s.group.name, fmt::format("{} isn't a part of what it lies in", print(*v.node)));
   }
 
   // What threads did since the last barrier must not meet what they do now, unless both only read.
@@ -257,13 +323,13 @@ class Checker {
     const Graph& g = *plan_.graph;
     for (int i = 0; i < static_cast<int>(g.outputs().size()); i++) {
       const Output& o = g.outputs()[static_cast<std::size_t>(i)];
-      if (std::string m = memory_.missing(Range::of({Space::output, i, 0}, o.value), o.value); !m.empty())
+      if (std::string m = memory_.missing({Space::output, i, 0}, o.value); !m.empty())
         fail("", fmt::format("output \"{}\" lacks {}", o.name, m));
     }
     for (int i = 0; i < static_cast<int>(g.states().size()); i++) {
       const StateSlot& slot = g.states()[static_cast<std::size_t>(i)];
       const Value v = slot.next ? slot.next : slot.current;
-      if (std::string m = memory_.missing(Range::of({Space::state, i, 0}, v), v); !m.empty())
+      if (std::string m = memory_.missing({Space::state, i, 0}, v); !m.empty())
         fail("", fmt::format("state \"{}\" lacks {}", slot.name, m));
     }
   }
@@ -271,29 +337,42 @@ class Checker {
   // The next run leaves prepared groups out: what the others read of them must still be there, whatever the
   // others have written meanwhile.
   void check_prepared() {
-    std::unordered_set<const Node*> prepared;
+    std::unordered_set<const Node*> prepared, computed;
     for (const ScheduledGroup& s : plan_.schedule) {
+      for (Value v : s.group.outputs) computed.insert(v.node);
       if (!s.group.prepared) continue;
-      for (Value v : s.group.inputs) {
-        const Node* content = content_of(v).node;
-        const bool stays = content->op == Op::constant || prepared.count(content) > 0 ||
-                           (content->op == Op::state && !changes(content->value()));
-        if (!stays) fail(s.group.name, "it is prepared, but reads what changes");
-      }
-      for (Value v : s.group.outputs) prepared.insert(content_of(v).node);
+      for (Value input : s.group.inputs)
+        for (Value v : sources(input, computed)) {
+          const bool stays = v.node->op == Op::constant || prepared.count(v.node) > 0 ||
+                             (v.node->op == Op::state && !changes(v));
+          if (!stays) fail(s.group.name, "it is prepared, but reads what changes");
+        }
+      for (Value v : s.group.outputs) prepared.insert(v.node);
       for (const Location& l : s.output_locations)
         if (l.space != Space::arena) fail(s.group.name, "it is prepared, but gives a result");
     }
     for (const ScheduledGroup& s : plan_.schedule) {
       if (s.group.prepared) continue;
       for (std::size_t i = 0; i < s.group.inputs.size(); i++) {
-        if (!prepared.count(content_of(s.group.inputs[i]).node)) continue;
-        if (std::string m = memory_.missing(input_range(s, i), s.group.inputs[i]); !m.empty())
+        const std::vector<Value> from = sources(s.group.inputs[i], computed);
+        if (std::none_of(from.begin(), from.end(), [&](Value v) { return prepared.count(v.node) > 0; }))
+          continue;
+        if (std::string m = memory_.missing(s.input_locations[i], s.group.inputs[i]); !m.empty())
           fail(s.group.name, "in the next run it reads " + m);
       }
       for (std::size_t i = 0; i < s.group.outputs.size(); i++)
-        memory_.write(output_range(s, i), s.group.outputs[i], s.group.name);
+        memory_.write(s.output_locations[i], s.group.outputs[i], s.group.name);
     }
+  }
+  // What groups, or the caller, have made of the elements of v.
+  static std::vector<Value> sources(Value v, const std::unordered_set<const Node*>& computed) {
+    const bool is_view =
+        v.node->op == Op::reshape || v.node->op == Op::slice || v.node->op == Op::concatenate;
+    if (computed.count(v.node) || !is_view) return {v};
+    std::vector<Value> all;
+    for (Value operand : v.node->operands)
+      for (Value source : sources(operand, computed)) all.push_back(source);
+    return all;
   }
   bool changes(Value state) const {
     const auto& slots = plan_.graph->states();

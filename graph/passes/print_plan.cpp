@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 
@@ -18,7 +19,12 @@ namespace {
 std::string place(const Location& l) {
   static constexpr std::array<std::string_view, 5> names = {"input", "state", "output", "arena", "constant"};
   const bool arena = l.space == Location::Space::arena;
-  return fmt::format("{} {}", names[static_cast<std::size_t>(l.space)], arena ? l.offset : l.index);
+  std::string text =
+      fmt::format("{} {}", names[static_cast<std::size_t>(l.space)], arena ? l.offset : l.index);
+  if (l.part)
+    text += fmt::format(", from ({}) on in %{}{}", fmt::join(l.part->start, ", "), l.part->whole.node->id,
+                        l.part->whole.shape().to_string());
+  return text;
 }
 
 std::string name_of(Value v) {

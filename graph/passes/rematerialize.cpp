@@ -112,9 +112,15 @@ class Rematerializer {
     return picks;
   }
 
+  // Is it the picked value or, if that is a concatenation, a part of it?
+  bool is_dropped(Value v, const Pick& pick) const {
+    const Life* life = lives_.of(v);
+    return life != nullptr && life->value == pick.value;
+  }
+
   // Is the value in memory at that step, whatever is done here?
   bool is_there(Value v, const Pick& pick) const {
-    if (v == pick.value) return false;
+    if (is_dropped(v, pick)) return false;
     if (is_immediate(*v.node)) return true;
     if (definition(v.node->op).op_class == OpClass::leaf && v.node->op != Op::iota) return true;
     const Life* life = lives_.of(v);
@@ -155,7 +161,7 @@ class Rematerializer {
   // Is v the dropped value, or evaluated from it by the late group at `step`? Of what is evaluated in early
   // groups as well, the late ones get a copy; what is in late ones only is rewritten itself.
   bool reads_dropped(Value v, int step) const {
-    if (v == pick_.value) return true;
+    if (is_dropped(v, pick_)) return true;
     if (first_step_[index(*v.node)] != never) {
       if (first_step_[index(*v.node)] >= pick_.from) return false;
       const std::vector<const Node*>& inside = plan_.schedule[static_cast<std::size_t>(step)].group.nodes;
@@ -167,7 +173,7 @@ class Rematerializer {
 
   // What the group at `step` reads or evaluates instead of v.
   Value late_value(Rewriter& rewriter, Value v, int step, Copies& copies) {
-    if (v == pick_.value) return recomputed(rewriter, v);
+    if (is_dropped(v, pick_)) return recomputed(rewriter, v);
     if (!reads_dropped(v, step)) return rewriter(v);
     return copy(rewriter, v, copies,
                 [&](Value operand) { return late_value(rewriter, operand, step, copies); });

@@ -55,21 +55,22 @@ class Scheduler {
   Scheduler(const Graph& graph, std::span<const Group> groups)
       : graph_(graph),
         groups_(groups),
-        arrays_(groups),
+        arrays_(graph, groups),
         order_(groups.size()),
         reads_(groups.size()),
         growth_(groups.size()),
         needs_since_(groups.size(), -1),
         scheduled_(groups.size(), false) {
     for (int g = 0; g < count(); g++)
-      for (Value v : group(g).inputs) {
-        const Value array = arrays_.array_of(v);
-        std::vector<Value>& reads = reads_[static_cast<std::size_t>(g)];
-        if (std::find(reads.begin(), reads.end(), array) != reads.end()) continue;
-        reads.push_back(array);
-        readers_[array].push_back(g);
-      }
-    for (const Output& o : graph.outputs()) kept_[arrays_.array_of(o.value)] = true;
+      for (Value v : group(g).inputs)
+        for (Value array : arrays_.written(v)) {
+          std::vector<Value>& reads = reads_[static_cast<std::size_t>(g)];
+          if (std::find(reads.begin(), reads.end(), array) != reads.end()) continue;
+          reads.push_back(array);
+          readers_[array].push_back(g);
+        }
+    for (const Output& o : graph.outputs())
+      for (Value array : arrays_.written(o.value)) kept_[array] = true;
     find_prepared();
     data_before_users();
     checks_before_state_writes();
@@ -201,11 +202,12 @@ class Scheduler {
         for (int reader : readers->second) exclude(reader);
     };
     for (Value input : graph_.inputs()) exclude_readers(input);
-    for (const Output& o : graph_.outputs()) exclude(arrays_.producer(arrays_.array_of(o.value)));
+    for (const Output& o : graph_.outputs())
+      for (Value array : arrays_.written(o.value)) exclude(arrays_.producer(array));
     for (const StateSlot& slot : graph_.states()) {
       if (!slot.next) continue;
       exclude_readers(slot.current);
-      exclude(arrays_.producer(arrays_.array_of(slot.next)));
+      for (Value array : arrays_.written(slot.next)) exclude(arrays_.producer(array));
     }
     while (!open.empty()) {
       const int g = open.back();
@@ -223,13 +225,14 @@ class Scheduler {
   void checks_before_state_writes() {
     for (const StateSlot& slot : graph_.states()) {
       if (!slot.next) continue;
-      const Value next = arrays_.array_of(slot.next);
-      const int writer = arrays_.producer(next);
-      if (writer < 0) continue;
-      kept_[next] = true;
-      // A check that needs the new value can't come first; the plan then writes the state at the end.
-      for (int g = 0; g < count(); g++)
-        if (group(g).root && group(g).root->op == Op::check) order_.add_if_possible(g, writer);
+      for (Value next : arrays_.written(slot.next)) {
+        const int writer = arrays_.producer(next);
+        if (writer < 0) continue;
+        kept_[next] = true;
+        // A check that needs the new value can't come first; the plan then writes the state at the end.
+        for (int g = 0; g < count(); g++)
+          if (group(g).root && group(g).root->op == Op::check) order_.add_if_possible(g, writer);
+      }
     }
   }
 
@@ -237,9 +240,11 @@ class Scheduler {
     for (const StateSlot& slot : graph_.states()) {
       const auto readers = readers_.find(slot.current);
       if (!slot.next || readers == readers_.end()) continue;
-      const int writer = arrays_.producer(arrays_.array_of(slot.next));
-      if (writer < 0) continue;
-      for (int reader : readers->second) order_.add_if_possible(reader, writer);
+      for (Value next : arrays_.written(slot.next)) {
+        const int writer = arrays_.producer(next);
+        if (writer < 0) continue;
+        for (int reader : readers->second) order_.add_if_possible(reader, writer);
+      }
     }
   }
 
@@ -269,7 +274,7 @@ class Scheduler {
   std::span<const Group> groups_;
   Arrays arrays_;
   Precedence order_;
-  std::vector<std::vector<Value>> reads_;  // arrays that each group reads
+  std::vector<std::vector<Value>> reads_;  // arrays, or parts of arrays, that each group reads
   std::unordered_map<Value, std::vector<int>, ValueHash> readers_;
   std::unordered_map<Value, int, ValueHash> left_;   // readers not scheduled yet
   std::unordered_map<Value, bool, ValueHash> kept_;  // arrays outside the arena

@@ -71,6 +71,44 @@ class PlanInterpreter {
     static std::byte nothing[8];
     return Tensor::view(p ? p : nothing, v.shape(), v.dtype());
   }
+  // Of a part, the array that it lies in.
+  Tensor whole_at(const Location& l) { return at(l, l.part->whole); }
+
+  Tensor read(const Location& l, Value v) {
+    if (!l.part) return at(l, v).clone();
+    Tensor result(v.shape(), v.dtype());
+    Tensor whole = whole_at(l);
+    for_each_row(l, v, [&](std::int64_t in_whole, std::int64_t in_part, std::size_t size) {
+      std::memcpy(bytes(result) + in_part, bytes(whole) + in_whole, size);
+    });
+    return result;
+  }
+  void write(const Location& l, Value v, Tensor result) {
+    if (result.size() == 0) return;
+    Tensor to = l.part ? whole_at(l) : at(l, v);
+    if (!l.part) return (void)std::memcpy(to.raw(), result.raw(), result.nbytes());
+    for_each_row(l, v, [&](std::int64_t in_whole, std::int64_t in_part, std::size_t size) {
+      std::memcpy(bytes(to) + in_whole, bytes(result) + in_part, size);
+    });
+  }
+  static std::byte* bytes(Tensor& t) { return static_cast<std::byte*>(t.raw()); }
+
+  // Byte offsets, in the whole and in the part, of each run of elements along the last axis.
+  template <class Row>
+  static void for_each_row(const Location& l, Value v, const Row& row) {
+    const auto size = static_cast<std::int64_t>(size_of(v.dtype()));
+    const std::int64_t length = v.rank() == 0 ? 1 : v.shape().back();
+    if (v.shape().elements() == 0) return;
+    for (std::int64_t n = 0; n < v.shape().elements(); n += length) {
+      std::int64_t rest = n, in_whole = 0, stride = 1;
+      for (std::size_t i = static_cast<std::size_t>(v.rank()); i-- > 0;) {
+        in_whole += (rest % v.shape()[i] + l.part->start[i]) * stride;
+        rest /= v.shape()[i];
+        stride *= l.part->whole.shape()[i];
+      }
+      row(in_whole * size, n * size, static_cast<std::size_t>(length * size));
+    }
+  }
 
   void run(const ScheduledGroup& s) {
     std::map<std::pair<const Node*, int>, Tensor> computed;
@@ -84,7 +122,7 @@ class PlanInterpreter {
           continue;
         }
         for (std::size_t k = 0; k < s.group.inputs.size(); k++)
-          if (s.group.inputs[k] == v) operands.push_back(at(s.input_locations[k], v).clone());
+          if (s.group.inputs[k] == v) operands.push_back(read(s.input_locations[k], v));
       }
       ASSERT_EQ(operands.size(), n->operands.size());
       for (const Type& t : n->results) results.emplace_back(t.shape, t.dtype);
@@ -93,8 +131,7 @@ class PlanInterpreter {
     }
     for (std::size_t i = 0; i < s.group.outputs.size(); i++) {
       const Value v = s.group.outputs[i];
-      const Tensor& result = computed.at({v.node, v.result});
-      if (result.size() > 0) std::memcpy(at(s.output_locations[i], v).raw(), result.raw(), result.nbytes());
+      write(s.output_locations[i], v, computed.at({v.node, v.result}));
     }
   }
 

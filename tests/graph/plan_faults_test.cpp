@@ -150,7 +150,8 @@ TEST(PlanFaults, AnInputReadFromAnotherPlace) {
   expect_caught("a wrong place", [](Plan& plan) {
     for (ScheduledGroup& s : plan.schedule)
       for (std::size_t i = 0; i < s.input_locations.size(); i++)
-        if (s.input_locations[i].space == Space::arena && bytes(s.group.inputs[i]) > 0) {
+        if (s.input_locations[i].space == Space::arena && bytes(s.group.inputs[i]) > 0 &&
+            before_reshapes(s.group.inputs[i]).node->op != Op::state) {  // two copies may be neighbours
           s.input_locations[i].offset += 64;
           plan.arena_bytes += 64;
           return true;

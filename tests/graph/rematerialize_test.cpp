@@ -7,6 +7,7 @@
 #include "tests/support/errors.h"
 #include "tests/support/lenet.h"
 #include "tests/support/random_graph.h"
+#include "tests/support/random_tensor.h"
 
 namespace kiln::graph::testing {
 namespace {
@@ -40,6 +41,29 @@ TEST(Rematerialize, ComputesAnewWhatOnlyWaits) {
 )");
   EXPECT_EQ(print(cse(*smaller)), print(*smaller)) << "merged again";
   EXPECT_EQ(plan_unoptimized(parse(print(*smaller))).arena_bytes, 2 << 20);
+}
+
+// Its parts are dropped with it, though another reads one of them: all are computed anew.
+TEST(Rematerialize, ComputesAnewAConcatenationThatLiesInParts) {
+  Graph g("g");
+  const Value x = g.input("x", {DType::f32, {256, 256}}), a = g.state("a", {DType::f32, {256, 128}});
+  const Value first = matmul(x, a), both = concatenate(std::vector<Value>{first, matmul(x, sin(a))}, 1);
+  const Value later = matmul(matmul(matmul(both, x), x), x);
+  g.output("y", matmul(later, both));
+  g.output("z", matmul(x, first));
+  Plan plan = plan_unoptimized(parse(print(g)));
+  const std::int64_t before = plan.arena_bytes;
+  EXPECT_GE(before, 3 << 18);
+  for (std::size_t rank = 0; rank < 3 && plan.arena_bytes == before; rank++)
+    if (std::optional<Graph> smaller = rematerialize(plan, rank)) {
+      const Plan next = plan_unoptimized(std::move(*smaller));
+      RandomNumbers random(1);
+      const std::vector<Tensor> inputs = {random.tensor({256, 256}, -1, 1, DType::f32)};
+      const std::vector<Tensor> states = {random.tensor({256, 128}, -1, 1, DType::f32)};
+      expect_same_results(next, g, inputs, states);
+      if (next.arena_bytes < before) return;
+    }
+  ADD_FAILURE() << "nothing gets lower than " << print(plan);
 }
 
 TEST(Rematerialize, LeavesAloneWhatIsReadAtThePeak) {

@@ -54,6 +54,9 @@ std::set<std::string> features(const Graph& graph) {
     if (node.op == Op::convert)
       found.insert(
           fmt::format("convert:{}->{}", short_name(node.operand(0).dtype()), short_name(node.type().dtype)));
+    if (node.op == Op::concatenate)
+      for (Value v : node.operands)
+        if (v.node->op == Op::conv || v.node->op == Op::dot) found.insert("concatenate of products");
     if (node.op == Op::conv || node.op == Op::conv_input_grad || node.op == Op::conv_kernel_grad)
       found.insert(fmt::format("{}.axes={}", op, node.operand(0).rank() - 2));
     for (const Type& t : node.results) {
@@ -157,7 +160,8 @@ std::vector<std::string> required() {
   for (int n : {1, 2, 3, 5, 7, 13, 15, 16, 17, 31, 33, 67, 130, 257})
     all.push_back(fmt::format("size={}", n));
   for (int n : {0, 1, 2, 3, 4, 5}) all.push_back(fmt::format("rank={}", n));
-  for (const char* f : {"size>1000", "state updated", "state kept", "state takes another's value"})
+  for (const char* f :
+       {"concatenate of products", "size>1000", "state updated", "state kept", "state takes another's value"})
     all.emplace_back(f);
   return all;
 }

@@ -63,6 +63,7 @@ Values stopped(B& b) {
 Values convert_any(B& b) {
   static constexpr DType types[] = {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8, DType::bool_};
   const DType type = b.random.pick(types);
+  if (b.random.chance(0.3)) return {convert(b.fresh({b.random.pick(types), b.shape(0, 3)}), type)};
   return {
       convert(b.pick([=](Value v) { return v.dtype() != type; }, {b.number_type(), b.shape(0, 3)}), type)};
 }
@@ -349,6 +350,36 @@ Values convolution_gradients(B& b) {
   return {conv_kernel_grad(c.x, dy, c.kernel.shape(), c.attrs)};
 }
 
+// Products of one value by several matrices or kernels, some with a bias and relu, and what they make side by
+// side: the heads of a network, or the branches of a block.
+Values branches(B& b) {
+  const bool images = b.random.chance(0.5);
+  const Value x = images ? b.any_float(4, 4) : b.any_float(2, 2);
+  static constexpr std::int64_t columns[] = {1, 3, 4, 8, 10, 16, 17, 24, 33};
+  const std::int64_t channels = x.shape().back(), window = images && b.random.chance(0.3) ? 3 : 1;
+  if (x.shape().elements() * channels * window > 20000 || x.shape().elements() == 0) return {};
+  const bool biased = b.random.chance(0.6), clipped = b.random.chance(0.6), alike = b.random.chance(0.7);
+  Values all;
+  for (std::int64_t n = 2 + b.random.below(3); n > 0; n--) {
+    const std::int64_t width = b.random.pick(columns);
+    const auto chosen = [&](bool for_all) { return alike ? for_all : b.random.chance(0.5); };
+    Value y;
+    if (images) {
+      const ConvAttrs attrs{.low = {window / 2, window / 2}, .high = {window / 2, window / 2}};
+      y = conv(x, b.fresh({x.dtype(), {window, window, channels, width}}), attrs);
+    } else {
+      y = matmul(x, b.fresh({x.dtype(), {channels, width}}));
+    }
+    if (chosen(biased)) y = y + b.fresh({x.dtype(), {width}});
+    if (chosen(clipped)) y = maximum(y, scalar(y, 0));
+    all.push_back(y);
+  }
+  if (b.random.chance(0.3)) return all;
+  const Value side_by_side = concatenate(all, x.rank() - 1);
+  if (b.random.chance(0.7)) return {side_by_side};
+  return {all[0], side_by_side};
+}
+
 // ---- windows ----------------------------------------------------------------------------------------------
 
 WindowAttrs any_window(B& b, const Shape& shape) {
@@ -481,6 +512,7 @@ const std::vector<RandomOp>& random_ops() {
                                             matrix_product,
                                             convolution,
                                             convolution_gradients,
+                                            branches,
                                             windows,
                                             window_gradients,
                                             rows,
