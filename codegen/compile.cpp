@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <optional>
+#include <string_view>
 #include <unordered_map>
 
+#include "codegen/autotune.h"
 #include "codegen/entry.h"
 #include "codegen/faults.h"
 #include "codegen/forks.h"
@@ -132,16 +135,18 @@ struct Lowered {
   std::vector<EntryStep> entry;  ///< parallel to kernels
 };
 
-/// One step and one kernel for each group of the plan.
-Lowered lower_all(const graph::Plan& plan, const Target& target, runtime::Program& program) {
+/// One step and one kernel for each group of the plan; `ways` numbers the ways to lower them.
+Lowered lower_all(const graph::Plan& plan, std::span<const int> ways, const Target& target,
+                  runtime::Program& program) {
   Lowered result;
-  for (const graph::ScheduledGroup& scheduled : plan.schedule) {
+  for (std::size_t g = 0; g < plan.schedule.size(); ++g) {
+    const graph::ScheduledGroup& scheduled = plan.schedule[g];
     const graph::Node* root = scheduled.group.root;
     const bool is_check = root != nullptr && root->op == graph::Op::check;
     const int check = is_check ? static_cast<int>(program.checks.size()) : -1;
     if (is_check) program.checks.push_back(root->attributes.string("message"));
 
-    LoweredGroup lowered = lower(scheduled, target, check);
+    LoweredGroup lowered = lower(scheduled, target, check, ways[g]);
     runtime::Step step;
     step.name = scheduled.group.name;
     for (const Argument& argument : lowered.arguments) step.buffers.push_back(to_buffer(argument, scheduled));
@@ -208,11 +213,29 @@ ProgramImage make_image(const graph::Graph& graph, const CompileOptions& options
   program.intermediate_bytes = plan.intermediate_bytes;
   program.red_zones = plan_options.red_zone > 0;
   program.arena_values = arena_values(plan);
-  generate(lower_all(plan, target, program), target, image);
+  const std::vector<int> ways =
+      options.autotune ? find_fastest_ways(plan, target) : std::vector<int>(plan.schedule.size());
+  generate(lower_all(plan, ways, target, program), target, image);
   return image;
 }
 
-std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const CompileOptions& options) {
+namespace {
+
+/// The environment's KILN_AUTOTUNE.
+bool autotune_wanted() {
+  const char* value = std::getenv("KILN_AUTOTUNE");
+  const std::string_view text = value == nullptr || *value == 0 ? "0" : value;
+  if (text != "0" && text != "1")
+    throw ValueError(fmt::format(
+        "the environment's KILN_AUTOTUNE is \"{}\"; give 1 to search for the fastest kernels, or 0", text));
+  return text == "1";
+}
+
+}  // namespace
+
+std::shared_ptr<const runtime::Program> compile(const graph::Graph& graph, const CompileOptions& wanted) {
+  CompileOptions options = wanted;
+  options.autotune = options.autotune || autotune_wanted();
   const auto start = std::chrono::steady_clock::now();
   const Compiling compiling;
   const Target target = Target::host(options.vector_bits, options.cpu);

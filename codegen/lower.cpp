@@ -29,8 +29,8 @@ const OpLowering& lowering_of(Op op) {
   return table[static_cast<std::size_t>(op)];
 }
 
-LoweredGroup lower(const graph::ScheduledGroup& scheduled, const Target& target, int check_index) {
-  Lowering lowering(scheduled, target, check_index);
+LoweredGroup lower(const graph::ScheduledGroup& scheduled, const Target& target, int check_index, int way) {
+  Lowering lowering(scheduled, target, check_index, way);
   const Node* root = scheduled.group.root;
   if (!root) {
     lower_map(lowering);

@@ -93,8 +93,8 @@ bool same_place(const graph::Location& a, const graph::Location& b) {
 
 }  // namespace
 
-Lowering::Lowering(const graph::ScheduledGroup& scheduled, const Target& target, int check_index)
-    : scheduled_(&scheduled), target_(&target), check_index_(check_index) {
+Lowering::Lowering(const graph::ScheduledGroup& scheduled, const Target& target, int check_index, int way)
+    : scheduled_(&scheduled), target_(&target), check_index_(check_index), way_(way) {
   kernel_.name = group().name;
   set_lanes(working_type(group()));
   for (const Node* node : group().nodes)
@@ -443,6 +443,7 @@ LoweredGroup Lowering::finish() && {
   kernel_.body = std::move(scopes_.front().block);
   result.kernel = std::move(kernel_);
   result.arguments = std::move(arguments_);
+  result.ways = ways_;
   result.flops = count_flops(result.kernel);
   for (const Argument& argument : result.arguments) {
     const auto i = static_cast<std::size_t>(argument.index);

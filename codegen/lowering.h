@@ -30,13 +30,20 @@ std::int64_t product(std::span<const std::int64_t> extents);
 
 class Lowering {
  public:
-  Lowering(const graph::ScheduledGroup& scheduled, const Target& target, int check_index = -1);
+  Lowering(const graph::ScheduledGroup& scheduled, const Target& target, int check_index = -1, int way = 0);
 
   const Group& group() const { return scheduled_->group; }
   const Node& root() const { return *scheduled_->group.root; }
   const Target& target() const { return *target_; }
   /// The number of this group's check in the program.
   int check_index() const { return check_index_; }
+
+  /// The way in which this kernel is to be built, of `count` there are, the best by the cost model first.
+  /// None may change the order of a sum.
+  int choose_way(int count) {
+    ways_ = count;
+    return way_ < count ? way_ : 0;
+  }
 
   /// Lanes of this kernel's vector loops: what fits a vector of the type that most of the work is done in.
   int lanes() const { return lanes_; }
@@ -103,8 +110,8 @@ class Lowering {
   void tiles(std::span<const std::int64_t> extents, double work,
              const std::function<void(const Indices&)>& body);
   /// The same in passes: each tile goes through all its points `passes` times. At most about `most` tiles.
-  /// `before`, if given, comes at the beginning of each pass, with the indices that are the same for all points
-  /// of the tile: those in front of tile_box's axis.
+  /// `before`, if given, comes at the beginning of each pass, with the indices that are the same for all
+  /// points of the tile: those in front of tile_box's axis.
   using PassBody = std::function<void(const Indices&, const Index& pass)>;
   void tiles_in_passes(std::span<const std::int64_t> extents, double work, std::int64_t passes, double most,
                        const PassBody& body, const PassBody& before = {});
@@ -147,6 +154,7 @@ class Lowering {
   const graph::ScheduledGroup* scheduled_;
   const Target* target_;
   int check_index_ = -1;
+  int way_ = 0, ways_ = 1;
   int lanes_ = 1;
   Kernel kernel_;
   std::vector<Argument> arguments_;

@@ -53,7 +53,12 @@ class ProductKernel {
   void build() {
     l_.set_lanes(p_.dtype);
     l_.narrow_lanes(p_.columns);
-    ProductTile tile = product_tile(p_.rows, p_.columns, l_.lanes(), l_.target());
+    const std::vector<ProductTile> tiles = product_tiles(p_.rows, p_.columns, l_.lanes(), l_.target());
+    // The ways: the best tiles; and with the very best, other ways through a large right operand.
+    const int count = static_cast<int>(std::min<std::size_t>(tiles.size(), 5));
+    const int way = l_.choose_way(count + 2);
+    const bool streams = way < count, passes = way <= count;
+    ProductTile tile = tiles[streams ? static_cast<std::size_t>(way) : 0];
     // Totals are touched once a part: when parts are long, they may as well be spilled.
     constexpr std::int64_t long_part = 64;
     if (partial_sums() && product(std::span(p_.contraction).subspan(1)) < long_part) {
@@ -68,8 +73,8 @@ class ProductKernel {
                        row_tiles = (p_.rows + tile.rows - 1) / tile.rows;
     const double work = static_cast<double>(tile.rows) * static_cast<double>(std::min(width, p_.columns)) *
                         static_cast<double>(std::max<std::int64_t>(1, product(p_.contraction)));
-    stream_rhs(product(p_.outer) * row_tiles);
-    if (passes_ == 1) choose_passes(std::min(width, p_.columns), product(p_.outer) * row_tiles);
+    if (streams) stream_rhs(product(p_.outer) * row_tiles);
+    if (passes && passes_ == 1) choose_passes(std::min(width, p_.columns), product(p_.outer) * row_tiles);
     const auto at_panel = [&](const Indices& outer, const Index& panel, const Index& row_tile,
                               const Index& pass) {
       l_.part(panel, p_.columns, width, [&](const Index& column, std::int64_t columns) {

@@ -134,13 +134,13 @@ int operand_registers(int vectors, bool has_tail, const Target& target) {
 
 }  // namespace
 
-ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target) {
+std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, int lanes,
+                                       const Target& target) {
   // A machine of two multiply-adds and two loads a cycle and a latency of four cycles; what it really is
   // hardly changes which tile is best.
   const auto step = [](double r, double v) { return std::max({r * v / 2, (r + v) / 2, 4.0}); };
   const std::int64_t vectors = ceil_div(columns, lanes);
-  ProductTile best;
-  double best_cost = 0;
+  std::vector<std::pair<double, ProductTile>> tiles;
   for (int v = 1; v <= std::min<std::int64_t>(4, vectors); v++) {
     const int rest = target.vector_registers - operand_registers(v, columns % lanes != 0, target);
     const int registers = std::min(accumulator_registers(target), rest);
@@ -151,14 +151,21 @@ ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, con
       if (rest_rows > 0) cost += full_vectors * step(rest_rows, v);
       if (rest_vectors > 0) cost += full_rows * step(r, rest_vectors);
       if (rest_rows > 0 && rest_vectors > 0) cost += step(rest_rows, rest_vectors);
-      // Equal costs: fewer steps, so the larger tile.
-      if (best_cost == 0 || cost <= best_cost) {
-        best_cost = cost;
-        best = {r, v};
-      }
+      tiles.push_back({cost, {r, v}});
     }
   }
-  return best;
+  std::sort(tiles.begin(), tiles.end(), [](const auto& a, const auto& b) {
+    if (a.first != b.first) return a.first < b.first;
+    // Equal costs: fewer steps, so the larger tile.
+    return std::pair(a.second.vectors, a.second.rows) > std::pair(b.second.vectors, b.second.rows);
+  });
+  std::vector<ProductTile> result;
+  for (const auto& [cost, tile] : tiles) result.push_back(tile);
+  return result;
+}
+
+ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target) {
+  return product_tiles(rows, columns, lanes, target).front();
 }
 
 ReductionTile reduction_tile(std::int64_t steps, std::int64_t vectors, int states, bool splits,

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "codegen/target.h"
 
@@ -30,6 +31,9 @@ struct ProductTile {
   int rows = 1;
   int vectors = 1;
 };
+/// The best tiles by a cost model, the very best first.
+std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, int lanes,
+                                       const Target& target);
 ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target);
 
 /// Steps of a product's innermost k loop (`steps` long, of `all_steps` in all) that are made for one tile of
