@@ -5,12 +5,15 @@
 namespace kiln::internal {
 
 Step::Step(graph::Graph graph, std::vector<Tensor> storage, std::int64_t memory_limit)
-    : runnable_(make_runnable(std::move(graph), memory_limit)), storage_(std::move(storage)) {
+    : storage_(std::move(storage)) {
   for (Tensor& t : storage_) states_.push_back(t.raw());
+  for (std::size_t i = 0; i < states_.size(); i++)
+    if (!graph.states()[i].next) only_read_.push_back(states_[i]);
+  runnable_ = make_runnable(std::move(graph), memory_limit);
 }
 
 void Step::counted_by(std::span<const Variable> weights) {
-  counted_ = std::all_of(states_.begin(), states_.end(), [&](const void* state) {
+  counted_ = std::all_of(only_read_.begin(), only_read_.end(), [&](const void* state) {
     return std::any_of(weights.begin(), weights.end(),
                        [&](const Variable& w) { return w.storage().raw() == state; });
   });

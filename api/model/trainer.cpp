@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <shared_mutex>
 
 #include "api/support/random.h"
 #include "api/training/loss_reduction.h"
@@ -145,7 +146,9 @@ std::unique_ptr<Step> Trainer::make_step(Mode mode, const BatchTypes& types) {
   for (Tracker& tracker : trackers_)
     if (tracker.metric) track_metric(call, tracker, y, y_pred, tracker.weighted ? weight : graph::Value{});
   if (training) add_update(call, loss);
-  return std::make_unique<Step>(std::move(graph), call.storage(), training ? args_.memory_limit : 0);
+  auto step = std::make_unique<Step>(std::move(graph), call.storage(), training ? args_.memory_limit : 0);
+  step->counted_by(model_.guarded_weights());
+  return step;
 }
 
 graph::Value Trainer::total_loss(Call& call, std::span<const graph::Value> y_true,
@@ -233,9 +236,15 @@ std::shared_ptr<Step> Trainer::step(Mode mode, const BatchTypes& types) {
 void Trainer::run(Mode mode, const BatchTypes& types, std::span<void* const> addresses,
                   std::int64_t first_row, std::span<const std::int64_t> rows) {
   const std::shared_ptr<Step> step = this->step(mode, types);
-  const std::unique_lock lock(model_.weight_guards());
   try {
-    step->run(addresses.data());
+    if (mode == Mode::train) {
+      const std::unique_lock lock(model_.weight_guards());
+      step->run(addresses.data());
+    } else {
+      const std::lock_guard one_evaluation(metrics_mutex_);
+      const std::shared_lock lock(model_.weight_guards());
+      step->run(addresses.data(), nullptr, model_.weight_guards().version());
+    }
   } catch (const DataError& error) {
     const std::int64_t batch_size = types.x[0].shape[0];
     if (error.row() >= batch_size) throw;

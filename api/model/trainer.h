@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -79,6 +80,7 @@ class Trainer {
   std::vector<Variable> trained_;  // the weights that the training steps change
   Tensor random_counter_;          // {seed, step}
   StepCache steps_;
+  std::mutex metrics_mutex_;  // held beside the weights' lock by an evaluation, which only reads weights
 };
 
 }  // namespace kiln::internal

@@ -243,6 +243,27 @@ TEST(Predict, ChangesOfAWeightFromElsewhereAreSeen) {
   EXPECT_EQ(prediction(), std::vector<float>(16, 8));
 }
 
+// An evaluation only reads the weights, so what hangs on them alone is kept, too.
+TEST(Predict, EvaluationSeesChangesOfWeights) {
+  Sequential model({Input({16, 16, 8}), Conv2D(8, 3, {.padding = "same"}), GlobalAveragePooling2D()});
+  model.compile({.optimizer = "sgd", .loss = "mse"});
+  const Tensor x = Tensor::full({4, 16, 16, 8}, 0.5, DType::f32), y = Tensor::zeros({4, 8});
+  const auto expect_mean_square = [&](const char* after) {
+    double sum = 0;
+    for (float p : floats(model.predict_on_batch(x))) sum += p * p;
+    for (int i = 0; i < 2; i++)
+      EXPECT_NEAR(model.evaluate(x, y, {.batch_size = 4, .verbose = 0})["loss"], sum / 32, 1e-5 * sum)
+          << after;
+  };
+  expect_mean_square("building");
+  auto weights = model.get_weights();
+  weights[0] = Tensor::full(weights[0].shape(), 0.25, DType::f32);
+  model.set_weights(weights);
+  expect_mean_square("set_weights");
+  model.train_on_batch(x, y);
+  expect_mean_square("a training step");
+}
+
 TEST(Predict, SeveralInputsAndOutputs) {
   const auto a = Input({2}), b = Input({2});
   Model model({.inputs = {a, b}, .outputs = {Add()({a, b}), Concatenate()({a, b})}});
