@@ -79,6 +79,7 @@ class Fuser {
       if (is_leaf(n)) continue;
       if (n.op == Op::reshape && place_view(n)) continue;
       if (n.op == Op::concatenate && place_parts(n)) continue;
+      if (n.op == Op::slice && place_slice(n)) continue;
       if (is_elemental(n))
         place_elemental(n);
       else
@@ -108,7 +109,44 @@ class Fuser {
     return true;
   }
 
-  // ---- concatenations -------------------------------------------------------------------------------------
+  // ---- parts of arrays ------------------------------------------------------------------------------------
+
+  // A slice that others want as an array is a part of its operand's, if that is one anyway.
+  bool place_slice(const Node& n) {
+    if (kept_[static_cast<std::size_t>(n.id)] || drafts_.readers(n).empty()) return false;
+    const char* reason = why_no_slice(n);
+    if (log_) log_->part(n, *n.operand(0).node, reason);
+    if (!reason) drafts_.make_view(n);
+    return !reason;
+  }
+  const char* why_no_slice(const Node& n) const {
+    const Node& operand = *n.operand(0).node;
+    const Ints& stride = n.attributes.ints("stride");
+    if (n.type().shape.elements() == 0) return "it has no elements";
+    if (std::any_of(stride.begin(), stride.end(), [](std::int64_t s) { return s != 1; }))
+      return "its elements aren't neighbours";
+    if (is_elemental(operand) && !is_cut_up(operand)) return "its operand is rather computed for it alone";
+    return why_not_apart(n);
+  }
+  // Is as much read in slices as the node has elements?
+  bool is_cut_up(const Node& n) const {
+    std::int64_t elements = 0;
+    for (const Drafts::Use& use : drafts_.uses(n))
+      if (use.user->op == Op::slice) elements += use.user->type().shape.elements();
+    return definition(n.op).op_class == OpClass::elementwise && elements >= n.type().shape.elements();
+  }
+  // Null if all users of n can read its rows where they lie apart.
+  const char* why_not_apart(const Node& n) const {
+    for (const Drafts::Use& use : drafts_.uses(n)) {
+      const Op op = use.user->op;
+      if (op == Op::reshape) return "as a part its rows lie apart, and a reshape needs them together";
+      if (op != Op::conv && op != Op::conv_kernel_grad) continue;
+      const Shape& kernel = (op == Op::conv ? use.user->operand(1) : use.user->value()).shape();
+      if (kernel.elements() > kernel.back() * n.type().shape.back())
+        return "a convolution goes through the channels of neighbouring pixels at once";
+    }
+    return nullptr;
+  }
 
   // Where kernels compute all operands (the branches of a block), each may as well write its own to where it
   // belongs in the concatenation. Their readers find them there, too.
@@ -128,13 +166,8 @@ class Fuser {
     if (v.shape().elements() == 0) return "it has no elements";
     if (!is_result_of_product(v)) return "no product or pooling gives it";
     if (kept_[static_cast<std::size_t>(v.node->id)]) return "it has to lie elsewhere, too";
-    int times = 0;
-    for (const Drafts::Use& use : drafts_.uses(*v.node)) {
-      if (use.user == &n) times++;
-      if (use.user->op == Op::reshape)
-        return "as a part its elements lie apart, and a reshape needs them together";
-    }
-    return times > 1 ? "it is concatenated with itself" : nullptr;
+    if (std::count(n.operands.begin(), n.operands.end(), v) > 1) return "it is concatenated with itself";
+    return why_not_apart(*v.node);
   }
   // Does v come, element by element, from one of the ops whose kernels write each result just once?
   static bool is_result_of_product(Value v) {

@@ -20,10 +20,9 @@ void FusionLog::add(const Node& n, const Draft& kernel, const char* decision, co
       fmt::format("{} -> {}: {}: {}\n", short_text(n), short_text(namesake(kernel)), decision, reason));
 }
 
-void FusionLog::part(const Node& n, const Node& concatenation, const char* why_not) {
-  lines_.push_back(fmt::format("{} -> {}: {}: {}\n", short_text(n), short_text(concatenation),
-                               why_not ? "copied" : "in place",
-                               why_not ? why_not : "its kernel writes it to where it belongs"));
+void FusionLog::part(const Node& n, const Node& whole, const char* why_not) {
+  lines_.push_back(fmt::format("{} -> {}: {}: {}\n", short_text(n), short_text(whole),
+                               why_not ? "copied" : "in place", why_not ? why_not : "a part of its array"));
 }
 
 std::string FusionLog::text() const {

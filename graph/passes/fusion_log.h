@@ -15,8 +15,8 @@ class FusionLog {
  public:
   void fused(const Node& n, const Draft& kernel, const char* reason) { add(n, kernel, "fused", reason); }
   void apart(const Node& n, const Draft& kernel, const char* reason) { add(n, kernel, "apart", reason); }
-  /// The node is, or for that reason isn't, written to where it belongs in a concatenation.
-  void part(const Node& n, const Node& concatenation, const char* why_not);
+  /// The node is, or for that reason isn't, a part of the other's array.
+  void part(const Node& n, const Node& whole, const char* why_not);
 
   /// The lines in the order of the graph: fusion goes from the results back to the inputs.
   std::string text() const;

@@ -27,6 +27,8 @@ inline Graph canonicalize(const Graph& graph) {
 }
 /// Splits reductions that leave too little parallel work into two, by shape only.
 Graph split_reductions(const Graph& graph);
+/// Makes one product of several narrow ones that share their left operand, with what follows all of them.
+Graph siblings(const Graph& graph);
 /// Takes masks that a gradient needs from results that are kept anyway: relu's from its result.
 Graph masks(const Graph& graph);
 

@@ -65,6 +65,7 @@ Graph optimize(const Graph& graph, const PlanOptions& options) {
   pipeline.run("simplify", simplify);
   pipeline.run("fold_constants", fold_constants);
   pipeline.run("cse", cse);
+  pipeline.run("siblings", siblings);
   pipeline.run("masks", masks);
   pipeline.run("dce", dce);
   return pipeline.take();

@@ -175,6 +175,58 @@ TEST_F(Parts, WhatMustLieElsewhereIsCopied) {
   copied([&] { return joined({branch(5), slice(branch(5), {0, 0, 0, 0}, {2, 4, 4, 0})}); });
 }
 
+// ---- slices -----------------------------------------------------------------------------------------------
+
+bool is_sliced(const Plan& plan) {
+  for (const ScheduledGroup& s : plan.schedule)
+    for (const Node* n : s.group.nodes)
+      if (n->op == Op::slice) return true;
+  return false;
+}
+
+TEST_F(Parts, SlicesThatProductsReadAreParts) {
+  const Value all = relu(conv(x, weight({1, 1, 3, 14}), {}) + weight({14}));
+  g.output("y", conv(slice(all, {0, 0, 0, 0}, {2, 4, 4, 4}), weight({1, 1, 4, 2}), {}));
+  g.output("z", conv(slice(all, {0, 0, 0, 4}, {2, 4, 4, 14}), weight({1, 1, 10, 2}), {}));
+  const Plan p = plan();
+  EXPECT_FALSE(is_sliced(p)) << print(p);
+  ASSERT_EQ(p.schedule.size(), 3u) << print(p);
+  EXPECT_EQ(p.schedule[1].input_locations[0].offset, p.schedule[2].input_locations[0].offset);
+  ASSERT_TRUE(p.schedule[1].input_locations[0].part) << print(p);
+}
+
+TEST_F(Parts, SlicesOfInputsStatesReshapesAndConcatenations) {
+  g.output("x", conv(slice(x, {0, 1, 0, 0}, {2, 3, 4, 2}), weight({1, 1, 2, 2}), {}));
+  g.output("w", conv(x, slice(weight({1, 1, 3, 9}), {0, 0, 0, 2}, {1, 1, 3, 7}), {}));
+  g.output("r", dot(slice(reshape(x, {32, 3}), {3, 0}, {20, 3}), weight({3, 2}), {}, {}, {1}, {0}));
+  const Value all = joined({branch(5), branch(6)});
+  g.output("c", conv(slice(all, {0, 0, 1, 3}, {2, 4, 4, 8}), weight({1, 1, 5, 2}), {}));
+  g.output("s", conv(slice(slice(all, {0, 1, 1, 0}, {2, 4, 4, 8}), {0, 0, 1, 1}, {2, 3, 3, 8}),
+                     weight({1, 1, 7, 2}), {}));
+  EXPECT_FALSE(is_sliced(plan()));
+}
+
+TEST_F(Parts, SlicesThatAreArraysOfTheirOwn) {
+  const auto copied = [&](const std::function<Value(Value)>& read) {
+    g = Graph("parts");
+    x = g.input("x", {DType::f32, {2, 4, 4, 3}});
+    g.output("y", read(conv(x, weight({1, 1, 3, 14}), {})));
+    const Plan p = plan();
+    EXPECT_TRUE(is_sliced(p)) << print(p);
+  };
+  copied([&](Value y) {  // not neighbours
+    return conv(slice(y, {0, 0, 0, 0}, {2, 4, 4, 14}, {1, 1, 1, 2}), weight({1, 1, 7, 2}), {});
+  });
+  copied([&](Value y) { return conv(slice(y, {0, 0, 0, 0}, {2, 4, 4, 7}), weight({3, 3, 7, 2}), {}); });
+  copied([&](Value y) {
+    return conv(reshape(slice(y, {0, 0, 0, 0}, {2, 4, 4, 7}), {1, 8, 4, 7}), weight({1, 1, 7, 2}), {});
+  });
+  copied([&](Value y) {  // there need be no array of all sines
+    return conv(slice(sin(y), {0, 0, 0, 0}, {2, 4, 4, 7}), weight({1, 1, 7, 2}), {});
+  });
+  copied([&](Value y) { return slice(y, {0, 0, 0, 0}, {2, 4, 4, 7}); });
+}
+
 // ---- faults -----------------------------------------------------------------------------------------------
 
 // verify_plan must notice a part that lies anywhere else.

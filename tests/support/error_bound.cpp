@@ -384,7 +384,7 @@ void ErrorBound::extend() {
 }
 
 double unit_roundoff(DType t) {
-  return t == DType::f32 ? 0x1p-24 : t == DType::f64 ? 0x1p-53 : 0;
+  return t == DType::f32 ? 0x1p-24 : t == DType::f64 ? 2 * 0x1p-53 : 0;
 }
 double smallest_step(DType t) {
   return t == DType::f32   ? std::numeric_limits<float>::denorm_min()
