@@ -125,7 +125,10 @@ class Fuser {
     if (n.type().shape.elements() == 0) return "it has no elements";
     if (std::any_of(stride.begin(), stride.end(), [](std::int64_t s) { return s != 1; }))
       return "its elements aren't neighbours";
-    if (is_elemental(operand) && !is_cut_up(operand)) return "its operand is rather computed for it alone";
+    const Node* base = &operand;  // a reshape of an array is one
+    while (base->op == Op::reshape) base = base->operand(0).node;
+    if (!is_leaf(*base) && is_elemental(*base) && !is_cut_up(operand))
+      return "its operand is rather computed for it alone";
     return why_not_apart(n);
   }
   // Is as much read in slices as the node has elements?

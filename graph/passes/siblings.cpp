@@ -35,8 +35,8 @@ std::int64_t lanes(std::int64_t columns, DType dtype) {
 }
 
 // Right operands that lie side by side are wider rows, which costs wide products more than it gains. Measured
-// for 2 to 256 columns, 64 to 784 steps, 16 to 16384 rows: three products of 4, 10, 20 or 24 columns take 1.6,
-// 1.6, 1.5 and 1.2 times as long as one by all of them, of 64 or more 0.8 to 1.1 times.
+// for 2 to 256 columns, 64 to 784 steps, 16 to 16384 rows: three products of 4, 10, 20 or 24 columns
+// take 1.6, 1.6, 1.5 and 1.2 times as long as one by all of them, of 64 or more 0.8 to 1.1 times.
 bool pays(const Row& products) {
   std::int64_t separate = 0, all = 0;
   for (Value v : products) {
@@ -48,7 +48,8 @@ bool pays(const Row& products) {
 
 class Siblings {
  public:
-  explicit Siblings(const Graph& graph) : graph_(graph), users_(graph.nodes().size()), of_weights_(users_.size()) {
+  explicit Siblings(const Graph& graph)
+      : graph_(graph), users_(graph.nodes().size()), of_weights_(users_.size()) {
     for (const Node& n : graph.nodes()) {
       bool all = !n.operands.empty() || n.op == Op::state || n.op == Op::constant || n.op == Op::iota;
       for (Value v : n.operands) {
@@ -101,7 +102,8 @@ class Siblings {
   void find() {
     std::map<std::pair<int, int>, std::vector<Row>> by_left_operand;
     for (const Node& n : graph_.nodes()) {
-      if (!is_product(n) || !of_weights_[index(*n.operand(1).node)] || n.type().shape.elements() == 0) continue;
+      if (!is_product(n) || !of_weights_[index(*n.operand(1).node)] || n.type().shape.elements() == 0)
+        continue;
       if (columns(n.value()) == lanes(columns(n.value()), n.type().dtype)) continue;  // nothing to gain
       std::vector<Row>& rows = by_left_operand[{n.operand(0).node->id, n.operand(0).result}];
       const auto row =
@@ -213,7 +215,8 @@ class Siblings {
     const Node& first = *row[0].node;
     std::vector<std::string> labels;
     for (Value v : row)
-      if (std::find(labels.begin(), labels.end(), v.node->label) == labels.end()) labels.push_back(v.node->label);
+      if (std::find(labels.begin(), labels.end(), v.node->label) == labels.end())
+        labels.push_back(v.node->label);
     const LabelScope label(rewriter.target(), fmt::format("{}", fmt::join(labels, "+")));
     Shape shape = first.type().shape;
     shape[static_cast<std::size_t>(shape.rank()) - 1] = 0;

@@ -1,4 +1,5 @@
-// Narrow products of one operand are computed as one: the same bits as each alone, for any team, in any batch.
+// Narrow products of one operand are computed as one: the same bits as each alone, for any team, in any
+// batch.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -78,11 +79,11 @@ TEST(CompiledSiblings, OfATrainingStep) {
 
 /// The first rows of every output, of a batch that begins like any other.
 std::vector<std::string> first_rows(const Graph& g) {
-  Graph large = heads(200, {0, 1, 2});
   const bool is_attention = g.inputs()[0].rank() == 3;
-  const Arguments arguments = random_arguments(is_attention ? attention(200) : large, 7);
+  const Arguments arguments = random_arguments(is_attention ? attention(200) : heads(200, {0, 1, 2}), 7);
   const auto program = compile(g);
-  std::vector<Tensor> inputs{Tensor(program->inputs[0].shape, DType::f32)}, states = arguments.states, outputs;
+  std::vector<Tensor> inputs{Tensor(program->inputs[0].shape, DType::f32)}, states = arguments.states,
+                                                                            outputs;
   std::memcpy(inputs[0].raw(), arguments.inputs[0].raw(), inputs[0].nbytes());
   for (const auto& o : program->outputs) outputs.emplace_back(o.shape, o.dtype);
   runtime::Executable(program).run(inputs, states, outputs);

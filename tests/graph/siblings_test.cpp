@@ -104,7 +104,8 @@ struct SiblingGraphs : ::testing::Test {
     for (Value v : g.inputs()) inputs.push_back(random.tensor(v.shape(), -1, 1, v.dtype()));
     for (const StateSlot& s : g.states())
       states.push_back(random.tensor(s.current.shape(), -1, 1, s.current.dtype()));
-    const InterpreterResult before = interpret(g, inputs, states), after = interpret(siblings(g), inputs, states);
+    const InterpreterResult before = interpret(g, inputs, states),
+                            after = interpret(siblings(g), inputs, states);
     for (std::size_t i = 0; i < before.outputs.size(); i++)
       EXPECT_TRUE(kiln::graph::testing::same_bits(before.outputs[i], after.outputs[i])) << print(siblings(g));
   }
