@@ -45,6 +45,17 @@ TEST_F(FusionReasons, OverlappingWindowsTakeNoEpilogue) {
       << reasons(g);
 }
 
+TEST_F(FusionReasons, ConcatenationsInPlaceOrCopied) {
+  const Value y = conv(x, kernel, {});
+  g.output("in_place", exp(concatenate(std::vector<Value>{y, sin(conv(x, kernel, {}))}, 3)));
+  g.output("copied", exp(concatenate(std::vector<Value>{sin(x), x}, 1)));
+  const std::string all = reasons(g);
+  for (const char* line : {"%2 conv -> %5 concatenate: in place: a part of its array",
+                           "%4 sin -> %5 concatenate: in place: a part of its array",
+                           "%7 sin -> %8 concatenate: copied: no product or pooling gives it"})
+    EXPECT_NE(all.find(line), std::string::npos) << line << " in\n" << all;
+}
+
 TEST_F(FusionReasons, ValuesThatSeveralUse) {
   const Value e = exp(x);
   g.output("sum", reduce_sum(e, {0}));
