@@ -165,7 +165,8 @@ struct Stmt {
   int temporary = 0;
   Expr value;  ///< let, store, write; branch: the (uniform) condition
   // store: buffer[index] = value, where predicate (null: always)
-  // prefetch: asks for the cache line of buffer[index], which may lie outside the buffer
+  // prefetch: asks for the cache line of buffer[index], which may lie outside the buffer; in a vector loop
+  // the first lane's
   int buffer = 0;
   Index index;
   Expr predicate;

@@ -87,7 +87,6 @@ class Verifier {
       case StmtKind::prefetch:
         parameter(s.buffer);
         index(s.index);
-        if (vector_ != nullptr) fail("a prefetch inside a vector loop");
         break;
     }
   }

@@ -32,7 +32,9 @@ const OpLowering& lowering_of(Op op) {
 LoweredGroup lower(const graph::ScheduledGroup& scheduled, const Target& target, int check_index, int way) {
   Lowering lowering(scheduled, target, check_index, way);
   const Node* root = scheduled.group.root;
-  if (!root) {
+  if (scheduled.group.rows) {
+    lower_rows(lowering);
+  } else if (!root) {
     lower_map(lowering);
   } else if (const auto rule = lowering_of(root->op).root) {
     rule(lowering);

@@ -161,13 +161,15 @@ int Lowering::output_buffer(int i) {
   return buffer;
 }
 
+bool Lowering::is_private_output(int i) const {
+  const graph::Location& output = scheduled_->output_locations[static_cast<std::size_t>(i)];
+  return std::none_of(scheduled_->input_locations.begin(), scheduled_->input_locations.end(),
+                      [&](const graph::Location& input) { return same_place(input, output); });
+}
+
 int Lowering::private_output(DType dtype) const {
-  for (std::size_t i = 0; i < group().outputs.size(); i++) {
-    const bool shared = std::any_of(
-        scheduled_->input_locations.begin(), scheduled_->input_locations.end(),
-        [&](const graph::Location& input) { return same_place(input, scheduled_->output_locations[i]); });
-    if (!shared && group().outputs[i].dtype() == dtype) return static_cast<int>(i);
-  }
+  for (int i = 0; i < static_cast<int>(group().outputs.size()); i++)
+    if (is_private_output(i) && group().outputs[static_cast<std::size_t>(i)].dtype() == dtype) return i;
   return -1;
 }
 
@@ -209,6 +211,10 @@ int Lowering::uses(Value v) const {
 
 void Lowering::bind(Value v, Expr element) {
   scopes_.back().known.push_back({v, true, {}, nullptr, std::move(element)});
+}
+
+void Lowering::know(Value v, const Indices& index, Expr element) {
+  scopes_.back().known.push_back({v, false, index, nullptr, std::move(element)});
 }
 
 Expr Lowering::find(Value v, const Indices& index, const Expr& predicate) const {

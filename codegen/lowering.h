@@ -48,6 +48,7 @@ class Lowering {
   /// Lanes of this kernel's vector loops: what fits a vector of the type that most of the work is done in.
   int lanes() const { return lanes_; }
   void set_lanes(DType dtype) { lanes_ = target_->lanes(dtype); }
+  void set_lanes(int lanes) { lanes_ = lanes; }
   /// For vector loops of `extent` iterations at most: vectors that aren't wider than that. A narrow vector
   /// costs no more than a wide one with most lanes masked, on many CPUs half.
   void narrow_lanes(std::int64_t extent);
@@ -67,13 +68,16 @@ class Lowering {
   Expr load_array(Value v, const Index& position, const Expr& predicate = nullptr);
   /// From here to the end of the block, the value's element is this one, whatever the index.
   void bind(Value v, Expr element);
+  /// The same for the element at this index only.
+  void know(Value v, const Indices& index, Expr element);
 
   /// Computes all outputs at `index`, then stores them: an output may lie where an input was.
   void store_outputs(const Indices& index, const Expr& predicate = nullptr);
   /// Parameter of an output's array.
   int output_buffer(int i);
-  /// An output of this type that shares its memory with no input, so that unfinished elements can lie there;
-  /// -1 if there is none.
+  /// Whether an output shares its memory with no input, so that unfinished elements can lie there.
+  bool is_private_output(int i) const;
+  /// Such an output of this type; -1 if there is none.
   int private_output(DType dtype) const;
   /// Position of an output's element in its parameter.
   Index output_position(int i, const Indices& index) const;
@@ -171,6 +175,9 @@ struct OpLowering {
   void (*root)(Lowering&) = nullptr;
 };
 const OpLowering& lowering_of(Op op);
+
+/// A group that works row by row (rows.cpp).
+void lower_rows(Lowering& lowering);
 
 /// A group without a root: every output element is an expression of its own (map.cpp).
 void lower_map(Lowering& lowering);

@@ -16,22 +16,17 @@ class ReductionKernel {
   ReductionKernel(Lowering& l, Reduction reduction) : l_(l), r_(std::move(reduction)) {}
 
   void build() {
-    merge_kept();
-    merge_reduced();
-    l_.narrow_lanes(r_.vector_reduced ? inner_reduced() : product(inner_kept_));
-    const std::int64_t steps = r_.vector_reduced ? inner_reduced() / l_.lanes() : inner_reduced();
-    const std::int64_t extent = r_.vector_reduced ? 1 : product(inner_kept_);
-    const std::int64_t vectors = (extent + l_.lanes() - 1) / l_.lanes();
-    tile_ =
-        reduction_tile(steps, vectors, static_cast<int>(r_.state.size()), r_.join != nullptr, l_.target());
-    small_ = product(r_.reduced) * product(inner_reduced_) <= most_unrolled;
+    choose_loops();
     const double work = step_work();
-
     std::vector<std::int64_t> points = r_.kept;
     if (r_.vector_reduced) {
-      l_.tiles(points, work, [&](const Indices& kept) { along_reduced(kept); });
+      l_.tiles(points, work, [&](const Indices& kept) {
+        along_reduced(kept);
+        l_.store_outputs(kept);
+      });
       return;
     }
+    const std::int64_t extent = product(inner_kept_);
     std::int64_t width = std::int64_t{tile_.vectors} * l_.lanes();
     if (reads_long_rows(extent, width)) {
       width = width_ = row_part(extent);
@@ -52,7 +47,25 @@ class ReductionKernel {
     });
   }
 
+  /// One result of a kernel whose vectors run along the reduced axes.
+  void build_row(const Indices& kept) {
+    choose_loops();
+    along_reduced(kept);
+  }
+
  private:
+  void choose_loops() {
+    merge_kept();
+    merge_reduced();
+    l_.narrow_lanes(r_.vector_reduced ? inner_reduced() : product(inner_kept_));
+    const std::int64_t steps = r_.vector_reduced ? inner_reduced() / l_.lanes() : inner_reduced();
+    const std::int64_t extent = r_.vector_reduced ? 1 : product(inner_kept_);
+    const std::int64_t vectors = (extent + l_.lanes() - 1) / l_.lanes();
+    tile_ =
+        reduction_tile(steps, vectors, static_cast<int>(r_.state.size()), r_.join != nullptr, l_.target());
+    small_ = product(r_.reduced) * product(inner_reduced_) <= most_unrolled;
+  }
+
   /// So few steps are written out.
   static constexpr std::int64_t most_unrolled = 16;
 
@@ -163,7 +176,6 @@ class ReductionKernel {
           sum.set(l_, Index(c), v, r_.join(l_, sum.get(Index(c), v), sum.get(Index(c + half), v)));
         });
     r_.bind(l_, r_.fold(l_, sum.registers()));
-    l_.store_outputs(kept);
   }
 
   void along_kept(const Indices& outer_kept, const Index& start, std::int64_t count) {
@@ -356,6 +368,10 @@ class ReductionKernel {
 void lower_reduction(Lowering& lowering, Reduction reduction) {
   if (product(reduction.kept) == 0) return;
   ReductionKernel(lowering, std::move(reduction)).build();
+}
+
+void reduce_row(Lowering& lowering, Reduction reduction, const Indices& kept) {
+  ReductionKernel(lowering, std::move(reduction)).build_row(kept);
 }
 
 }  // namespace kiln::codegen

@@ -29,6 +29,14 @@ struct Reduction {
   std::function<void(Lowering&, const std::vector<Expr>& state)> bind;
 };
 
+/// Reductions over the same axes of operands of the same shape, in the same loops.
+Reduction reduction_of(const std::vector<const Node*>& nodes, const Lowering& lowering);
+
+/// A kernel that is nothing but the reduction.
 void lower_reduction(Lowering& lowering, Reduction reduction);
+
+/// A part of a kernel's tile: the result at `kept`, by vectors along the reduced axes, is bound. No output is
+/// stored.
+void reduce_row(Lowering& lowering, Reduction reduction, const Indices& kept);
 
 }  // namespace kiln::codegen

@@ -17,6 +17,9 @@ namespace kiln::graph {
 ///  - `nodes` are all fused nodes in topological order: producers read at computed indices (elementwise and
 ///    movement ops), the root, and the epilogue (elementwise nodes of the root's result shape).
 ///  - `siblings` are further reductions over the same operand shape and axes, computed in the same loops.
+///  - `rows`: the group works row by row. Its reductions (`root` and `siblings`) are over the last axis of
+///  `space`; they may need each other's results, and outputs may need both: a row is gone through several
+///  times while it is near. Outputs are of shape `space`, or hold one element a row (rows.h).
 ///  - `outputs` are what is written to memory: all of shape `space` but for a multi-result root (sort,
 ///  top_k),
 ///    which stands alone in its group. A check has none; its space are its rows.
@@ -30,7 +33,8 @@ namespace kiln::graph {
 ///
 /// An output may lie on an input that is read at the index being written only (a weight and its update). So a
 /// kernel reads everything it needs for an index before it writes any output at that index, and keeps partial
-/// results of a root elsewhere than in an output that an epilogue still has to read under.
+/// results of a root elsewhere than in an output that an epilogue still has to read under. A group that works
+/// by rows writes over an input only when it goes through the row for the last time.
 ///
 /// Where producers may be fused into a root: reductions, argmax and check (any elementwise or movement
 /// chain); window_sum and window_max whose windows don't overlap; nothing into dot, conv and their like
@@ -43,6 +47,7 @@ struct Group {
   std::vector<Value> inputs;  ///< arrays read, each once: values of other groups, inputs, states, constants
   std::vector<Value> outputs;
   Shape space;
+  bool rows = false;
   /// It hangs on constants and on states that the program doesn't change, only: while those stay as they are,
   /// what it computed in one run serves the next ones. The memory plan keeps it.
   bool prepared = false;

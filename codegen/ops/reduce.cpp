@@ -75,44 +75,7 @@ struct Axes {
 void reduce_kernel(Lowering& l) {
   std::vector<const Node*> nodes{&l.root()};
   nodes.insert(nodes.end(), l.group().siblings.begin(), l.group().siblings.end());
-  const Shape& shape = l.root().operand(0).shape();
-  const Axes axes(shape, l.root().attributes.ints("axes"));
-
-  Reduction r;
-  r.kept = axes.kept_extents;
-  r.reduced = axes.reduced_extents;
-  r.vector_reduced = axes.along_reduced(shape, l.lanes());
-  for (const Node* node : nodes) {
-    r.state.push_back(node->type().dtype);
-    r.partial_sums = r.partial_sums || (node->op == Op::reduce_sum && is_float(node->type().dtype));
-  }
-  r.initial = [nodes](std::size_t i, const Index&) {
-    return neutral(combining(nodes[i]->op), nodes[i]->type().dtype);
-  };
-  r.step = [nodes, axes](Lowering& low, const std::vector<Expr>& state, const Indices& kept,
-                         const Indices& reduced) {
-    std::vector<Expr> next;
-    const Indices index = axes.operand_index(kept, reduced);
-    for (std::size_t i = 0; i < nodes.size(); i++)
-      next.push_back(apply(combining(nodes[i]->op), {state[i], low.operand(*nodes[i], 0, index)}));
-    return next;
-  };
-  r.join = [nodes](Lowering&, const std::vector<Expr>& a, const std::vector<Expr>& b) {
-    std::vector<Expr> both;
-    for (std::size_t i = 0; i < nodes.size(); i++)
-      both.push_back(apply(combining(nodes[i]->op), {a[i], b[i]}));
-    return both;
-  };
-  r.fold = [nodes](Lowering& low, const std::vector<Reg>& lanes) {
-    std::vector<Expr> values;
-    for (std::size_t i = 0; i < nodes.size(); i++)
-      values.push_back(low.let(fold_lanes(combining(nodes[i]->op), lanes[i], {Index(0)})));
-    return values;
-  };
-  r.bind = [nodes](Lowering& low, const std::vector<Expr>& state) {
-    for (std::size_t i = 0; i < nodes.size(); i++) low.bind(nodes[i]->value(), low.let(state[i]));
-  };
-  lower_reduction(l, std::move(r));
+  lower_reduction(l, reduction_of(nodes, l));
 }
 
 /// The state is the best element so far and its place. A later element must be larger, or the first NaN.
@@ -164,6 +127,47 @@ void argmax_kernel(Lowering& l) {
 }
 
 }  // namespace
+
+Reduction reduction_of(const std::vector<const Node*>& nodes, const Lowering& l) {
+  const Shape& shape = nodes[0]->operand(0).shape();
+  const Axes axes(shape, nodes[0]->attributes.ints("axes"));
+
+  Reduction r;
+  r.kept = axes.kept_extents;
+  r.reduced = axes.reduced_extents;
+  r.vector_reduced = axes.along_reduced(shape, l.lanes());
+  for (const Node* node : nodes) {
+    r.state.push_back(node->type().dtype);
+    r.partial_sums = r.partial_sums || (node->op == Op::reduce_sum && is_float(node->type().dtype));
+  }
+  r.initial = [nodes](std::size_t i, const Index&) {
+    return neutral(combining(nodes[i]->op), nodes[i]->type().dtype);
+  };
+  r.step = [nodes, axes](Lowering& low, const std::vector<Expr>& state, const Indices& kept,
+                         const Indices& reduced) {
+    std::vector<Expr> next;
+    const Indices index = axes.operand_index(kept, reduced);
+    for (std::size_t i = 0; i < nodes.size(); i++)
+      next.push_back(apply(combining(nodes[i]->op), {state[i], low.operand(*nodes[i], 0, index)}));
+    return next;
+  };
+  r.join = [nodes](Lowering&, const std::vector<Expr>& a, const std::vector<Expr>& b) {
+    std::vector<Expr> both;
+    for (std::size_t i = 0; i < nodes.size(); i++)
+      both.push_back(apply(combining(nodes[i]->op), {a[i], b[i]}));
+    return both;
+  };
+  r.fold = [nodes](Lowering& low, const std::vector<Reg>& lanes) {
+    std::vector<Expr> values;
+    for (std::size_t i = 0; i < nodes.size(); i++)
+      values.push_back(low.let(fold_lanes(combining(nodes[i]->op), lanes[i], {Index(0)})));
+    return values;
+  };
+  r.bind = [nodes](Lowering& low, const std::vector<Expr>& state) {
+    for (std::size_t i = 0; i < nodes.size(); i++) low.bind(nodes[i]->value(), low.let(state[i]));
+  };
+  return r;
+}
 
 void register_reduce_lowering(LoweringTable& table) {
   using enum Op;

@@ -8,6 +8,7 @@
 #include "graph/passes/fusion_costs.h"
 #include "graph/passes/fusion_log.h"
 #include "graph/passes/groups.h"
+#include "graph/passes/join_rows.h"
 #include "graph/passes/rematerialize.h"
 
 // Greedy fusion, from the results back to the inputs. Every node is placed after all its users:
@@ -17,7 +18,8 @@
 //   other nodes    go into their only user's group; cheap ones into every user's; the rest are written to
 //                  memory, if possible by a group that computes them anyway (a further output).
 //
-// At the end, maps over the same elements that read common arrays are joined.
+// At the end, maps over the same elements that read common arrays are joined, and groups over the same rows
+// (join_rows.cpp).
 namespace kiln::graph {
 namespace {
 
@@ -480,7 +482,7 @@ std::vector<Group> separate(const Graph& graph) {
 }  // namespace
 
 std::vector<Group> fuse(const Graph& graph, const PlanOptions& options, FusionLog* log) {
-  return options.fuse ? Fuser(graph, log).run() : separate(graph);
+  return options.fuse ? join_rows(graph, Fuser(graph, log).run(), log) : separate(graph);
 }
 
 }  // namespace kiln::graph

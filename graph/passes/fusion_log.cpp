@@ -25,9 +25,15 @@ void FusionLog::part(const Node& n, const Node& whole, const char* why_not) {
                                why_not ? "copied" : "in place", why_not ? why_not : "a part of its array"));
 }
 
+void FusionLog::rows(const Group& a, const Group& b, const char* reason) {
+  rows_.push_back(fmt::format("\"{}\" -> \"{}\": {}: {}\n", a.name, b.name, reason ? "apart" : "fused",
+                              reason ? reason : "row by row"));
+}
+
 std::string FusionLog::text() const {
   std::string text;
   for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) text += *line;
+  for (const std::string& line : rows_) text += line;
   return text;
 }
 

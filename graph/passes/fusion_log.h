@@ -17,6 +17,8 @@ class FusionLog {
   void apart(const Node& n, const Draft& kernel, const char* reason) { add(n, kernel, "apart", reason); }
   /// The node is, or for that reason isn't, a part of the other's array.
   void part(const Node& n, const Node& whole, const char* why_not);
+  /// Of two groups over rows; `reason` null: they are one.
+  void rows(const Group& a, const Group& b, const char* reason);
 
   /// The lines in the order of the graph: fusion goes from the results back to the inputs.
   std::string text() const;
@@ -24,7 +26,7 @@ class FusionLog {
  private:
   void add(const Node& n, const Draft& kernel, const char* decision, const char* reason);
 
-  std::vector<std::string> lines_;
+  std::vector<std::string> lines_, rows_;
 };
 
 /// The node that a kernel is called by.

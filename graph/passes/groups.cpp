@@ -16,7 +16,7 @@ constexpr std::size_t ops_in_name = 6;
 std::string group_name(const Group& group) {
   std::vector<std::string_view> ops;
   for (const Node* n : group.nodes)
-    if (n == group.root || definition(n->op).op_class == OpClass::elementwise || group.nodes.size() == 1)
+    if (n == group.root || (group.rows && is_reduction(n->op)) || definition(n->op).op_class == OpClass::elementwise || group.nodes.size() == 1)
       ops.push_back(op_name(n->op));
   if (ops.empty())
     for (const Node* n : group.nodes)
@@ -50,7 +50,9 @@ void complete_group(Group& group) {
       if (std::find(group.inputs.begin(), group.inputs.end(), v) == group.inputs.end())
         group.inputs.push_back(v);
     }
-  if (!group.outputs.empty())
+  if (group.rows)
+    group.space = group.root->operand(0).shape();
+  else if (!group.outputs.empty())
     group.space = group.outputs.front().shape();
   else if (group.root)
     group.space = group.root->operand(0).shape();  // a check: as many rows as it looks at
@@ -117,14 +119,15 @@ int Arrays::producer(Value written) const {
 
 std::vector<bool> reads_at_own_index(const Group& group) {
   // Users first: a node is evaluated only at the index being written if all its users in the group are
-  // elementwise nodes for which that holds.
+  // elementwise nodes for which that holds. A reduction of a row reads the row before it is written.
   std::unordered_set<const Node*> moved;  // evaluated at other indices (too)
   std::vector<bool> own(group.inputs.size(), true);
   for (std::size_t k = group.nodes.size(); k-- > 0;) {
     const Node& n = *group.nodes[k];
-    const bool keeps = definition(n.op).op_class == OpClass::elementwise && n.type().shape == group.space &&
-                       !moved.count(&n);
-    if (keeps) continue;
+    const bool own_row = group.rows && is_reduction(n.op);
+    const bool own_element =
+        definition(n.op).op_class == OpClass::elementwise && n.type().shape == group.space;
+    if (own_row || (own_element && !moved.count(&n))) continue;
     for (Value v : n.operands) {
       moved.insert(v.node);
       for (std::size_t i = 0; i < group.inputs.size(); i++)

@@ -115,8 +115,10 @@ TEST(AssemblyOfTargets, InnerLoopsKeepTheirValuesInRegisters) {
     for (const Case& c : cases) {
       // LLVM moves the loads of a round's 16 maxima together, and compares with them need more registers than
       // there are.
-      const bool crowded = std::string(cpu.cpu) == "generic" && std::string(c.name) == "reductions";
       const Target target = Target::of(cpu.triple, cpu.cpu);
+      // The four chains of softmax's sum are four exponentials side by side, here without a multiply-add.
+      const bool crowded = (std::string(cpu.cpu) == "generic" && std::string(c.name) == "reductions") ||
+                           (!target.has_fma && std::string(c.name) == "softmax");
       // Instructions that overwrite an operand, products apart from their sums, selects of three
       // instructions: with 16 registers all that takes one too many here and there, though not in products.
       const int few = target.has_fma ? 0 : 1;

@@ -228,8 +228,6 @@ TEST(LoopVerify, RefusesBrokenKernels) {
   broken("two loops over t",
          [](Kernel& k) { k.body[0].body = {loop(LoopKind::serial, k.body[0].variable, {})}; });
   broken("b3 of 3 buffers", [](Kernel& k) { k.body[0].body.push_back(prefetch(3, Index(0))); });
-  broken("prefetch inside a vector loop",
-         [](Kernel& k) { k.body[0].body[0].body.push_back(prefetch(0, Index(0))); });
   broken("outside the block that defines it", [](Kernel& k) {
     Block inner;
     const Expr t = k.new_temporary(inner, constant_expr(DType::f32, 1));
