@@ -49,6 +49,7 @@ bool reads_array(const Node& node, int i) {
     // Windows that share elements would have a fused producer computed several times.
     case Op::window_sum:
     case Op::window_max:
+    case Op::window_argmax:
       return windows_overlap(node);
     case Op::argmax:
     case Op::check:

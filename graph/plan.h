@@ -37,9 +37,9 @@ namespace kiln::graph {
 /// by rows writes over an input only when it goes through the row for the last time.
 ///
 /// Where producers may be fused into a root: reductions, argmax and check (any elementwise or movement
-/// chain); window_sum and window_max whose windows don't overlap; nothing into dot, conv and their like
-/// (their operands are arrays in memory), sort, top_k, cumsum, scatter_add, put_along. A fused value used by
-/// several outputs at the same index is computed once.
+/// chain); window_sum, window_max and window_argmax whose windows don't overlap; nothing into dot, conv and
+/// their like (their operands are arrays in memory), sort, top_k, cumsum, scatter_add, put_along. A fused
+/// value used by several outputs at the same index is computed once.
 struct Group {
   const Node* root = nullptr;
   std::vector<const Node*> siblings;

@@ -1,6 +1,7 @@
 #include "kiln/layers/pooling2d.h"
 
 #include "api/layers/windows.h"
+#include "kiln/activations.h"
 #include "kiln/layer_impl.h"
 
 namespace kiln::layers {
@@ -61,22 +62,38 @@ class Pooling2DImpl : public LayerImpl {
   bool same_;
 };
 
-/// Functions that never fall and are dear: the largest of their values is their value of the largest.
-bool commutes_with_maximum(graph::Op op) {
-  return op == graph::Op::sigmoid || op == graph::Op::tanh;
+// The x of y = relu(x), in activations::relu's form; null for any other y.
+Value relu_operand(Value y) {
+  const auto is_zero = [](Value v) {
+    const graph::Node& n = *(v.node->op == graph::Op::broadcast ? v.node->operand(0).node : v.node);
+    return n.op == graph::Op::constant && n.attributes.tensor("value").size() == 1 &&
+           n.attributes.tensor("value").item() == 0;
+  };
+  if (y.node->op != graph::Op::select) return {};
+  const graph::Node& mask = *y.node->operand(0).node;
+  const Value x = y.node->operand(2);
+  const bool matches = mask.op == graph::Op::compare && mask.attributes.string("direction") == "le" &&
+                       mask.operand(0) == x && is_zero(mask.operand(1)) && is_zero(y.node->operand(1));
+  return matches ? x : Value{};
 }
 
 class MaxPooling2DImpl final : public Pooling2DImpl {
  public:
   MaxPooling2DImpl(Size2 pool_size, const Pooling2DArgs& args)
       : Pooling2DImpl("MaxPooling2D", pool_size, args) {}
+  // Of a function that never falls, the largest value is its value of the largest. So the largest first, then
+  // the function of what is left of them: it is computed less often, and training keeps its small result
+  // only, not what it is computed of. Where equal values come from different x, the gradient goes to the
+  // largest x; at zeros of relu it is zero for all.
   Value call(Call& context, Value x) override {
-    if (!commutes_with_maximum(x.node->op)) return graph::window_max(x, window(x));
-    // The largest first, then the function of what is left of them. Where rounding makes equal values of
-    // different x, the gradient goes to the largest x.
-    const Value before = x.node->operand(0);
-    return context.graph().emit(x.node->op, {graph::window_max(before, window(before))}).value();
+    if (const Value before = relu_operand(x)) return activations::relu(maxima(before));
+    if (x.node->op == graph::Op::sigmoid || x.node->op == graph::Op::tanh)
+      return context.graph().emit(x.node->op, {maxima(x.node->operand(0))}).value();
+    return maxima(x);
   }
+
+ private:
+  Value maxima(Value x) const { return graph::window_max(x, window(x)); }
 };
 
 class AveragePooling2DImpl final : public Pooling2DImpl {

@@ -28,6 +28,29 @@ struct Windows {
     }
     return index;
   }
+  /// The element that comes nearest to a tap. For a maximum it does instead: it is one of the window's, too,
+  /// if any is, and row-major it is met no sooner than those before it.
+  Indices nearest(Lowering& l, const Indices& o, const Indices& tap) const {
+    Indices index;
+    for (std::size_t i = 0; i < rank(); i++)
+      index.push_back(clamped(l, o[i] * strides[i] + tap[i] - low[i], input[i]));
+    return index;
+  }
+  /// The tap that an element of the window is, row-major.
+  Index number(const Indices& o, const Indices& element) const {
+    Indices tap;
+    for (std::size_t i = 0; i < rank(); i++) tap.push_back(element[i] - o[i] * strides[i] + low[i]);
+    return row_major(tap, window);
+  }
+  /// Whether the window covers an element, not padding only (null: it does).
+  Expr covers(const Indices& o) const {
+    Expr result;
+    for (std::size_t i = 0; i < rank(); i++)
+      if (input[i] == 0) return integer_expr(DType::bool_, 0);
+    for (std::size_t i = 0; i < rank(); i++)
+      result = both(std::move(result), in_range(o[i] * strides[i] - low[i], 1 - window[i], input[i]));
+    return result;
+  }
   /// At most this many windows along each axis share an element.
   std::vector<std::int64_t> sharing() const {
     std::vector<std::int64_t> counts;
@@ -48,10 +71,12 @@ struct Windows {
     }
     return o;
   }
-  bool overlap() const {
-    for (std::size_t i = 0; i < rank(); i++)
-      if (window[i] > strides[i]) return true;
-    return false;
+
+  static Index clamped(Lowering& l, const Index& index, std::int64_t size) {
+    if (!in_range(index, 0, size)) return index;
+    Expr value = apply(Op::minimum, {index_expr(index), integer_expr(DType::i64, size - 1)});
+    value = apply(Op::maximum, {std::move(value), integer_expr(DType::i64, 0)});
+    return Index::from_value(l.let(std::move(value)), 0, std::max<std::int64_t>(size, 1));
   }
 
   Ints window, strides, low;
@@ -65,10 +90,6 @@ Expr lowest(DType dtype) {
     if constexpr (std::is_floating_point_v<T>) return constant_expr(dtype, -Limits::infinity());
     return integer_expr(dtype, static_cast<std::int64_t>(Limits::lowest()));
   });
-}
-
-Expr either(Expr a, Expr b) {
-  return apply(Op::bit_or, {std::move(a), std::move(b)});
 }
 
 /// Whether x, met later than `best`, takes its place: larger, or the first NaN.
@@ -98,19 +119,18 @@ Reduction one_value(const Node& node, Op combine) {
   return r;
 }
 
-void window_kernel(Lowering& l) {
+void window_sum_kernel(Lowering& l) {
   const Node& node = l.root();
   const Windows w(node, node.operand(0).shape(), node.type().shape);
-  const Op combine = node.op == Op::window_sum ? Op::add : Op::maximum;
-  Reduction r = one_value(node, combine);
+  Reduction r = one_value(node, Op::add);
   r.kept = w.output;
   r.reduced = w.window;
   r.step = [=, &node](Lowering& low, const std::vector<Expr>& state, const Indices& o, const Indices& tap) {
     Expr exists;
     const Indices index = w.element(o, tap, exists);
     Expr x = low.operand(node, 0, index, exists);
-    const Expr neutral = combine == Op::add ? constant_expr(x->dtype, 0) : lowest(x->dtype);
-    return std::vector<Expr>{apply(combine, {state[0], select_expr(exists, x, neutral)})};
+    x = select_expr(exists, x, constant_expr(x->dtype, 0));
+    return std::vector<Expr>{apply(Op::add, {state[0], std::move(x)})};
   };
   lower_reduction(l, std::move(r));
 }
@@ -133,38 +153,32 @@ void window_sum_grad_kernel(Lowering& l) {
   lower_reduction(l, std::move(r));
 }
 
-/// The state is the maximum so far, v's element there, and whether there was an element at all.
+/// The state is what was found: the last tap that is the named one.
 void window_max_pick_kernel(Lowering& l) {
   const Node& node = l.root();
   const DType dtype = node.type().dtype;
-  const Windows w(node, node.operand(0).shape(), node.type().shape);
+  const Windows w(node, node.operand(1).shape(), node.type().shape);
   Reduction r;
   r.kept = w.output;
   r.reduced = w.window;
-  r.state = {dtype, dtype, DType::bool_};
-  r.initial = [=](std::size_t part, const Index&) {
-    if (part == 2) return integer_expr(DType::bool_, 0);
-    return part == 0 ? lowest(dtype) : constant_expr(dtype, 0);
-  };
+  r.state = {dtype};
+  r.initial = [=](std::size_t, const Index&) { return constant_expr(dtype, 0); };
   r.step = [=, &node](Lowering& low, const std::vector<Expr>& state, const Indices& o, const Indices& tap) {
     Expr exists;
     const Indices index = w.element(o, tap, exists);
-    const Expr x = low.let(low.operand(node, 0, index, exists));
-    Expr takes = either(beats(x, state[0]), apply(Op::logical_not, {state[2]}));
-    if (exists) takes = apply(Op::bit_and, {std::move(takes), exists});
-    takes = low.let(std::move(takes));
-    return std::vector<Expr>{select_expr(takes, x, state[0]),
-                             select_expr(takes, low.operand(node, 1, index, exists), state[1]),
-                             either(state[2], takes)};
+    const Expr place = convert_expr(low.operand(node, 0, o), DType::i32);
+    Expr named = compare_expr("eq", place, index_expr(row_major(tap, w.window), DType::i32));
+    named = both(std::move(named), exists);
+    return std::vector<Expr>{select_expr(std::move(named), low.operand(node, 1, index, exists), state[0])};
   };
   r.bind = [&node](Lowering& low, const std::vector<Expr>& state) {
-    low.bind(node.value(), low.let(state[1]));
+    low.bind(node.value(), low.let(state[0]));
   };
   lower_reduction(l, std::move(r));
 }
 
-// ---- the gradient of the maximum
-// ----------------------------------------------------------------------------
+// ---- maxima and where they lie
+// ------------------------------------------------------------------------------
 
 /// So many taps are written out.
 constexpr std::int64_t most_unrolled = 16;
@@ -197,26 +211,37 @@ Indices full_index(const Indices& outer, const Index& last, std::size_t rank) {
   return index;
 }
 
-/// Windows that don't share elements: each is searched once, and hands out its dy.
-void max_grad_apart(Lowering& l, const Windows& w) {
+/// Calls `body` with all points of a box, in order: constants if they are few, else the variables of loops.
+void for_each_tap(Lowering& l, const std::vector<std::int64_t>& box,
+                  const std::function<void(const Indices&)>& body) {
+  const std::int64_t volume = product(box);
+  if (volume > most_unrolled) return l.nest("k", box, false, body);
+  for (std::int64_t i = 0; i < volume; i++) body(unflatten(Index(i), box));
+}
+
+/// The largest element alone: for numbers the maximum is one instruction.
+void window_max_kernel(Lowering& l) {
   const Node& node = l.root();
-  const DType dtype = node.type().dtype;
-  // Blocks of `strides` elements cover the input, also where there is no window. A stride may be much longer
-  // than the input: `block` is what of it can hold elements.
-  std::vector<std::int64_t> blocks, block;
-  for (std::size_t i = 0; i < w.rank(); i++) {
-    const std::int64_t covered = w.input[i] + w.low[i];
-    blocks.push_back((covered - 1) / w.strides[i] + 1);
-    block.push_back(std::min(w.strides[i], covered));
-  }
+  const Windows w(node, node.operand(0).shape(), node.type().shape);
+  Reduction r = one_value(node, Op::maximum);
+  r.kept = w.output;
+  r.reduced = w.window;
+  r.step = [=, &node](Lowering& low, const std::vector<Expr>& state, const Indices& o, const Indices& tap) {
+    const Expr covers = w.covers(o);
+    Expr x = low.operand(node, 0, w.nearest(low, o, tap), covers);
+    x = select_expr(covers, x, lowest(x->dtype));
+    return std::vector<Expr>{apply(Op::maximum, {state[0], std::move(x)})};
+  };
+  lower_reduction(l, std::move(r));
+}
+
+/// Where the largest element is, and perhaps (`maximum`) what it is.
+void window_argmax_kernel(Lowering& l, const Node& argmax, const Node* maximum) {
+  const DType dtype = argmax.operand(0).dtype(), place_type = argmax.type().dtype;
+  const Windows w(argmax, argmax.operand(0).shape(), argmax.type().shape);
   const std::int64_t volume = product(w.window);
-  const bool unroll = std::max(volume, product(block)) <= most_unrolled;
-  // With padding, or windows beyond the input's end, the first tap may not exist.
-  bool padded = false;
-  for (std::size_t i = 0; i < w.rank(); i++)
-    padded = padded || w.low[i] > 0 || (blocks[i] - 1) * w.strides[i] + w.window[i] > w.input[i];
   for_each_vector(
-      l, without_trailing_ones(blocks), static_cast<double>(4 * volume),
+      l, without_trailing_ones(w.output), static_cast<double>(4 * volume),
       [&](const Indices& outer, const Index& start, std::int64_t count) {
         const Reg best = l.make_register("best", dtype, RegisterKind::tile, {}, count);
         const Reg place = l.make_register("place", DType::i32, RegisterKind::tile, {}, count);
@@ -224,141 +249,183 @@ void max_grad_apart(Lowering& l, const Windows& w) {
           l.vector(
               "v", count, [&](const Index& v) { body(v, full_index(outer, start + v, w.rank())); }, true);
         };
-        each([&](const Index& v, const Indices&) {
-          l.add(write(best, {v}, lowest(dtype)));
-          l.add(write(place, {v}, integer_expr(DType::i32, padded ? -1 : 0)));
+        const auto element = [&](const Indices& o, const Indices& tap, Expr& x) {
+          const Indices index = w.nearest(l, o, tap);
+          x = l.let(l.operand(argmax, 0, index, w.covers(o)));
+          return index_expr(w.number(o, index), DType::i32);
+        };
+        const Indices first(w.rank(), Index(0));
+        each([&](const Index& v, const Indices& o) {
+          Expr x;
+          l.add(write(place, {v}, element(o, first, x)));
+          l.add(write(best, {v}, x));
         });
-        l.nest("k", w.window, unroll, [&](const Indices& tap) {
+        for_each_tap(l, w.window, [&](const Indices& tap) {
+          if (row_major(tap, w.window).is_constant(0)) return;
           each([&](const Index& v, const Indices& o) {
-            Expr exists;
-            const Indices index = w.element(o, tap, exists);
-            const Expr x = l.let(l.operand(node, 0, index, exists));
-            Expr takes = beats(x, read(best, {v}));
-            if (padded)
-              takes =
-                  either(std::move(takes), compare_expr("lt", read(place, {v}), integer_expr(DType::i32, 0)));
-            if (exists) takes = apply(Op::bit_and, {std::move(takes), exists});
-            takes = l.let(std::move(takes));
+            Expr x;
+            const Expr number = element(o, tap, x);
+            const Expr takes = l.let(beats(x, read(best, {v})));
             l.add(write(best, {v}, select_expr(takes, x, read(best, {v}))));
-            l.add(write(
-                place, {v},
-                select_expr(takes, index_expr(row_major(tap, w.window), DType::i32), read(place, {v}))));
+            l.add(write(place, {v}, select_expr(takes, number, read(place, {v}))));
           });
         });
-        l.nest("k", block, unroll, [&](const Indices& tap) {
-          each([&](const Index& v, const Indices& o) {
-            Expr holds, exists;
-            for (std::size_t i = 0; i < w.rank(); i++) {
-              holds = both(std::move(holds), in_range(o[i], 0, w.output[i]));
-              holds = both(std::move(holds), in_range(tap[i], 0, w.window[i]));
-            }
-            const Indices index = w.element(o, tap, exists);
-            Expr dy = l.operand(node, 1, o, holds);
-            Expr wins =
-                compare_expr("eq", read(place, {v}), index_expr(row_major(tap, w.window), DType::i32));
-            wins = both(std::move(wins), holds);
-            l.bind(node.value(), l.let(select_expr(std::move(wins), std::move(dy), constant_expr(dtype, 0))));
-            l.store_outputs(index, exists);
-          });
+        each([&](const Index& v, const Indices& o) {
+          const Expr covers = w.covers(o);
+          const Expr number = select_expr(covers, read(place, {v}), integer_expr(DType::i32, volume));
+          l.bind(argmax.value(), l.let(convert_expr(number, place_type)));
+          if (maximum) l.bind(maximum->value(), l.let(select_expr(covers, read(best, {v}), lowest(dtype))));
+          l.store_outputs(o);
         });
       });
 }
 
-/// Windows that share elements: a thread owns whole planes (all elements that can share a window), clears
-/// them and lets one window after the other add its dy, in row-major order. Stands alone in its group, so
-/// that the sums can grow in the output.
-void max_grad_shared(Lowering& l, const Windows& w) {
-  const Node& node = l.root();
-  const DType dtype = node.type().dtype;
-  // Axes along which windows don't overlap are divided among threads, the last of them also among lanes.
-  std::vector<std::size_t> apart, plane;
-  for (std::size_t i = 0; i < w.rank(); i++)
-    (w.window[i] == 1 && w.strides[i] == 1 && w.low[i] == 0 ? apart : plane).push_back(i);
-  const bool lanes_apart = !apart.empty() && apart.back() == w.rank() - 1;
-  std::vector<std::int64_t> extents;
-  for (std::size_t i : apart) extents.push_back(w.input[i]);
-  if (!lanes_apart) extents.push_back(1);
-  std::vector<std::int64_t> elements, windows, taps;
-  for (std::size_t i : plane) {
-    elements.push_back(w.input[i]);
-    windows.push_back(w.output[i]);
-    taps.push_back(w.window[i]);
+void window_maxima_kernel(Lowering& l) {
+  if (product(l.group().space.sizes()) == 0) return;
+  std::vector<const Node*> roots{&l.root()};
+  roots.insert(roots.end(), l.group().siblings.begin(), l.group().siblings.end());
+  const Node *maximum = nullptr, *argmax = nullptr;
+  for (const Node* root : roots) (root->op == Op::window_max ? maximum : argmax) = root;
+  if (argmax == nullptr) return window_max_kernel(l);
+  window_argmax_kernel(l, *argmax, maximum);
+}
+
+/// The dy of a window, and the number of the element that gets it.
+struct Given {
+  Expr place, dy;
+  /// What `number` gets; `exists` may be null (true).
+  Expr to(const Index& number, const Expr& exists) const {
+    // A window that doesn't exist is one that names no element: a choice between numbers, not of lanes.
+    const Expr name = select_expr(exists, index_expr(number, DType::i32), integer_expr(DType::i32, -1));
+    return select_expr(compare_expr("eq", place, name), dy, constant_expr(dy->dtype, 0));
   }
-  const bool unroll = product(taps) <= most_unrolled;
-  const double work = static_cast<double>(product(elements) + 6 * product(windows) * product(taps));
-  const int buffer = l.output_buffer(0);
+};
 
-  for_each_vector(l, extents, work, [&](const Indices& outer, const Index& start, std::int64_t count) {
-    /// The full index from the loops' for the two kinds of axes.
-    const auto full = [&](const Index& v, const Indices& in_plane) {
-      Indices index(w.rank(), Index(0));
-      for (std::size_t i = 0; i < apart.size(); i++)
-        index[apart[i]] = i < outer.size() ? outer[i] : start + v;
-      for (std::size_t i = 0; i < plane.size(); i++) index[plane[i]] = in_plane[i];
-      return index;
-    };
-    const auto each = [&](const std::function<void(const Index&)>& body) {
-      l.vector("v", count, body, true);
-    };
-    l.nest("i", elements, false, [&](const Indices& element) {
-      each([&](const Index& v) {
-        l.add(store(buffer, row_major(full(v, element), w.input), constant_expr(dtype, 0)));
+/// Each element adds the dy of the windows that name it. Blocks of `strides` elements cover the input, also
+/// where there is no window; the elements of a block share the few windows that they look at.
+class MaxGradKernel {
+ public:
+  explicit MaxGradKernel(Lowering& l)
+      : l_(l), w_(l.root(), l.root().type().shape, l.root().operand(1).shape()), sharing_(w_.sharing()) {
+    // A stride may be much longer than the input: `block` is what of it can hold elements.
+    for (std::size_t i = 0; i < w_.rank(); i++) {
+      const std::int64_t covered = w_.input[i] + w_.low[i];
+      blocks_.push_back((covered - 1) / w_.strides[i] + 1);
+      block_.push_back(std::min(w_.strides[i], covered));
+    }
+  }
+
+  void build() {
+    const bool few = std::max(product(w_.window), product(block_)) <= most_unrolled;
+    for_each_vector(l_, without_trailing_ones(blocks_), static_cast<double>(4 * product(w_.window)),
+                    [&](const Indices& outer, const Index& start, std::int64_t count) {
+                      const auto each = [&](const std::function<void(const Index&, const Indices&)>& body) {
+                        l_.vector(
+                            "v", count,
+                            [&](const Index& v) { body(v, full_index(outer, start + v, w_.rank())); }, true);
+                      };
+                      if (few)
+                        each([&](const Index&, const Indices& b) { written_out(b); });
+                      else
+                        in_loops(each, count);
+                    });
+  }
+
+ private:
+  Given look(const Indices& o) const {
+    return {l_.let(convert_expr(l_.operand(l_.root(), 0, o), DType::i32)),
+            l_.let(l_.operand(l_.root(), 1, o))};
+  }
+  /// The window that begins `before` strides before block b (or the nearest one, if it doesn't exist).
+  Indices window(const Indices& b, const Indices& before, Expr& exists) const {
+    Indices o;
+    for (std::size_t i = 0; i < w_.rank(); i++) {
+      const Index index = b[i] - before[i];
+      exists = both(std::move(exists), in_range(index, 0, w_.output[i]));
+      o.push_back(Windows::clamped(l_, index, w_.output[i]));
+    }
+    return o;
+  }
+  /// How many strides before its element's block window `nth`, row-major, begins.
+  Indices before(const Indices& nth) const {
+    Indices result;
+    for (std::size_t i = 0; i < w_.rank(); i++) result.push_back(Index(sharing_[i] - 1) - nth[i]);
+    return result;
+  }
+  Indices tap(const Indices& in_block, const Indices& before) const {
+    Indices result;
+    for (std::size_t i = 0; i < w_.rank(); i++) result.push_back(in_block[i] + before[i] * w_.strides[i]);
+    return result;
+  }
+  void finish(const Indices& b, const Indices& in_block, Expr sum) const {
+    Expr exists;
+    const Indices index = w_.element(b, in_block, exists);
+    l_.bind(l_.root().value(), l_.let(std::move(sum)));
+    l_.store_outputs(index, exists);
+  }
+
+  void written_out(const Indices& b) const {
+    std::vector<Given> given;
+    std::vector<Indices> strides_before;
+    std::vector<Expr> exist;
+    for_each_tap(l_, sharing_, [&](const Indices& nth) {
+      strides_before.push_back(before(nth));
+      exist.emplace_back();
+      given.push_back(look(window(b, strides_before.back(), exist.back())));
+    });
+    for_each_tap(l_, block_, [&](const Indices& in_block) {
+      l_.isolated([&] {
+        Expr sum;
+        for (std::size_t i = 0; i < given.size(); i++) {
+          const Indices at = tap(in_block, strides_before[i]);
+          bool inside = true;
+          for (std::size_t axis = 0; axis < w_.rank(); axis++)
+            inside = inside && at[axis]->constant < w_.window[axis];
+          if (!inside) continue;
+          Expr term = given[i].to(row_major(at, w_.window), exist[i]);
+          sum = sum ? apply(Op::add, {std::move(sum), std::move(term)}) : std::move(term);
+        }
+        finish(b, in_block, sum ? std::move(sum) : constant_expr(l_.root().type().dtype, 0));
       });
     });
-    const Reg best = l.make_register("best", dtype, RegisterKind::tile, {}, count);
-    const Reg place = l.make_register("place", DType::i32, RegisterKind::tile, {}, count);
-    const auto tap_index = [&](const Indices& tap) {
-      Indices index(w.rank(), Index(0));
-      for (std::size_t i = 0; i < plane.size(); i++) index[plane[i]] = tap[i];
-      return index;
-    };
-    l.nest("o", windows, false, [&](const Indices& o) {
-      each([&](const Index& v) {
-        l.add(write(best, {v}, lowest(dtype)));
-        l.add(write(place, {v}, integer_expr(DType::i32, -1)));
-      });
-      l.nest("k", taps, unroll, [&](const Indices& tap) {
-        each([&](const Index& v) {
+  }
+
+  template <class Each>
+  void in_loops(const Each& each, std::int64_t count) const {
+    const DType dtype = l_.root().type().dtype;
+    const Reg sum = l_.make_register("sum", dtype, RegisterKind::tile, {}, count);
+    l_.nest("k", block_, false, [&](const Indices& in_block) {
+      each([&](const Index& v, const Indices&) { l_.add(write(sum, {v}, constant_expr(dtype, 0))); });
+      l_.nest("n", sharing_, false, [&](const Indices& nth) {
+        each([&](const Index& v, const Indices& b) {
           Expr exists;
-          const Indices index = w.element(full(v, o), tap_index(tap), exists);
-          const Expr x = l.let(l.operand(node, 0, index, exists));
-          Expr takes = either(beats(x, read(best, {v})),
-                              compare_expr("lt", read(place, {v}), integer_expr(DType::i32, 0)));
-          if (exists) takes = apply(Op::bit_and, {std::move(takes), exists});
-          takes = l.let(std::move(takes));
-          l.add(write(best, {v}, select_expr(takes, x, read(best, {v}))));
-          l.add(write(place, {v},
-                      select_expr(takes, index_expr(row_major(tap, taps), DType::i32), read(place, {v}))));
+          const Given given = look(window(b, before(nth), exists));
+          const Indices at = tap(in_block, before(nth));
+          for (std::size_t i = 0; i < w_.rank(); i++)
+            exists = both(std::move(exists), in_range(at[i], 0, w_.window[i]));
+          l_.add(
+              write(sum, {v}, apply(Op::add, {read(sum, {v}), given.to(row_major(at, w_.window), exists)})));
         });
       });
-      l.nest("k", taps, unroll, [&](const Indices& tap) {
-        each([&](const Index& v) {
-          Expr exists;
-          const Indices index = w.element(full(v, o), tap_index(tap), exists);
-          const Index at = row_major(index, w.input);
-          const Expr wins =
-              compare_expr("eq", read(place, {v}), index_expr(row_major(tap, taps), DType::i32));
-          Expr dy = select_expr(wins, l.operand(node, 1, full(v, o)), constant_expr(dtype, 0));
-          l.add(store(buffer, at, apply(Op::add, {load(buffer, dtype, at, exists), std::move(dy)}), exists));
-        });
-      });
+      each([&](const Index& v, const Indices& b) { finish(b, in_block, read(sum, {v})); });
     });
-  });
-}
+  }
+
+  Lowering& l_;
+  Windows w_;
+  std::vector<std::int64_t> sharing_, blocks_, block_;
+};
 
 void window_max_grad_kernel(Lowering& l) {
-  const Node& node = l.root();
-  const Windows w(node, node.operand(0).shape(), node.operand(1).shape());
-  if (product(w.input) == 0) return;
-  if (w.overlap()) return max_grad_shared(l, w);
-  max_grad_apart(l, w);
+  if (l.root().type().shape.elements() > 0) MaxGradKernel(l).build();
 }
 
 }  // namespace
 
 void register_window_lowering(LoweringTable& table) {
-  entry(table, Op::window_sum).root = window_kernel;
-  entry(table, Op::window_max).root = window_kernel;
+  entry(table, Op::window_sum).root = window_sum_kernel;
+  entry(table, Op::window_max).root = window_maxima_kernel;
+  entry(table, Op::window_argmax).root = window_maxima_kernel;
   entry(table, Op::window_sum_grad).root = window_sum_grad_kernel;
   entry(table, Op::window_max_grad).root = window_max_grad_kernel;
   entry(table, Op::window_max_pick).root = window_max_pick_kernel;

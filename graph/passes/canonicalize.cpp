@@ -14,7 +14,7 @@
 //   dot               [batch,] M,K x K,N or [batch,] K,M x K,N, each of the letters one axis
 //   conv              no padding
 //   conv_kernel_grad  no padding
-//   window_sum, window_max  no padding
+//   window_sum        no padding
 //   winograd_conv, winograd_kernel_grad
 // and conv_input_grad has none of its own. What pads, transposes and reshapes is written as nodes of its own,
 // which other passes can simplify, share and fuse.
@@ -207,26 +207,13 @@ bool rewrite_conv_kernel_grad(Rewriter& rewriter, const Node& n, const Algorithm
   return true;
 }
 
-/// The element that never wins a maximum.
-Value lowest(Value like) {
-  Tensor t({}, like.dtype());
-  visit(like.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    using Limits = std::numeric_limits<T>;
-    *t.data<T>() = Limits::has_infinity ? static_cast<T>(-Limits::infinity()) : Limits::lowest();
-  });
-  return constant(like.graph(), t);
-}
-
-bool rewrite_window(Rewriter& rewriter, const Node& n) {
+bool rewrite_window_sum(Rewriter& rewriter, const Node& n) {
   WindowAttrs attrs = window_attrs(n.attributes);
   if (all_zero(attrs.low) && all_zero(attrs.high)) return false;
-  const bool sum = n.op == Op::window_sum;
-  Value x = rewriter(n.operand(0));
-  x = pad(x, sum ? scalar(x, 0) : lowest(x), attrs.low, attrs.high);
+  const Value x = with_zeros(rewriter(n.operand(0)), attrs.low, attrs.high);
   attrs.low.assign(attrs.low.size(), 0);
   attrs.high = attrs.low;
-  rewriter.replace(n.value(), sum ? window_sum(x, attrs) : window_max(x, attrs));
+  rewriter.replace(n.value(), window_sum(x, attrs));
   return true;
 }
 
@@ -312,8 +299,7 @@ Graph canonicalize(const Graph& graph, ConvAlgorithm conv, std::string* log) {
       case Op::conv_kernel_grad:
         return rewrite_conv_kernel_grad(rewriter, n, algorithms);
       case Op::window_sum:
-      case Op::window_max:
-        return rewrite_window(rewriter, n);
+        return rewrite_window_sum(rewriter, n);
       default:
         return false;
     }

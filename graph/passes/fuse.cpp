@@ -44,18 +44,25 @@ bool takes_epilogue(const Node& node) {
     case Op::window_sum:
     case Op::window_sum_grad:
     case Op::window_max:
+    case Op::window_argmax:
+    case Op::window_max_grad:
     case Op::window_max_pick:
     case Op::argmax:
       return true;
-    // Overlapping windows add to elements that are complete only at the kernel's end.
-    case Op::window_max_grad:
-      return !windows_overlap(node);
     default:
       return is_reduction(node.op);
   }
 }
 
-bool same_reduction(const Node& a, const Node& b) {
+bool finds_maxima(Op op) {
+  return op == Op::window_max || op == Op::window_argmax;
+}
+
+// Can one kernel compute both in the same loops? Reductions over the same elements; the maxima of the same
+// windows, and where these lie.
+bool share_loops(const Node& a, const Node& b) {
+  if (finds_maxima(a.op) && finds_maxima(b.op))
+    return a.operand(0) == b.operand(0) && a.attributes == b.attributes;
   return is_reduction(a.op) && is_reduction(b.op) && a.operand(0).shape() == b.operand(0).shape() &&
          a.attributes.ints("axes") == b.attributes.ints("axes");
 }
@@ -303,10 +310,7 @@ class Fuser {
     if (takes_epilogue(n)) join_readers(n);
     int g = takes_epilogue(n) ? epilogue_for(n) : -1;
     if (log_ && !takes_epilogue(n))
-      for (int user : drafts_.consumers(n))
-        log_->apart(n, drafts_[user],
-                    n.op == Op::window_max_grad ? "its windows overlap: elements are complete at the end only"
-                                                : "its kernels take no epilogue");
+      for (int user : drafts_.consumers(n)) log_->apart(n, drafts_[user], "its kernels take no epilogue");
     if (g < 0) {
       Draft d;
       d.root = &n;
@@ -315,7 +319,7 @@ class Fuser {
       for (int i = 0; i < static_cast<int>(n.results.size()); i++) d.outputs.push_back(n.value(i));
       g = drafts_.create(std::move(d));
     }
-    if (is_reduction(n.op)) join_siblings(n, g);
+    if (is_reduction(n.op) || finds_maxima(n.op)) join_siblings(n, g);
   }
 
   // The group that uses n elementwise, in which n becomes the root (or a sibling of the root); or -1.
@@ -343,7 +347,7 @@ class Fuser {
   const char* why_no_root(const Node& n, int g, bool shared) {
     const Draft& d = drafts_[g];
     const Evaluation e = drafts_.evaluation(n, g);
-    if (d.root && !same_reduction(*d.root, n)) return "that kernel has another root";
+    if (d.root && !share_loops(*d.root, n)) return "that kernel has another root";
     if (d.space != n.type().shape || !e.own || e.moved)
       return "it is used at other elements than the kernel's";
     if (d.nodes.size() >= most_nodes) return "the kernel is as large as kernels may be";
@@ -352,12 +356,11 @@ class Fuser {
     return nullptr;
   }
 
-  // Reductions over the same elements are computed in the same loops if they read something in common.
+  // Roots of equal loops are computed in the same ones if they read something in common.
   void join_siblings(const Node& n, int g) {
     for (int other = 0; other < drafts_.size(); other++) {
       const Draft& d = drafts_[other];
-      if (d.dead || other == g || !d.root || !same_reduction(*d.root, n) || !share_operand(*d.root, n))
-        continue;
+      if (d.dead || other == g || !d.root || !share_loops(*d.root, n) || !share_operand(*d.root, n)) continue;
       if (is_recomputed(*d.root) != is_recomputed(n)) continue;
       if (d.nodes.size() + drafts_[g].nodes.size() > most_nodes || !drafts_.can_merge(g, other)) continue;
       if (log_) log_->fused(n, d, "both reduce over the same elements of what they share");

@@ -57,7 +57,16 @@ double cost(const Node& n) {
   double read = 0;
   for (Value v : n.operands) read = std::max(read, elements(v));
   if (is_elemental(n)) return is_expensive(n) ? 4 * results : results;
-  if (is_reduction(n.op) || n.op == Op::window_max || n.op == Op::window_sum) return read + results;
+  switch (n.op) {
+    case Op::window_sum:
+    case Op::window_max:
+    case Op::window_argmax:
+    case Op::window_max_grad:
+      return read + results;
+    default:
+      break;
+  }
+  if (is_reduction(n.op)) return read + results;
   return slow_op * (read + results);
 }
 

@@ -213,6 +213,29 @@ Value extremum_of_copies(const Node& n) {
   return broadcast(inner(x(n)), n.type().shape, std::move(kept));
 }
 
+// Each window of a pooling gives its dy to one element: summed over them all, the elements are the dys.
+Value sum_of_max_grad(const Node& n) {
+  const Node& grad = *x(n).node;
+  if (grad.op != Op::window_max_grad || !from(grad.operand(0), Op::window_argmax)) return none;
+  const Shape& input = x(n).shape();
+  const Node& argmax = *grad.operand(0).node;
+  for (const char* name : {"window", "strides", "low", "high"})
+    if (ints(argmax, name) != ints(x(n), name)) return none;
+  if (argmax.operand(0).shape() != input) return none;
+  const WindowAttrs attrs = window_attrs(grad.attributes);
+  const Ints& axes = ints(n, "axes");
+  for (std::size_t i = 0; i < attrs.window.size(); i++) {
+    const bool one_to_one =
+        attrs.window[i] == 1 && attrs.strides[i] == 1 && attrs.low[i] == 0 && attrs.high[i] == 0;
+    const bool summed = std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(i)) != axes.end();
+    if (!one_to_one && !summed) return none;
+    // Windows of padding only give their dy to no element.
+    const std::int64_t last = (grad.operand(1).shape()[i] - 1) * attrs.strides[i] - attrs.low[i];
+    if (attrs.low[i] >= attrs.window[i] || last >= input[i]) return none;
+  }
+  return reduce_sum(grad.operand(1), axes);
+}
+
 const Rule rules[] = {
     {Op::broadcast, "broadcast to the shape it has",
      [](const Node& n) { return same_type(n) ? x(n) : none; }},
@@ -242,6 +265,8 @@ const Rule rules[] = {
     {Op::reverse, "reverse of axes of size 1", drop_ones_of_reverse},
     {Op::dynamic_slice, "dynamic slice at constant places -> slice", static_slice},
     {Op::reduce_sum, "sum over sizes of 1 -> reshape", reduce_nothing},
+    {Op::reduce_sum, "sum of a maximum's gradient -> sum of its dy, which are fewer to be rounded",
+     sum_of_max_grad},
     {Op::reduce_max, "maximum over sizes of 1 -> reshape", reduce_nothing},
     {Op::reduce_min, "minimum over sizes of 1 -> reshape", reduce_nothing},
     {Op::reduce_prod, "product over sizes of 1 -> reshape", reduce_nothing},

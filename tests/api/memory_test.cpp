@@ -74,6 +74,25 @@ TEST(Memory, NamesTheArraysAtThePeak) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " isn't in\n" << text;
 }
 
+// Of what a pooling reads nothing is kept for its gradient, only where the maxima are, a byte each: beside
+// the convolution's result on the way there, and its gradient on the way back, there is little else.
+TEST(Memory, PoolingKeepsPlaces) {
+  for (const char* activation : {"relu", "sigmoid", "tanh"}) {
+    for (std::int64_t window : {2, 3}) {
+      const auto input = Input({32, 32, 8});
+      auto y = layers::Conv2D(16, 1, {.activation = activation})(input);
+      y = layers::MaxPooling2D(window, {.strides = 2, .padding = "same"})(y);
+      Model model({.inputs = {input}, .outputs = {Dense(classes)(layers::Flatten()(y))}});
+      model.compile({.optimizer = "sgd", .loss = "sparse_categorical_crossentropy"});
+      const Memory memory = model.memory({.batch_size = 16});
+      const StepMemory& train = memory.step("train");
+      const std::int64_t convolved = 16 * 32 * 32 * 16 * 4;
+      EXPECT_GT(train.arena, convolved);
+      EXPECT_LT(train.arena, convolved * 1.7) << activation << "\n" << memory.to_string();
+    }
+  }
+}
+
 TEST(Memory, TakesTheTypesThatWereSeen) {
   Sequential model = make_model();
   model.compile(with_adam());

@@ -1,8 +1,11 @@
 // Layers and models: shapes, names, weights, files, custom layers, initial values.
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
+#include "kiln/graph/gradient.h"
+#include "kiln/graph/interpreter.h"
 #include "tests/api/support.h"
 
 namespace kiln {
@@ -52,7 +55,7 @@ TEST(Layers, ComputeWhatTheirNamesSay) {
               {0.25, 0.5, 0.75, 0.5});
 }
 
-// sigmoid and tanh of the maxima, which are fewer: the same numbers as the other way round.
+// The function of the maxima, which are fewer: the same numbers as the other way round.
 TEST(Layers, MaximaAreTakenBeforeTheActivation) {
   graph::Graph g;
   Call call(g, false);
@@ -63,6 +66,13 @@ TEST(Layers, MaximaAreTakenBeforeTheActivation) {
     EXPECT_EQ(y.node->operand(0).node->op, graph::Op::window_max);
     EXPECT_EQ(y.node->operand(0).node->operand(0), x);
   }
+  const graph::Value clamped = MaxPooling2D(2).impl().call(call, activations::relu(x));
+  ASSERT_EQ(clamped.node->op, graph::Op::select);
+  EXPECT_EQ(clamped.node->operand(2).node->op, graph::Op::window_max);
+  EXPECT_EQ(clamped.node->operand(2).node->operand(0), x);
+  // Other selects stay: relu6 has ties at 6, where its slope ends.
+  for (const auto function : {activations::relu6, activations::leaky_relu})
+    EXPECT_EQ(MaxPooling2D(2).impl().call(call, function(x)).node->op, graph::Op::window_max);
   const Tensor image(std::vector<float>{-9, -2, 3, -4, 5, -6, 7, 8, -INFINITY}, {1, 3, 3, 1});
   const auto input = Input({3, 3, 1});
   const auto active = layers::Activation("tanh")(input);
@@ -70,6 +80,37 @@ TEST(Layers, MaximaAreTakenBeforeTheActivation) {
   const std::vector<Tensor> y = model.predict_all(image, {.verbose = 0});
   expect_near(y[0], {std::tanh(5.0), std::tanh(5.0), std::tanh(8.0), std::tanh(8.0)});
   EXPECT_EQ(y[1].shape(), image.shape());
+}
+
+// Windows without a positive element, with several largest ones, and with NaN: every bit of the gradient is
+// that of the maxima of relu.
+TEST(Layers, MaximaBeforeReluHaveTheGradientOfMaximaOfRelu) {
+  const Tensor image(std::vector<float>{-1, -2, 5, 5,     //
+                                        0, -3, 5, -1,     //
+                                        NAN, 2, -0.f, 0,  //
+                                        2, 2, -4, -4},
+                     {1, 4, 4, 1});
+  for (std::int64_t stride : {1, 2}) {
+    graph::Graph g;
+    Call call(g, false);
+    const graph::Value x = g.input("x", {DType::f32, image.shape()});
+    const graph::Value y = MaxPooling2D(2, {.strides = stride}).impl().call(call, activations::relu(x));
+    const graph::Value direct =
+        graph::window_max(activations::relu(x), {{1, 2, 2, 1}, {1, stride, stride, 1}, {}, {}});
+    const graph::Value dy = g.input("dy", y.type());
+    for (const graph::Value& result : {y, direct}) {
+      g.output("y", result);
+      g.output("dx", graph::gradient(result, {&x, 1}, dy)[0]);
+    }
+    const Tensor inputs[] = {image, Tensor::full(y.shape(), 3, DType::f32)};
+    const std::vector<Tensor> out = graph::interpret(g, inputs, {}).outputs;
+    for (int i : {0, 1}) {
+      const auto a = out[static_cast<std::size_t>(i)].to_vector<float>();
+      const auto b = out[static_cast<std::size_t>(i + 2)].to_vector<float>();
+      ASSERT_EQ(a.size(), b.size());
+      EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0) << stride << " " << i;
+    }
+  }
 }
 
 TEST(Layers, ActivationsFollowTheirFormulas) {

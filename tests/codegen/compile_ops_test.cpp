@@ -181,6 +181,9 @@ TEST(CompiledOps, Windows) {
       {{1, 2, 3, 1}, {1, 1, 1, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}},
       {{1, 2, 2, 1}, {1, 3, 4, 1}, {0, 1, 1, 0}, {0, 0, 1, 0}},
       {{1, 5, 6, 1}, {1, 5, 6, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}},
+      {{1, 5, 4, 1}, {1, 2, 1, 1}, {0, 2, 1, 0}, {0, 2, 2, 0}},
+      {{1, 3, 3, 1}, {1, 1, 1, 1}, {0, 1, 1, 0}, {0, 1, 1, 0}},
+      {{1, 3, 2, 1}, {1, 2, 2, 1}, {0, 4, 2, 0}, {0, 3, 5, 0}},
       {{2, 2, 1, 2}, {1, 2, 1, 1}, {1, 0, 0, 0}, {0, 1, 0, 1}},
   };
   for (DType dtype : {DType::f32, DType::i64}) {
@@ -193,10 +196,12 @@ TEST(CompiledOps, Windows) {
         const Value v = g.input("v", {dtype, shape});
         const Value y = window_max(x, attrs), dy = g.input("dy", y.type());
         g.output("window_max", y);
+        const Value place = window_argmax(x, attrs);
+        g.output("window_argmax", place);
         g.output("window_sum", window_sum(v, attrs));
         g.output("window_sum_grad", window_sum_grad(dy, shape, attrs));
-        g.output("window_max_grad", window_max_grad(x, dy, attrs) * (v + convert(1.0 + x, dtype)));
-        g.output("window_max_pick", window_max_pick(x, v, attrs));
+        g.output("window_max_grad", window_max_grad(place, dy, shape, attrs) * (v + convert(1.0 + x, dtype)));
+        g.output("window_max_pick", window_max_pick(place, v, attrs));
       }
       expect_compiled_equals_interpreted(g);
     }
@@ -265,8 +270,9 @@ TEST(CompiledOps, NotANumberIsOrderedAndCarried) {
   for (std::int64_t stride : {1, 3}) {
     const WindowAttrs attrs{{1, 3}, {1, stride}, {0, 1}, {0, 1}};
     g.output("window_max", window_max(holes, attrs));
-    g.output("window_max_grad", window_max_grad(holes, abs(window_sum(x, attrs)), attrs));
-    g.output("window_max_pick", window_max_pick(holes, x, attrs));
+    g.output("window_max_grad",
+             window_max_grad(window_argmax(holes, attrs), abs(window_sum(x, attrs)), holes.shape(), attrs));
+    g.output("window_max_pick", window_max_pick(window_argmax(holes, attrs), x, attrs));
   }
   expect_compiled_equals_interpreted(g);
 }

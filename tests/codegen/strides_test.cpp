@@ -25,8 +25,8 @@ TEST(Strides, SingleWindows) {
       const WindowAttrs attrs{.window = {1, window, window, 1}, .strides = {1, s, s, 1}, .low = {0, 1, 0, 0}};
       const Value y = window_max(x, attrs);
       g.output("maximum", y);
-      g.output("maximum's gradient", window_max_grad(x, y, attrs));
-      g.output("pick", window_max_pick(x, x, attrs));
+      g.output("maximum's gradient", window_max_grad(window_argmax(x, attrs), y, x.shape(), attrs));
+      g.output("pick", window_max_pick(window_argmax(x, attrs), x, attrs));
       g.output("sum", window_sum(x, attrs));
       g.output("sum's gradient", window_sum_grad(y, x.shape(), attrs));
     }

@@ -140,8 +140,8 @@ TEST(Unusual, WindowsOverPaddingOnly) {
     g.output("sum", sum);
     g.output("sum's gradient", window_sum_grad(sum, x.shape(), attrs));
     g.output("maximum", window_max(x, attrs));
-    g.output("maximum's gradient", window_max_grad(x, sum, attrs));
-    g.output("pick", window_max_pick(x, x, attrs));
+    g.output("maximum's gradient", window_max_grad(window_argmax(x, attrs), sum, x.shape(), attrs));
+    g.output("pick", window_max_pick(window_argmax(x, attrs), x, attrs));
   }
   expect_compiled_equals_interpreted(g);
 }
@@ -187,8 +187,8 @@ TEST(Unusual, ConstantsOfOneElement) {
     g.output("conv of one", conv(three, pixel, {.low = {1, 1}, .high = {1, 1}}));
     const Value dy = g.input("dy", {DType::f32, {2}});
     const WindowAttrs windows{.window = {1}, .low = {1}};
-    g.output("maximum's gradient", window_max_grad(two, dy, windows));
-    g.output("pick", window_max_pick(u, two, windows));
+    g.output("maximum's gradient", window_max_grad(window_argmax(two, windows), dy, two.shape(), windows));
+    g.output("pick", window_max_pick(window_argmax(u, windows), two, windows));
     g.output("sum's gradient", window_sum_grad(dy, {1}, windows));
     check(one(1, DType::bool_), one(3, DType::i32), "never");
     expect_compiled_equals_interpreted(g);

@@ -264,39 +264,36 @@ graph g {
 
 // ---- windows ----------------------------------------------------------------------------------------------
 
-TEST(CanonicalizeWindow, PaddingIsANode) {
+TEST(CanonicalizeWindow, PaddingOfSumsIsANode) {
   expect_pass(canonicalize, R"(
 graph g {
   %0 = input "x" : f32[5]
-  %1 = window_max(%0) {high=[1], low=[0], strides=[2], window=[2]} : f32[3]
-  %2 = window_sum(%0) {high=[1], low=[0], strides=[2], window=[2]} : f32[3]
-  output "max" = %1
-  output "sum" = %2
+  %1 = window_sum(%0) {high=[1], low=[0], strides=[2], window=[2]} : f32[3]
+  output "sum" = %1
 })",
               R"(
 graph g {
   %0 = input "x" : f32[5]
-  %1 = constant {value=f32[] -inf} : f32[]
+  %1 = constant {value=f32[] 0x0p+0} : f32[]
   %2 = pad(%0, %1) {high=[1], interior=[0], low=[0]} : f32[6]
-  %3 = window_max(%2) {high=[0], low=[0], strides=[2], window=[2]} : f32[3]
-  %4 = constant {value=f32[] 0x0p+0} : f32[]
-  %5 = pad(%0, %4) {high=[1], interior=[0], low=[0]} : f32[6]
-  %6 = window_sum(%5) {high=[0], low=[0], strides=[2], window=[2]} : f32[3]
-  output "max" = %3
-  output "sum" = %6
+  %3 = window_sum(%2) {high=[0], low=[0], strides=[2], window=[2]} : f32[3]
+  output "sum" = %3
 })");
 }
 
-// Positions in x matter to these, so padding has to stay apart.
-TEST(CanonicalizeWindow, GradientsKeepTheirPadding) {
+// A maximum can look at the nearest element instead, and places in x matter to the others.
+TEST(CanonicalizeWindow, MaximaAndGradientsKeepTheirPadding) {
   expect_unchanged(canonicalize, R"(
 graph g {
   %0 = input "x" : f32[5]
   %1 = input "dy" : f32[3]
-  %2 = window_max_grad(%0, %1) {high=[1], low=[0], strides=[2], window=[2]} : f32[5]
-  %3 = window_max_pick(%0, %2) {high=[1], low=[0], strides=[2], window=[2]} : f32[3]
-  %4 = window_sum_grad(%3) {high=[1], input=[5], low=[0], strides=[2], window=[2]} : f32[5]
-  output "dx" = %4
+  %2 = window_max(%0) {high=[1], low=[0], strides=[2], window=[2]} : f32[3]
+  %3 = window_argmax(%0) {high=[1], low=[0], strides=[2], window=[2]} : u8[3]
+  %4 = window_max_grad(%3, %1) {high=[1], input=[5], low=[0], strides=[2], window=[2]} : f32[5]
+  %5 = window_max_pick(%3, %4) {high=[1], low=[0], strides=[2], window=[2]} : f32[3]
+  %6 = window_sum_grad(%5) {high=[1], input=[5], low=[0], strides=[2], window=[2]} : f32[5]
+  output "max" = %2
+  output "dx" = %6
 })");
 }
 
@@ -323,7 +320,6 @@ bool is_canonical(const Node& n) {
     case Op::conv:
     case Op::conv_kernel_grad:
     case Op::window_sum:
-    case Op::window_max:
       return !has_padding(a);
     case Op::conv_input_grad:
       return false;
@@ -430,7 +426,6 @@ TEST(Canonicalize, WindowsKeepTheirValues) {
     const DType type = draw(0, 1) == 0 ? DType::f64 : DType::i32;
     Graph g;
     const Value x = g.input("x", {type, shape});
-    g.output("max", window_max(x, attrs));
     g.output("sum", window_sum(x, attrs));
     expect_same_values(g, {value.astype(type)});
   });

@@ -80,10 +80,11 @@ TEST(Identities, WindowMaxPickAndItsGradient) {
     if (draw(0, 1)) x_value.data<double>()[0] = nan;
     const Value x = e.input(x_value);
     const Tensor v_value = eighths(draw, shape);
-    const Value picked = window_max_pick(x, e.input(v_value), attrs);
+    const Value picked = window_max_pick(window_argmax(x, attrs), e.input(v_value), attrs);
     const Tensor y_value = eighths(draw, picked.shape());
     EXPECT_EQ(inner(e.evaluate(picked), y_value),
-              inner(v_value, e.evaluate(window_max_grad(x, e.input(y_value), attrs))));
+              inner(v_value, e.evaluate(window_max_grad(window_argmax(x, attrs), e.input(y_value), x.shape(),
+                                                        attrs))));
   });
 }
 

@@ -208,6 +208,21 @@ TEST_F(Fusion, WindowsTakeProducersOnlyIfTheyDoNotOverlap) {
   EXPECT_EQ(groups_of(g), (Texts{"tanh window_max* 1->1", "tanh 1->1", "window_max* 1->1"}));
 }
 
+TEST_F(Fusion, MaximaAndTheirPlacesAreOneKernel) {
+  const Value image = g.input("image", {DType::f32, {1, 8, 8, 1}});
+  for (std::int64_t stride : {2, 1}) {
+    const WindowAttrs attrs{.window = {1, 2, 2, 1}, .strides = {1, stride, stride, 1}};
+    const Value y = sigmoid(window_max(image, attrs));
+    g.output("y", y);
+    g.output("dx", exp(window_max_grad(window_argmax(image, attrs), y, image.shape(), attrs)));
+  }
+  EXPECT_EQ(groups_of(g), (Texts{"window_max* sigmoid window_argmax* 1->2", "window_max_grad* exp 2->1",
+                                 "window_max* sigmoid window_argmax* 1->2", "window_max_grad* exp 2->1"}));
+  // Other windows, other loops.
+  g.output("other", window_argmax(image, {.window = {1, 3, 3, 1}, .strides = {1, 2, 2, 1}}));
+  EXPECT_EQ(groups_of(g).size(), 5u);
+}
+
 TEST_F(Fusion, ChecksTakeTheirComparisons) {
   const Value labels = g.input("labels", {DType::i32, {8}});
   const Value fits = compare(labels, scalar(labels, 10), "lt");

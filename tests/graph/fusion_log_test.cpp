@@ -34,15 +34,14 @@ TEST_F(FusionReasons, ConvolutionsAndPoolingHaveKernelsOfTheirOwn) {
   EXPECT_EQ(reasons(g), "%2 conv -> %3 window_max: apart: that kernel has another root\n");
 }
 
-TEST_F(FusionReasons, OverlappingWindowsTakeNoEpilogue) {
-  const WindowAttrs overlapping{.window = {1, 3, 3, 1}, .strides = {1, 2, 2, 1}};
-  const Value dy = g.input("dy", {DType::f32, {2, 31, 31, 8}});
-  g.output("z", sigmoid(window_max_grad(x, dy, overlapping)));
-  EXPECT_NE(
-      reasons(g).find(
-          "window_max_grad -> %4 sigmoid: apart: its windows overlap: elements are complete at the end"),
-      std::string::npos)
-      << reasons(g);
+TEST_F(FusionReasons, MaximaAndTheirPlacesAreFoundTogether) {
+  const WindowAttrs attrs{.window = {1, 3, 3, 1}, .strides = {1, 2, 2, 1}};
+  g.output("y", sigmoid(window_max(x, attrs)));
+  g.output("place", window_argmax(x, attrs));
+  EXPECT_EQ(
+      reasons(g),
+      "%2 window_max -> %4 window_argmax: fused: both reduce over the same elements of what they share\n"
+      "%2 window_max -> %3 sigmoid: fused: it becomes the kernel's root\n");
 }
 
 TEST_F(FusionReasons, ConcatenationsInPlaceOrCopied) {

@@ -174,11 +174,11 @@ std::vector<Case> window_cases() {
       {"window_max_grad",
        Op::window_max_grad,
        {image, numbers(pooled)},
-       [=](Args x) { return exp(window_max_grad(x[0], x[1], attrs)); }},
+       [=](Args x) { return exp(window_max_grad(window_argmax(x[0], attrs), x[1], x[0].shape(), attrs)); }},
       {"window_max_pick",
        Op::window_max_pick,
        {image, numbers({2, 4, 5, 2}, -1, 1)},
-       [=](Args x) { return exp(window_max_pick(x[0], x[1], attrs)); }},
+       [=](Args x) { return exp(window_max_pick(window_argmax(x[0], attrs), x[1], attrs)); }},
   };
 }
 

@@ -94,10 +94,11 @@ TEST(WindowGradient, Max) {
 }
 TEST(WindowGradient, MaxGradAndPick) {
   Draw draw(11);
-  check({draw.distinct({2, 5, 3}), draw.tensor({2, 2, 3})},
-        [](In x) { return window_max_grad(x[0], x[1], overlapping); });
+  check({draw.distinct({2, 5, 3}), draw.tensor({2, 2, 3})}, [](In x) {
+    return window_max_grad(window_argmax(x[0], overlapping), x[1], x[0].shape(), overlapping);
+  });
   check({draw.distinct({2, 5, 3}), draw.tensor({2, 5, 3})},
-        [](In x) { return window_max_pick(x[0], x[1], overlapping); });
+        [](In x) { return window_max_pick(window_argmax(x[0], overlapping), x[1], overlapping); });
 }
 
 // Indices below and above the range too: the gradients must clamp and drop as the ops do.

@@ -158,10 +158,10 @@ TEST(ErrorBound, OfOrderDependsOnTheDistances) {
 TEST(ErrorBound, OfWindowChoices) {
   Bounded b(Tensor({0.1f, 0.5f, 0.5f, 0.5f, 0.2f, 0.3f}));
   const WindowAttrs two{.window = {2}, .strides = {2}, .low = {0}, .high = {0}};
-  const Value exact = window_max_grad(b.x, window_max(b.x, two), two);
+  const Value exact = window_max_grad(window_argmax(b.x, two), window_max(b.x, two), b.x.shape(), two);
   EXPECT_EQ(b.error(exact, 2), 2 * (u * 0.5 + std::numeric_limits<float>::denorm_min()));
   const Value y = tanh(b.x);
-  const Value doubtful = window_max_grad(y, window_max(y, two), two);
+  const Value doubtful = window_max_grad(window_argmax(y, two), window_max(y, two), y.shape(), two);
   EXPECT_LT(b.error(doubtful, 0), 1e-5);
   EXPECT_GT(b.error(doubtful, 2), 0.4);  // either of the two may have it
   EXPECT_GT(b.error(doubtful, 3), 0.4);

@@ -207,6 +207,29 @@ TEST(Simplify, ReshapesSinkBelowElementwiseOps) {
   expect_stays([](Case& c) { return tanh(reshape(c.x, {24})); });  // an array may have any shape
 }
 
+// A pooling's gradient in x (4, 6), summed: each window gives its dy to one element.
+TEST(Simplify, SumsOfMaximaGradients) {
+  struct Pooling {
+    static Value dy(Case& c, const Shape& shape) { return c.x.graph().input("dy", {DType::f32, shape}); }
+    static Value sum(Case& c, const WindowAttrs& attrs, Ints axes, const WindowAttrs* others = nullptr) {
+      const Value place = window_argmax(c.x, others ? *others : attrs);
+      const Value dy = c.x.graph().input("dy", window_max(c.x, attrs).type());
+      return reduce_sum(window_max_grad(place, dy, c.x.shape(), attrs), std::move(axes));
+    }
+  };
+  expect_simplifies([](Case& c) { return Pooling::sum(c, {{3, 1}, {2, 1}, {1, 0}, {1, 0}}, {0}); },
+                    [](Case& c) { return reduce_sum(Pooling::dy(c, {2, 6}), {0}); });
+  expect_simplifies([](Case& c) { return Pooling::sum(c, {{2, 2}, {1, 2}, {}, {}}, {0, 1}); },
+                    [](Case& c) { return reduce_sum(Pooling::dy(c, {3, 3}), {0, 1}); });
+  // An axis that isn't summed has windows; windows that cover padding only; places of other windows.
+  expect_stays([](Case& c) { return Pooling::sum(c, {{2, 2}, {1, 2}, {}, {}}, {0}); });
+  expect_stays([](Case& c) { return Pooling::sum(c, {{2, 1}, {2, 1}, {2, 0}, {}}, {0}); });
+  expect_stays([](Case& c) { return Pooling::sum(c, {{2, 1}, {2, 1}, {}, {2, 0}}, {0}); });
+  static const WindowAttrs others{{2, 1}, {2, 1}, {1, 0}, {1, 0}};
+  expect_stays([](Case& c) { return Pooling::sum(c, {{2, 1}, {2, 1}, {1, 0}, {1, 0}}, {1}); });
+  expect_stays([](Case& c) { return Pooling::sum(c, {{3, 1}, {2, 1}, {2, 0}, {1, 0}}, {0}, &others); });
+}
+
 // The update of a weight whose gradient comes in another shape happens where the gradient is computed.
 TEST(Simplify, ReshapesSinkBelowOpsWithStoredArrays) {
   expect_simplifies(

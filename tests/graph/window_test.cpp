@@ -19,22 +19,24 @@ TEST(WindowMax, ByHand) {
 TEST(WindowMax, GradientGoesToTheFirstMaximum) {
   Expression e;
   const Value x = e.input(tensor({1, 2, 2, 1}, {7, 4, 7, 1})), one = e.input(tensor({1, 1, 1, 1}, {1}));
-  expect_tensor(e.evaluate(window_max_grad(x, one, square(2, 2))), {1, 2, 2, 1}, {1, 0, 0, 0});
+  expect_tensor(e.evaluate(window_max_grad(window_argmax(x, square(2, 2)), one, x.shape(), square(2, 2))),
+                {1, 2, 2, 1}, {1, 0, 0, 0});
 }
 
 TEST(WindowMax, OverlappingTies) {
   Expression e;
   const Value x = e.input(Tensor::full({1, 4, 4, 1}, 3, DType::f64));
   const Value dy = e.input(Tensor::full({1, 3, 3, 1}, 1, DType::f64));
-  expect_tensor(e.evaluate(window_max_grad(x, dy, square(2, 1))), {1, 4, 4, 1},
-                {1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0});
+  expect_tensor(e.evaluate(window_max_grad(window_argmax(x, square(2, 1)), dy, x.shape(), square(2, 1))),
+                {1, 4, 4, 1}, {1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0});
 }
 
 TEST(WindowMax, OverlappingWindowsAddAtACommonMaximum) {
   Expression e;
   const Value x = e.input(tensor({5}, {1, 2, 9, 3, 4})), dy = e.input(tensor({3}, {1, 10, 100}));
   const WindowAttrs attrs{{3}, {1}, {}, {}};
-  expect_tensor(e.evaluate(window_max_grad(x, dy, attrs)), {5}, {0, 0, 111, 0, 0});
+  expect_tensor(e.evaluate(window_max_grad(window_argmax(x, attrs), dy, x.shape(), attrs)), {5},
+                {0, 0, 111, 0, 0});
 }
 
 TEST(WindowMax, NaNWins) {
@@ -43,7 +45,8 @@ TEST(WindowMax, NaNWins) {
               dy = e.input(tensor({3}, {1, 10, 100}));
   const WindowAttrs attrs{{3}, {2}, {}, {}};
   expect_tensor(e.evaluate(window_max(x, attrs)), {3}, {nan, nan, infinity});
-  expect_tensor(e.evaluate(window_max_grad(x, dy, attrs)), {7}, {0, 1, 0, 10, 0, 0, 100});
+  expect_tensor(e.evaluate(window_max_grad(window_argmax(x, attrs), dy, x.shape(), attrs)), {7},
+                {0, 1, 0, 10, 0, 0, 100});
 }
 
 TEST(WindowMax, PaddingNeverWins) {
@@ -58,7 +61,7 @@ TEST(WindowMax, MinusInfinityBeatsPadding) {
   const Value x = e.input(tensor({2}, {-infinity, -infinity})), dy = e.input(tensor({2}, {1, 10}));
   const WindowAttrs attrs{{2}, {2}, {1}, {1}};
   expect_tensor(e.evaluate(window_max(x, attrs)), {2}, {-infinity, -infinity});
-  expect_tensor(e.evaluate(window_max_grad(x, dy, attrs)), {2}, {1, 10});
+  expect_tensor(e.evaluate(window_max_grad(window_argmax(x, attrs), dy, x.shape(), attrs)), {2}, {1, 10});
 }
 
 TEST(WindowMax, WindowOfPaddingOnly) {
@@ -66,16 +69,57 @@ TEST(WindowMax, WindowOfPaddingOnly) {
   Expression e;
   const Value x = e.input(tensor({2}, {3, 4})), dy = e.input(tensor({2}, {1, 10}));
   expect_tensor(e.evaluate(window_max(x, attrs)), {2}, {-infinity, 4});
-  expect_tensor(e.evaluate(window_max_grad(x, dy, attrs)), {2}, {0, 10});
-  expect_tensor(e.evaluate(window_max_pick(x, x, attrs)), {2}, {0, 4});
+  expect_tensor(e.evaluate(window_max_grad(window_argmax(x, attrs), dy, x.shape(), attrs)), {2}, {0, 10});
+  expect_tensor(e.evaluate(window_max_pick(window_argmax(x, attrs), x, attrs)), {2}, {0, 4});
   const Value n = e.input(tensor({2}, {3, 4}, DType::i32));
   expect_tensor(e.evaluate(window_max(n, attrs)), {2}, {-2147483648.0, 4});
+}
+
+TEST(WindowMax, PlacesCountAllElementsOfTheWindow) {
+  Expression e;
+  const Value x = e.input(tensor({1, 2, 4, 1}, {1, 5, 2, 8, 9, 4, 8, 8}));
+  expect_tensor(e.evaluate(window_argmax(x, square(2, 2))), {1, 1, 2, 1}, {2, 1});
+  // Padding is counted, and the first is named of several.
+  const WindowAttrs same{{1, 3, 3, 1}, {}, {0, 1, 1, 0}, {0, 1, 1, 0}};
+  expect_tensor(e.evaluate(window_argmax(x, same)), {1, 2, 4, 1}, {7, 6, 5, 4, 4, 3, 2, 1});
+  const Value low = e.input(tensor({2}, {-infinity, -infinity}));
+  expect_tensor(e.evaluate(window_argmax(low, {{2}, {1}, {1}, {1}})), {3}, {1, 0, 0});
+  // All padding: one more than the last element's number.
+  expect_tensor(e.evaluate(window_argmax(low, {{2}, {2}, {2}, {2}})), {3}, {2, 0, 2});
+}
+
+TEST(WindowMax, PlacesHaveTheSmallestTypeThatCountsThem) {
+  for (const auto& [size, type] : {std::pair(255, DType::u8), std::pair(256, DType::i32)}) {
+    Tensor x({512}, DType::f32);
+    for (std::int64_t i = 0; i < 512; i++) x.data<float>()[i] = static_cast<float>(i % size);
+    Expression e;
+    const Value v = e.input(x);
+    const WindowAttrs attrs{{size}, {size}, {size}, {}};
+    const Tensor places = e.evaluate(window_argmax(v, attrs));
+    EXPECT_EQ(places.dtype(), type);
+    expect_tensor(places, {3}, {size * 1.0, size - 1.0, size - 1.0});
+    const Value dy = e.input(tensor({3}, {1, 10, 100}));
+    const Tensor dx = e.evaluate(window_max_grad(window_argmax(v, attrs), dy, {512}, attrs));
+    for (std::int64_t i = 0; i < 512; i++)
+      EXPECT_EQ(static_cast<double>(dx(i)), i == size - 1 ? 10 : i == 2 * size - 1 ? 100 : 0) << i;
+  }
+}
+
+// Any numbers may come as places: what names padding or no element at all names nothing.
+TEST(WindowMax, PlacesThatNameNothing) {
+  Expression e;
+  const WindowAttrs attrs{{3}, {2}, {1}, {1}};
+  const Value place = e.input(tensor({3}, {0, 1, 3}, DType::u8)), dy = e.input(tensor({3}, {1, 10, 100}));
+  expect_tensor(e.evaluate(window_max_grad(place, dy, {5}, attrs)), {5}, {0, 0, 10, 0, 0});
+  const Value v = e.input(tensor({5}, {1, 2, 3, 4, 5}));
+  expect_tensor(e.evaluate(window_max_pick(place, v, attrs)), {3}, {0, 3, 0});
 }
 
 TEST(WindowMax, PickTakesTheWinnersPartner) {
   Expression e;
   const Value x = e.input(tensor({4}, {2, 2, 1, 5})), v = e.input(tensor({4}, {10, 20, 30, 40}));
-  expect_tensor(e.evaluate(window_max_pick(x, v, {{2}, {1}, {}, {}})), {3}, {10, 20, 40});
+  expect_tensor(e.evaluate(window_max_pick(window_argmax(x, {{2}, {1}, {}, {}}), v, {{2}, {1}, {}, {}})), {3},
+                {10, 20, 40});
 }
 
 TEST(WindowMax, UnsignedBytes) {
@@ -172,7 +216,7 @@ TEST(Window, EqualsTheFormula) {
     expect_tensor(e.evaluate(y), expected, maxima);
     expect_tensor(e.evaluate(window_sum(v, a)), expected, sums);
     // Picking from x itself gives the maxima again, but for windows of padding only.
-    const auto picked = e.evaluate(window_max_pick(v, v, a)).to_vector<double>();
+    const auto picked = e.evaluate(window_max_pick(window_argmax(v, a), v, a)).to_vector<double>();
     for (std::size_t i = 0; i < picked.size(); i++)
       EXPECT_TRUE(picked[i] == maxima[i] || (std::isnan(picked[i]) && std::isnan(maxima[i])) ||
                   (picked[i] == 0 && maxima[i] == -infinity));
@@ -204,18 +248,28 @@ TEST_F(WindowErrors, Ranges) {
       {"low", "at least 0"});
 }
 TEST_F(WindowErrors, DyDoesntFit) {
-  expect_error<ShapeError>([&] { window_max_grad(x, x, square(2, 2)); },
+  const Value place = window_argmax(x, square(2, 2));
+  expect_error<ShapeError>([&] { window_max_grad(place, x, x.shape(), square(2, 2)); },
                            {"dy", "(1, 1, 1, 1)", "(1, 2, 2, 1)"});
   expect_error<ShapeError>([&] { window_sum_grad(x, {1, 8, 8, 1}, square(2, 2)); }, {"dy", "(1, 4, 4, 1)"});
 }
-TEST_F(WindowErrors, PickNeedsOneShape) {
-  const Value v = g.input("v", {DType::f32, {1, 4, 1, 1}});
-  expect_error<ShapeError>([&] { window_max_pick(x, v, square(2, 2)); }, {"(1, 2, 2, 1)", "(1, 4, 1, 1)"});
+TEST_F(WindowErrors, PlacesDontFit) {
+  const Value v = g.input("v", {DType::f32, {1, 4, 4, 1}}), dy = g.input("dy", {DType::f32, {1, 1, 1, 1}});
+  const Value place = window_argmax(x, square(2, 2));
+  expect_error<ShapeError>([&] { window_max_pick(place, v, square(2, 2)); },
+                           {"place", "(1, 2, 2, 1)", "(1, 1, 1, 1)"});
+  expect_error<ShapeError>([&] { window_max_grad(place, dy, {1, 4, 4, 1}, square(2, 2)); },
+                           {"place", "(1, 2, 2, 1)", "(1, 1, 1, 1)"});
+  expect_error<TypeError>(
+      [&] { window_max_grad(convert(place, DType::i32), dy, {1, 2, 2, 1}, square(2, 2)); },
+      {"place", "uint8", "int32"});
 }
 TEST_F(WindowErrors, Types) {
-  const Value b = g.input("b", {DType::bool_, {4}}), d = g.input("d", {DType::f64, {1, 1, 1, 1}});
+  const Value b = g.input("b", {DType::bool_, {4}}), place = window_argmax(x, square(2, 2));
+  const Value bits = g.input("bits", {DType::bool_, {1, 1, 1, 1}});
   expect_error<TypeError>([&] { window_max(b, {{2}, {}, {}, {}}); }, {"bool", "convert"});
-  expect_error<TypeError>([&] { window_max_grad(x, d, square(2, 2)); }, {"float32", "float64"});
+  expect_error<TypeError>([&] { window_argmax(b, {{2}, {}, {}, {}}); }, {"bool", "convert"});
+  expect_error<TypeError>([&] { window_max_grad(place, bits, x.shape(), square(2, 2)); }, {"bool"});
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ Tensor magnitude(const Tensor& x, const Tensor& e, double by) {
   return out;
 }
 
-/// The operand that says where, not what: indices, starts, or the x whose maxima are looked for. Or -1.
+/// The operand that says where, not what: indices, starts, places in windows. Or -1.
 int place_operand(Op op) {
   switch (op) {
     case Op::gather:
@@ -280,19 +280,25 @@ Tensor doubtful_windows(const Node& node, const Tensor& x, const Tensor& errors,
   return doubtful;
 }
 
-// window_max_grad and window_max_pick: linear in what is given to or taken from the maxima while it is sure
-// where these lie. Windows in doubt may give to (take from) any element that they cover.
-void bound_window_choice(const ErrorContext& c) {
-  bound_linear(c);
-  if (!is_float(c.type)) {
-    if (!is_exact(c.errors[0])) fill(c.bounds[0], unknown);
-    return;
-  }
+// Where an element may be the largest that isn't for sure, any place of the window may be named.
+void bound_window_argmax(const ErrorContext& c) {
   if (is_exact(c.errors[0])) return;
+  if (!is_float(c.values[0].dtype())) return fill(c.bounds[0], unknown);
+  const Tensor doubtful = doubtful_windows(c.node, c.values[0], c.errors[0], c.results[0].shape());
+  for (std::int64_t i = 0; i < doubtful.size(); i++)
+    if (doubtful.data<double>()[i] != 0) c.bounds[0].data<double>()[i] = unknown;
+}
+
+// window_max_grad and window_max_pick: linear in what is given to or taken from the places that are sure.
+// Windows in doubt may give to (take from) any element that they cover.
+void bound_window_choice(const ErrorContext& c) {
+  std::vector<Tensor> errors = {Tensor::zeros(c.errors[0].shape(), DType::f64), c.errors[1]};
+  bound_linear({c.node, c.type, c.values, errors, c.results, c.bounds});
+  if (is_exact(c.errors[0])) return;
+  if (!is_float(c.type)) return fill(c.bounds[0], unknown);
   const bool gives = c.node.op == Op::window_max_grad;
   Tensor data = magnitude(c.values[1], c.errors[1], 1);
-  const Tensor doubtful =
-      doubtful_windows(c.node, c.values[0], c.errors[0], (gives ? c.values[1] : c.results[0]).shape());
+  const Tensor& doubtful = c.errors[0];
   Node spread = c.node;
   Tensor more;
   if (gives) {
@@ -342,6 +348,8 @@ void bound(const ErrorContext& c) {
     case Op::sort:
     case Op::top_k:
       return bound_order(c);
+    case Op::window_argmax:
+      return bound_window_argmax(c);
     case Op::window_max_grad:
     case Op::window_max_pick:
       return bound_window_choice(c);

@@ -54,8 +54,10 @@ Graph every_op() {
       .window = {1, 2, 3, 1}, .strides = {1, 2, 1, 1}, .low = {0, 1, 0, 0}, .high = {0, 1, 1, 0}};
   const Value pooled = window_max(image, window);
   g.output("window_max", pooled);
-  g.output("window_max_grad", window_max_grad(image, pooled, window));
-  g.output("window_max_pick", window_max_pick(image, image * 2.0, window));
+  const Value places = window_argmax(image, window);
+  g.output("window_argmax", places);
+  g.output("window_max_grad", window_max_grad(places, pooled, image.shape(), window));
+  g.output("window_max_pick", window_max_pick(places, image * 2.0, window));
   g.output("window_sum", window_sum(image, window));
   g.output("window_sum_grad", window_sum_grad(pooled, image.shape(), window));
 

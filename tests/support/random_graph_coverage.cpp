@@ -108,29 +108,10 @@ std::vector<std::string> required() {
          "conv_input_grad",
          "conv_kernel_grad"},
         {"f32", "f64"});
-  typed({"neg",
-         "abs",
-         "sign",
-         "add",
-         "sub",
-         "mul",
-         "div",
-         "rem",
-         "maximum",
-         "minimum",
-         "reduce_sum",
-         "reduce_max",
-         "reduce_min",
-         "reduce_prod",
-         "argmax",
-         "cumsum",
-         "window_sum",
-         "window_max",
-         "window_max_grad",
-         "gather",
-         "scatter_add",
-         "take_along",
-         "put_along"},
+  typed({"neg",           "abs",         "sign",        "add",        "sub",        "mul",
+         "div",           "rem",         "maximum",     "minimum",    "reduce_sum", "reduce_max",
+         "reduce_min",    "reduce_prod", "argmax",      "cumsum",     "window_sum", "window_max",
+         "window_argmax", "gather",      "scatter_add", "take_along", "put_along"},
         {"f32", "f64", "i32", "i64", "u8"});
   typed({"stop_gradient", "broadcast", "reshape", "transpose", "slice", "pad", "concatenate", "reverse",
          "dynamic_slice", "dynamic_update_slice", "compare", "sort", "top_k"},
@@ -155,7 +136,7 @@ std::vector<std::string> required() {
                  "rhs_batch>0", "rhs_contract>0", "rhs_contract unsorted"});
   with({"conv", "conv_input_grad", "conv_kernel_grad"},
        {"strides>1", "dilation>1", "low>0", "high>0", "groups=1", "groups>1", "axes=1", "axes=2", "axes=3"});
-  with({"window_sum", "window_sum_grad", "window_max", "window_max_grad", "window_max_pick"},
+  with({"window_sum", "window_sum_grad", "window_max", "window_argmax", "window_max_grad", "window_max_pick"},
        {"window>1", "strides>1", "low>0", "high>0"});
   for (int n : {1, 2, 3, 5, 7, 13, 15, 16, 17, 31, 33, 67, 130, 257})
     all.push_back(fmt::format("size={}", n));

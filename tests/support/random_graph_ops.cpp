@@ -396,7 +396,16 @@ WindowAttrs any_window(B& b, const Shape& shape) {
 Values windows(B& b) {
   const Value x = b.any_number(1, 4);
   const WindowAttrs a = any_window(b, x.shape());
-  return {b.random.chance(0.5) ? window_sum(x, a) : window_max(x, a)};
+  switch (b.random.below(4)) {
+    case 0:
+      return {window_max(x, a)};
+    case 1:
+      return {window_argmax(x, a)};
+    case 2:
+      return {window_max(x, a), window_argmax(x, a)};
+    default:
+      return {window_sum(x, a)};
+  }
 }
 Values window_gradients(B& b) {
   const Value x = b.any_number(1, 4);
@@ -404,10 +413,12 @@ Values window_gradients(B& b) {
   switch (b.random.below(3)) {
     case 0:
       return {window_sum_grad(b.like(window_sum(x, a)), x.shape(), a)};
-    case 1:
-      return {window_max_grad(x, b.like(window_max(x, a)), a)};
+    case 1: {
+      const Value y = window_max(x, a);
+      return {window_max_grad(window_argmax(x, a), b.like(y), x.shape(), a), y};
+    }
     default:
-      return {window_max_pick(x, b.like(x), a)};
+      return {window_max_pick(window_argmax(x, a), b.like(x), a)};
   }
 }
 

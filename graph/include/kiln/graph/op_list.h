@@ -74,6 +74,7 @@ KILN_OP(winograd_kernel_grad)
 KILN_OP(window_sum)
 KILN_OP(window_sum_grad)
 KILN_OP(window_max)
+KILN_OP(window_argmax)
 KILN_OP(window_max_grad)
 KILN_OP(window_max_pick)
 // indexing: graph/ops/gather.cpp

@@ -161,13 +161,18 @@ struct WindowAttrs {
 /// Sum over each window; padding counts 0.
 KILN_API Value window_sum(Value x, const WindowAttrs& attrs);
 KILN_API Value window_sum_grad(Value dy, const Shape& input, const WindowAttrs& attrs);
-/// Maximum over each window; padding never wins (-inf); NaN wins. A window of padding only gives -inf (integers:
-/// the lowest), and has no maximum for the next two: its dy goes nowhere, and it picks 0.
+/// Maximum over each window; padding never wins (-inf); NaN wins. A window of padding only gives -inf
+/// (integers: the lowest).
 KILN_API Value window_max(Value x, const WindowAttrs& attrs);
-/// Each dy goes to the first maximum (row-major; first NaN) of its window of x, as TensorFlow does.
-KILN_API Value window_max_grad(Value x, Value dy, const WindowAttrs& attrs);
-/// v's element at the position of each window's first maximum of x: the transpose of window_max_grad.
-KILN_API Value window_max_pick(Value x, Value v, const WindowAttrs& attrs);
+/// Which element of its window the first maximum (row-major; first NaN) is: its number, row-major, padding
+/// counted, too; u8 if that holds all of a window's elements, else i32. Where a window has padding only it is
+/// the number of a window's elements, which is no element's.
+KILN_API Value window_argmax(Value x, const WindowAttrs& attrs);
+/// Each dy goes to the element of its window that `place` names (where that is padding or none, nowhere):
+/// with window_argmax the gradient of window_max as TensorFlow has it.
+KILN_API Value window_max_grad(Value place, Value dy, const Shape& input, const WindowAttrs& attrs);
+/// v's element that `place` names in each window, or 0: the transpose of window_max_grad.
+KILN_API Value window_max_pick(Value place, Value v, const WindowAttrs& attrs);
 /// The attributes of a window op's node.
 KILN_API WindowAttrs window_attrs(const Attributes& attributes);
 
