@@ -53,7 +53,8 @@ class ProductKernel {
   void build() {
     l_.set_lanes(p_.dtype);
     l_.narrow_lanes(p_.columns);
-    const std::vector<ProductTile> tiles = product_tiles(p_.rows, p_.columns, l_.lanes(), l_.target());
+    const std::vector<ProductTile> tiles =
+        product_tiles(p_.rows, p_.columns, l_.lanes(), l_.target(), p_.row_group);
     // The ways: the best tiles; and with the very best, other ways through a large right operand.
     const int count = static_cast<int>(std::min<std::size_t>(tiles.size(), 5));
     const int way = l_.choose_way(count + 2);
@@ -63,7 +64,8 @@ class ProductKernel {
     constexpr std::int64_t long_part = 64;
     if (partial_sums() && product(std::span(p_.contraction).subspan(1)) < long_part) {
       const int fit = accumulator_registers(l_.target()) / 2 / tile.vectors;
-      tile.rows = std::max(1, std::min(tile.rows, fit));
+      const int group = static_cast<int>(p_.row_group);
+      tile.rows = std::max(group, std::min(tile.rows, fit) / group * group);
     }
     const std::int64_t width = std::int64_t{tile.vectors} * l_.lanes();
     width_ = width;

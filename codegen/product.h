@@ -12,6 +12,9 @@ struct Product {
   DType dtype = DType::f32;
   std::vector<std::int64_t> outer;  ///< loops around the product (batch, image, image row, group)
   std::int64_t rows = 1, columns = 1;
+  /// Rows lie at even distances within groups of so many: tiles are whole groups, lest each row need a
+  /// pointer.
+  std::int64_t row_group = 1;
   std::vector<std::int64_t> contraction;  ///< the k loops, outermost first
   /// The right operand is the same for all outer loops.
   bool one_rhs = false;

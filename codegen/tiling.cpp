@@ -135,7 +135,7 @@ int operand_registers(int vectors, bool has_tail, const Target& target) {
 }  // namespace
 
 std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, int lanes,
-                                       const Target& target) {
+                                       const Target& target, std::int64_t group) {
   // A machine of two multiply-adds and two loads a cycle and a latency of four cycles; what it really is
   // hardly changes which tile is best.
   const auto step = [](double r, double v) { return std::max({r * v / 2, (r + v) / 2, 4.0}); };
@@ -143,8 +143,13 @@ std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, 
   std::vector<std::pair<double, ProductTile>> tiles;
   for (int v = 1; v <= std::min<std::int64_t>(4, vectors); v++) {
     const int rest = target.vector_registers - operand_registers(v, columns % lanes != 0, target);
-    const int registers = std::min(accumulator_registers(target), rest);
-    for (int r = 1; r <= std::min<std::int64_t>({rows, registers / v, v == 1 ? 14 : 8}); r++) {
+    // Groups lie close together in memory, and have no pointers of their own: as many rows as there is room
+    // for.
+    const int registers = group > 1 ? rest : std::min(accumulator_registers(target), rest);
+    if (v > 1 && group * v > registers) break;
+    std::int64_t most = std::max<std::int64_t>(group, std::min<std::int64_t>(rows, registers / v));
+    if (group == 1) most = std::min<std::int64_t>(most, v == 1 ? 14 : 8);
+    for (auto r = static_cast<int>(group); r <= most; r += static_cast<int>(group)) {
       const auto full_rows = static_cast<double>(rows / r), full_vectors = static_cast<double>(vectors / v);
       const auto rest_rows = static_cast<double>(rows % r), rest_vectors = static_cast<double>(vectors % v);
       double cost = full_rows * full_vectors * step(r, v);
@@ -164,8 +169,9 @@ std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, 
   return result;
 }
 
-ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target) {
-  return product_tiles(rows, columns, lanes, target).front();
+ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target,
+                         std::int64_t group) {
+  return product_tiles(rows, columns, lanes, target, group).front();
 }
 
 ReductionTile reduction_tile(std::int64_t steps, std::int64_t vectors, int states, bool splits,

@@ -31,10 +31,12 @@ struct ProductTile {
   int rows = 1;
   int vectors = 1;
 };
-/// The best tiles by a cost model, the very best first.
+/// The best tiles by a cost model, the very best first. `group`: a tile's rows are a multiple of it, as
+/// `rows` are.
 std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, int lanes,
-                                       const Target& target);
-ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target);
+                                       const Target& target, std::int64_t group = 1);
+ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, const Target& target,
+                         std::int64_t group = 1);
 
 /// Steps of a product's innermost k loop (`steps` long, of `all_steps` in all) that are made for one tile of
 /// rows after the other, so that their part of the right operand (`step_bytes` a step) stays in the cache; 0

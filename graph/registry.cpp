@@ -25,6 +25,7 @@ const Registry& registry() {
     register_reduce_ops(r);
     register_dot_ops(r);
     register_conv_ops(r);
+    register_conv_form_ops(r);
     register_winograd_ops(r);
     register_window_ops(r);
     register_gather_ops(r);

@@ -5,6 +5,8 @@
 #include "codegen/ops/register.h"
 #include "codegen/product.h"
 #include "codegen/reduction.h"
+#include "codegen/tiling.h"
+#include "graph/ops/batch_last.h"
 
 namespace kiln::codegen {
 namespace {
@@ -62,6 +64,12 @@ struct Conv {
   std::int64_t groups = 1, images = 1, channels = 1, filters = 1;  ///< channels and filters of one group
   bool unpadded = true;
 };
+
+/// The index of the same element where the batch is the last axis.
+Indices last(Indices index) {
+  std::rotate(index.begin(), index.begin() + 1, index.end());
+  return index;
+}
 
 std::vector<std::int64_t> concat(std::vector<std::int64_t> a, const std::vector<std::int64_t>& b) {
   a.insert(a.end(), b.begin(), b.end());
@@ -175,36 +183,88 @@ void conv_kernel(Lowering& l) {
   general_kernel(l, c);
 }
 
+/// (spatial..., C, N): the filters are rows, the images of the batch columns.
+void conv_batch_last_kernel(Lowering& l) {
+  const Node& node = l.root();
+  const Conv c(node, graph::batch_first(node.operand(0).shape()), node.operand(1).shape(),
+               graph::batch_first(node.type().shape));
+  Product p;
+  p.dtype = node.type().dtype;
+  p.outer = concat(c.out, {c.groups});
+  p.rows = c.filters;
+  p.columns = c.images;
+  p.contraction = tap_loops(c);
+  p.lhs = [&](Lowering& low, const Indices& outer, const Index& row, const Indices& k) {
+    Index channel;
+    const Indices tap = tap_index(c, k, channel);
+    return low.operand(node, 1, Conv::kernel_index(tap, channel, outer.back() * c.filters + row));
+  };
+  p.rhs = [&](Lowering& low, const Indices& outer, const Indices& k, const Index& column) {
+    Index channel;
+    const Indices tap = tap_index(c, k, channel);
+    const std::span<const Index> pixel(outer.data(), c.out.size());
+    return low.operand(node, 0, last(c.x_index(column, pixel, tap, outer.back() * c.channels + channel)));
+  };
+  p.result = [&](const Indices& outer, const Index& row, const Index& column) {
+    const std::span<const Index> pixel(outer.data(), c.out.size());
+    return last(Conv::y_index(column, pixel, outer.back() * c.filters + row));
+  };
+  lower_product(l, p);
+}
+
 // ---- conv_kernel_grad
 // ---------------------------------------------------------------------------------------
 
-/// Rows are (last tap axis, channel): neighbours in x. The sum runs over images and pixels, image by image.
-void kernel_grad_product(Lowering& l, const Conv& c) {
+/// So few rows that their multiply-adds wait for one another.
+constexpr std::int64_t few_rows = 8;
+
+/// Rows are (last tap axis, channel), which are neighbours in x, or, where these are few, (all taps,
+/// channel). A sum runs over images and pixels, image by image; `parts` sums share the images, and their
+/// number is the result's first index (0: there is one sum and no such index).
+void kernel_grad_product(Lowering& l, const Conv& c, std::int64_t parts) {
   Product p;
   p.dtype = c.node->type().dtype;
-  p.outer = concat({c.groups}, {c.window.begin(), c.window.end() - 1});
-  p.rows = c.window.back() * c.channels;
+  const std::int64_t neighbours = c.window.back() * c.channels;
+  const bool merged = neighbours < few_rows && c.window.size() > 1;
+  const std::vector<std::int64_t> outer_taps(c.window.begin(), c.window.end() - 1);
+  std::vector<std::int64_t> row_taps{c.window.back()};
+  p.outer = {std::max<std::int64_t>(parts, 1), c.groups};
+  if (merged) {
+    row_taps = c.window;
+    p.row_group = neighbours;
+  } else {
+    p.outer = concat(p.outer, outer_taps);
+  }
+  const std::vector<std::int64_t> row_box = concat(row_taps, {c.channels});
+  p.rows = product(row_box);
   p.columns = c.filters;
-  p.contraction = concat({c.images}, c.out);
+  const std::int64_t images = c.images / std::max<std::int64_t>(parts, 1);
+  p.contraction = concat({images}, c.out);
   p.partial_sums = true;
   const auto tap_of = [&](const Indices& outer, const Index& row, Index& channel) {
-    Indices tap(outer.begin() + 1, outer.end());
-    tap.push_back(row);
-    return tap_index(c, tap, channel);
+    Indices tap(outer.begin() + 2, outer.end());
+    const Indices in_row = unflatten(row, row_box);
+    channel = in_row.back();
+    tap.insert(tap.end(), in_row.begin(), in_row.end() - 1);
+    return tap;
   };
+  const auto image = [&](const Indices& outer, const Indices& k) { return outer[0] * images + k[0]; };
   const auto pixel = [&](const Indices& k) { return std::span<const Index>(k.data() + 1, c.out.size()); };
   p.lhs = [&](Lowering& low, const Indices& outer, const Index& row, const Indices& k) {
     Index channel;
     const Indices tap = tap_of(outer, row, channel);
-    return low.operand(*c.node, 0, c.x_index(k[0], pixel(k), tap, outer[0] * c.channels + channel));
+    return low.operand(*c.node, 0,
+                       c.x_index(image(outer, k), pixel(k), tap, outer[1] * c.channels + channel));
   };
   p.rhs = [&](Lowering& low, const Indices& outer, const Indices& k, const Index& column) {
-    return low.operand(*c.node, 1, Conv::y_index(k[0], pixel(k), outer[0] * c.filters + column));
+    return low.operand(*c.node, 1, Conv::y_index(image(outer, k), pixel(k), outer[1] * c.filters + column));
   };
   p.result = [&](const Indices& outer, const Index& row, const Index& column) {
     Index channel;
     const Indices tap = tap_of(outer, row, channel);
-    return Conv::kernel_index(tap, channel, outer[0] * c.filters + column);
+    Indices index = Conv::kernel_index(tap, channel, outer[1] * c.filters + column);
+    if (parts > 0) index.insert(index.begin(), outer[0]);
+    return index;
   };
   lower_product(l, p);
 }
@@ -228,14 +288,139 @@ void conv_kernel_grad_kernel(Lowering& l) {
   const Node& node = l.root();
   const Conv c(node, node.operand(0).shape(), node.type().shape, node.operand(1).shape());
   if (c.depthwise()) return kernel_grad_depthwise(l, c);
-  kernel_grad_product(l, c);
+  kernel_grad_product(l, c, 0);
+}
+
+/// The same with the batch last: each lane sums over images of its own, and the lanes are added at the end. A
+/// tile is so many taps times so many filters, each an accumulator.
+class KernelSumsBatchLast {
+ public:
+  KernelSumsBatchLast(Lowering& l, const Conv& c, std::int64_t parts)
+      : l_(l), c_(c), parts_(parts), row_box_(concat(c.window, {c.channels})) {
+    l_.set_lanes(c.node->type().dtype);
+    l_.narrow_lanes(c.images);
+    choose_tile();
+  }
+
+  void build() {
+    const auto tiles = [](std::int64_t n, std::int64_t size) { return (n + size - 1) / size; };
+    const std::vector<std::int64_t> points{parts_, c_.groups, tiles(rows(), rows_),
+                                           tiles(c_.filters, filters_)};
+    const double work = static_cast<double>(rows_ * filters_ * c_.images) *
+                        static_cast<double>(product(c_.out)) / static_cast<double>(parts_);
+    l_.tiles(points, work, [&](const Indices& point) {
+      l_.part(point[2], rows(), rows_, [&](const Index& row, std::int64_t row_count) {
+        l_.part(point[3], c_.filters, filters_, [&](const Index& filter, std::int64_t filter_count) {
+          tile(point[0], point[1], row, row_count, filter, filter_count);
+        });
+      });
+    });
+  }
+
+ private:
+  std::int64_t rows() const { return product(row_box_); }
+
+  /// Few loads for many multiply-adds, and few elements in tiles that are cut short.
+  void choose_tile() {
+    const std::int64_t most = accumulator_registers(l_.target());
+    const std::int64_t others = l_.target().has_fma ? 1 : 2;  // an element of x, and a product
+    double best = 0;
+    for (std::int64_t r = 1; r <= std::min(rows(), most); r++)
+      for (std::int64_t f = 1; f <= std::min(c_.filters, most / r); f++) {
+        if (r * f > 1 && r * f + f + others > l_.target().vector_registers) continue;
+        const auto count = [](std::int64_t n, std::int64_t size) {
+          return static_cast<double>((n + size - 1) / size);
+        };
+        const auto multiply_adds = static_cast<double>(r * f), loads = static_cast<double>(r + f);
+        constexpr double latency = 4;
+        const double cost =
+            count(rows(), r) * count(c_.filters, f) * std::max({multiply_adds + loads / 4, loads, latency});
+        if (best != 0 && cost >= best) continue;
+        best = cost;
+        rows_ = r;
+        filters_ = f;
+      }
+  }
+
+  void tile(const Index& part, const Index& group, const Index& row, std::int64_t row_count,
+            const Index& filter, std::int64_t filter_count) {
+    const DType dtype = c_.node->type().dtype;
+    const Reg sum = l_.make_register("acc", dtype, RegisterKind::lanes, {row_count, filter_count});
+    const auto each = [&](const auto& body) {
+      for (std::int64_t r = 0; r < row_count; r++)
+        for (std::int64_t f = 0; f < filter_count; f++) body(Index(r), Index(f));
+    };
+    each([&](const Index& r, const Index& f) { l_.add(write(sum, {r, f}, constant_expr(dtype, 0))); });
+    const std::int64_t lanes = l_.lanes(), chunks = c_.images / lanes, rest = c_.images % lanes;
+    std::vector<std::int64_t> pixels = c_.out;
+    pixels[0] /= parts_;
+    l_.nest("k", pixels, false, [&](Indices pixel) {
+      pixel[0] = part * pixels[0] + pixel[0];
+      const auto step = [&](const Index& first, std::int64_t count) {
+        l_.vector("n", count, [&](const Index& n) {
+          std::vector<Expr> dy;
+          for (std::int64_t f = 0; f < filter_count; f++)
+            dy.push_back(l_.let(l_.operand(
+                *c_.node, 1, last(Conv::y_index(first + n, pixel, group * c_.filters + filter + f)))));
+          for (std::int64_t r = 0; r < row_count; r++) {
+            Index channel;
+            const Indices tap = tap_of(row + r, channel);
+            const Expr x = l_.let(l_.operand(
+                *c_.node, 0, last(c_.x_index(first + n, pixel, tap, group * c_.channels + channel))));
+            for (std::int64_t f = 0; f < filter_count; f++)
+              l_.add(write(sum, {r, f}, fma(x, dy[static_cast<std::size_t>(f)], read(sum, {r, f}))));
+          }
+        });
+      };
+      l_.serial("k", chunks, [&](const Index& chunk) { step(chunk * lanes, lanes); });
+      step(Index(chunks * lanes), rest);
+    });
+    each([&](const Index& r, const Index& f) {
+      l_.isolated([&] {
+        Index channel;
+        Indices index =
+            Conv::kernel_index(tap_of(row + r, channel), channel, group * c_.filters + filter + f);
+        index.insert(index.begin(), part);
+        l_.bind(c_.node->value(), l_.let(fold_lanes(Op::add, sum, {r, f})));
+        l_.store_outputs(index);
+      });
+    });
+  }
+
+  Indices tap_of(const Index& row, Index& channel) const {
+    Indices tap = unflatten(row, row_box_);
+    channel = tap.back();
+    tap.pop_back();
+    return tap;
+  }
+
+  Lowering& l_;
+  const Conv& c_;
+  std::int64_t parts_;
+  std::vector<std::int64_t> row_box_;
+  std::int64_t rows_ = 1, filters_ = 1;  ///< of a tile
+};
+
+void conv_kernel_sums_kernel(Lowering& l) {
+  const Node& node = l.root();
+  const Shape& sums = node.type().shape;
+  if (node.attributes.flag("batch_last")) {
+    const Conv c(node, graph::batch_first(node.operand(0).shape()), sums.tail(),
+                 graph::batch_first(node.operand(1).shape()));
+    if (sums.elements() == 0) return;
+    return KernelSumsBatchLast(l, c, sums[0]).build();
+  }
+  const Conv c(node, node.operand(0).shape(), sums.tail(), node.operand(1).shape());
+  kernel_grad_product(l, c, sums[0]);
 }
 
 }  // namespace
 
 void register_conv_lowering(LoweringTable& table) {
   entry(table, Op::conv).root = conv_kernel;
+  entry(table, Op::conv_batch_last).root = conv_batch_last_kernel;
   entry(table, Op::conv_kernel_grad).root = conv_kernel_grad_kernel;
+  entry(table, Op::conv_kernel_sums).root = conv_kernel_sums_kernel;
 }
 
 }  // namespace kiln::codegen

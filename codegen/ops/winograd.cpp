@@ -8,6 +8,7 @@
 #include "codegen/ops/register.h"
 #include "codegen/product.h"
 #include "codegen/tiling.h"
+#include "graph/ops/batch_last.h"
 
 namespace kiln::codegen {
 namespace {
@@ -145,7 +146,7 @@ class WinogradKernel {
   explicit WinogradKernel(Lowering& l)
       : l_(l),
         node_(l.root()),
-        x_(node_.operand(0).shape()),
+        x_(is_batch_last(node_) ? graph::batch_first(node_.operand(0).shape()) : node_.operand(0).shape()),
         low_(node_.attributes.ints("low")),
         window_(node_.attributes.integer("window")),
         edge_(graph::winograd::results(window_)),
@@ -155,6 +156,10 @@ class WinogradKernel {
   }
 
  protected:
+  static bool is_batch_last(const Node& node) {
+    return node.op == Op::winograd_conv && node.attributes.flag("batch_last");
+  }
+
   struct Place {
     Index image, row, column;  ///< of the tile's first result
   };
@@ -179,19 +184,27 @@ class WinogradKernel {
 
   void transform_input(const Squares& inputs, const Index& tile, const Place& at, const Index& channel,
                        std::int64_t channels) {
+    transform_inputs(inputs, tile, at, channels, [&](const Index& row, const Index& column, const Index& c) {
+      return Indices{at.image, row, column, channel + c};
+    });
+  }
+  /// Squares number `slot`; `x_index(row, column, v)`: of x's elements, for v in a vector loop over `extent`.
+  template <class XIndex>
+  void transform_inputs(const Squares& inputs, const Index& slot, const Place& at, std::int64_t extent,
+                        const XIndex& x_index) {
     const Index row = at.row - low_[0], column = at.column - low_[1];
     const auto transform = [&](bool inside) {
-      over("c", channels, [&](const Index& c) {
+      over("c", extent, [&](const Index& c) {
         Transforms t(l_);
         const auto element = [&](std::int64_t i, std::int64_t j) {
           const Expr predicate =
               inside ? nullptr : both(in_range(row + i, 0, x_[1]), in_range(column + j, 0, x_[2]));
-          return l_.operand(node_, 0, {at.image, row + i, column + j, channel + c}, predicate);
+          return l_.operand(node_, 0, x_index(row + i, column + j, c), predicate);
         };
         t.on_square(
             side, [&](const Line& line) { return t.input(line); }, element,
             [&](std::int64_t i, std::int64_t j, const Expr& value) {
-              l_.add(inputs.set(i * side + j, tile, c, value));
+              l_.add(inputs.set(i * side + j, slot, c, value));
             });
       });
     };
@@ -218,7 +231,7 @@ class WinogradKernel {
 
   Lowering& l_;
   const Node& node_;
-  const Shape& x_;
+  Shape x_;  ///< (N, H, W, C)
   const Ints& low_;
   std::int64_t window_, edge_;  ///< edge_: results along a tile's side
   graph::winograd::Tiles tiles_;
@@ -232,8 +245,9 @@ class ConvKernel : WinogradKernel {
   using WinogradKernel::WinogradKernel;
 
   void build() {
-    const std::int64_t channels = x_[3], filters = node_.type().shape[3];
+    const std::int64_t channels = x_[3], filters = node_.operand(1).shape()[2];
     if (tiles_.count() * filters == 0) return;
+    if (is_batch_last(node_)) return build_batch_last(channels, filters);
     const WinogradBlock block = winograd_block(tiles_.count(), channels, filters, l_.lanes(), l_.target());
     const Squares inputs(l_, dtype_, block.tiles, channels), sums(l_, dtype_, block.tiles, block.filters);
     const std::vector<std::int64_t> points{(tiles_.count() + block.tiles - 1) / block.tiles,
@@ -257,6 +271,48 @@ class ConvKernel : WinogradKernel {
   }
 
  private:
+  /// Vectors run along the batch, and a block is the same tile of many images. The sums are those above, in
+  /// the same order.
+  void build_batch_last(std::int64_t channels, std::int64_t filters) {
+    constexpr std::int64_t most = 32;
+    const std::int64_t images = std::min(tiles_.images, most), blocks = (tiles_.images + images - 1) / images;
+    const Squares inputs(l_, dtype_, channels, images), sums(l_, dtype_, filters, images);
+    const double work = static_cast<double>(positions * images) * static_cast<double>(channels * filters);
+    l_.tiles(std::array{tiles_.down * tiles_.across, blocks}, work, [&](const Indices& point) {
+      const Place at = place(point[0]);
+      l_.part(point[1], tiles_.images, images, [&](const Index& first, std::int64_t count) {
+        l_.serial("channel", channels, [&](const Index& channel) {
+          transform_inputs(inputs, channel, at, count,
+                           [&](const Index& row, const Index& column, const Index& n) {
+                             return Indices{row, column, channel, first + n};
+                           });
+        });
+        multiply_batch_last(inputs, sums, filters, count);
+        l_.serial("filter", filters, [&](const Index& filter) {
+          transform_results(sums, filter, at, count,
+                            [&](const Index& row, const Index& column, const Index& n) {
+                              return Indices{row, column, filter, first + n};
+                            });
+        });
+      });
+    });
+  }
+
+  void multiply_batch_last(const Squares& inputs, const Squares& sums, std::int64_t filters,
+                           std::int64_t images) {
+    InnerProduct p = at_positions(filters, images, x_[3]);
+    p.lhs = [&](Lowering& l, const Index& position, const Index& filter, const Index& k) {
+      return l.operand(node_, 1, {position, k, filter});
+    };
+    p.rhs = [&](Lowering&, const Index& position, const Index& k, const Index& image) {
+      return inputs.at(position, k, image);
+    };
+    p.store = [&](Lowering& l, const Index& position, const Index& filter, const Index& image, Expr value) {
+      l.add(sums.set(position, filter, image, std::move(value)));
+    };
+    lower(p);
+  }
+
   void multiply(const Squares& inputs, const Squares& sums, const WinogradBlock& block, const Index& filter) {
     InnerProduct p = at_positions(block.tiles, block.filters, x_[3]);
     p.lhs = [&](Lowering&, const Index& position, const Index& tile, const Index& k) {
@@ -273,18 +329,24 @@ class ConvKernel : WinogradKernel {
 
   void transform_results(const Squares& sums, const Index& tile, const Place& at, const Index& filter,
                          std::int64_t filters) {
+    transform_results(sums, tile, at, filters, [&](const Index& row, const Index& column, const Index& f) {
+      return Indices{at.image, row, column, filter + f};
+    });
+  }
+  template <class YIndex>
+  void transform_results(const Squares& sums, const Index& slot, const Place& at, std::int64_t extent,
+                         const YIndex& y_index) {
     const auto transform = [&](bool inside) {
-      over("f", filters, [&](const Index& f) {
+      over("f", extent, [&](const Index& f) {
         Transforms t(l_);
         t.on_square(
             side, [&](const Line& line) { return t.results(line, edge_); },
-            [&](std::int64_t i, std::int64_t j) { return sums.at(i * side + j, tile, f); },
+            [&](std::int64_t i, std::int64_t j) { return sums.at(i * side + j, slot, f); },
             [&](std::int64_t i, std::int64_t j, const Expr& value) {
               const Index row = at.row + i, column = at.column + j;
               l_.isolated([&] {
                 l_.bind(node_.value(), value);
-                l_.store_outputs({at.image, row, column, filter + f},
-                                 inside ? nullptr : result_inside(row, column));
+                l_.store_outputs(y_index(row, column, f), inside ? nullptr : result_inside(row, column));
               });
             });
       });

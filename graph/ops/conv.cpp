@@ -1,3 +1,5 @@
+#include "graph/ops/conv.h"
+
 #include <array>
 
 #include "graph/ops/loops.h"
@@ -30,43 +32,6 @@ std::vector<Slide> conv_slides(const Shape& x, const Shape& kernel, const ConvAt
   const std::size_t axes = x.sizes().size() - 2;
   return make_slides(spatial_sizes(x, 1, axes), spatial_sizes(kernel, 0, axes), a.strides, a.low, a.high,
                      a.dilation);
-}
-
-/// The shape of conv(x, kernel), all attributes checked.
-Shape conv_shape(const InferContext& c, const Shape& x, const Shape& kernel) {
-  if (x.rank() < 3 || x.rank() > 5)
-    shape_error(
-        c, fmt::format("the input must be (batch, spatial..., channels) with 1 to 3 spatial axes; got {}",
-                       x.to_string()));
-  if (kernel.rank() != x.rank())
-    shape_error(
-        c, fmt::format("the kernel must be (spatial..., channels / groups, filters) of the input's rank; got "
-                       "kernel {} for input {}",
-                       kernel.to_string(), x.to_string()));
-  const auto axes = static_cast<std::size_t>(x.rank() - 2);
-  check_entries(c, "strides", axes, 1);
-  check_entries(c, "low", axes, 0);
-  check_entries(c, "high", axes, 0);
-  check_entries(c, "dilation", axes, 1);
-  const std::int64_t groups = c.attributes.integer("groups"), channels = x.back(), filters = kernel.back();
-  if (groups < 1 || channels % groups != 0 || filters % groups != 0)
-    shape_error(c,
-                fmt::format("groups must divide channels and filters; got groups {}, {} channels, {} filters",
-                            groups, channels, filters));
-  if (kernel.dim(-2) != channels / groups)
-    shape_error(c,
-                fmt::format("the kernel {} is for {} channels{}, but the input {} has {}", kernel.to_string(),
-                            kernel.dim(-2), groups > 1 ? fmt::format(" in each of {} groups", groups) : "",
-                            x.to_string(), channels));
-  for (std::int64_t n : spatial_sizes(kernel, 0, axes))
-    if (n < 1) shape_error(c, fmt::format("the kernel {} must have sizes of at least 1", kernel.to_string()));
-
-  const std::vector<Slide> slides = conv_slides(x, kernel, conv_attrs(c.attributes));
-  check_slides(c, "kernel", slides);
-  Shape shape = {x[0]};
-  for (const Slide& s : slides) shape.push_back(s.output());
-  shape.push_back(filters);
-  return shape;
 }
 
 void check_types(const InferContext& c) {
@@ -259,8 +224,45 @@ void evaluate_conv_kernel_grad(const EvalContext& c) {
   });
 }
 
-/// The attributes, with what is left empty filled in: strides and dilation 1, no padding.
-Attributes attributes(const ConvAttrs& a, int rank) {
+}  // namespace
+
+Shape conv_shape(const InferContext& c, const Shape& x, const Shape& kernel) {
+  if (x.rank() < 3 || x.rank() > 5)
+    shape_error(
+        c, fmt::format("the input must be (batch, spatial..., channels) with 1 to 3 spatial axes; got {}",
+                       x.to_string()));
+  if (kernel.rank() != x.rank())
+    shape_error(
+        c, fmt::format("the kernel must be (spatial..., channels / groups, filters) of the input's rank; got "
+                       "kernel {} for input {}",
+                       kernel.to_string(), x.to_string()));
+  const auto axes = static_cast<std::size_t>(x.rank() - 2);
+  check_entries(c, "strides", axes, 1);
+  check_entries(c, "low", axes, 0);
+  check_entries(c, "high", axes, 0);
+  check_entries(c, "dilation", axes, 1);
+  const std::int64_t groups = c.attributes.integer("groups"), channels = x.back(), filters = kernel.back();
+  if (groups < 1 || channels % groups != 0 || filters % groups != 0)
+    shape_error(c,
+                fmt::format("groups must divide channels and filters; got groups {}, {} channels, {} filters",
+                            groups, channels, filters));
+  if (kernel.dim(-2) != channels / groups)
+    shape_error(c,
+                fmt::format("the kernel {} is for {} channels{}, but the input {} has {}", kernel.to_string(),
+                            kernel.dim(-2), groups > 1 ? fmt::format(" in each of {} groups", groups) : "",
+                            x.to_string(), channels));
+  for (std::int64_t n : spatial_sizes(kernel, 0, axes))
+    if (n < 1) shape_error(c, fmt::format("the kernel {} must have sizes of at least 1", kernel.to_string()));
+
+  const std::vector<Slide> slides = conv_slides(x, kernel, conv_attrs(c.attributes));
+  check_slides(c, "kernel", slides);
+  Shape shape = {x[0]};
+  for (const Slide& s : slides) shape.push_back(s.output());
+  shape.push_back(filters);
+  return shape;
+}
+
+Attributes conv_attributes(const ConvAttrs& a, int rank) {
   const std::size_t axes = rank > 2 ? static_cast<std::size_t>(rank - 2) : 0;
   const auto filled = [axes](const Ints& given, std::int64_t value) {
     return given.empty() ? Ints(axes, value) : given;
@@ -272,34 +274,36 @@ Attributes attributes(const ConvAttrs& a, int rank) {
           {"groups", a.groups}};
 }
 
-}  // namespace
+std::vector<AttrSpec> conv_attribute_specs() {
+  return {{"strides", AttrKind::ints},
+          {"low", AttrKind::ints},
+          {"high", AttrKind::ints},
+          {"dilation", AttrKind::ints},
+          {"groups", AttrKind::integer}};
+}
 
 ConvAttrs conv_attrs(const Attributes& a) {
   return {a.ints("strides"), a.ints("low"), a.ints("high"), a.ints("dilation"), a.integer("groups")};
 }
 
 Value conv(Value x, Value kernel, const ConvAttrs& attrs) {
-  return emit(Op::conv, {x, kernel}, attributes(attrs, x.rank()));
+  return emit(Op::conv, {x, kernel}, conv_attributes(attrs, x.rank()));
 }
 
 Value conv_input_grad(Value dy, Value kernel, const Shape& input, const ConvAttrs& attrs) {
-  Attributes a = attributes(attrs, input.rank());
+  Attributes a = conv_attributes(attrs, input.rank());
   a.set("input", input.sizes());
   return emit(Op::conv_input_grad, {dy, kernel}, std::move(a));
 }
 
 Value conv_kernel_grad(Value x, Value dy, const Shape& kernel, const ConvAttrs& attrs) {
-  Attributes a = attributes(attrs, x.rank());
+  Attributes a = conv_attributes(attrs, x.rank());
   a.set("kernel", kernel.sizes());
   return emit(Op::conv_kernel_grad, {x, dy}, std::move(a));
 }
 
 void register_conv_ops(Registry& registry) {
-  const std::vector<AttrSpec> common = {{"strides", AttrKind::ints},
-                                        {"low", AttrKind::ints},
-                                        {"high", AttrKind::ints},
-                                        {"dilation", AttrKind::ints},
-                                        {"groups", AttrKind::integer}};
+  const std::vector<AttrSpec> common = conv_attribute_specs();
   std::vector<AttrSpec> with_input = common, with_kernel = common;
   with_input.push_back({"input", AttrKind::ints});
   with_kernel.push_back({"kernel", AttrKind::ints});

@@ -12,6 +12,7 @@ void register_movement_ops(Registry& registry);
 void register_reduce_ops(Registry& registry);
 void register_dot_ops(Registry& registry);
 void register_conv_ops(Registry& registry);
+void register_conv_form_ops(Registry& registry);
 void register_winograd_ops(Registry& registry);
 void register_window_ops(Registry& registry);
 void register_gather_ops(Registry& registry);

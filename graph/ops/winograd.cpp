@@ -6,6 +6,9 @@
 // relative to the largest elements of a tile.
 #include "graph/ops/winograd.h"
 
+#include <cstring>
+
+#include "graph/ops/batch_last.h"
 #include "graph/ops/loops.h"
 #include "graph/ops/register.h"
 
@@ -124,12 +127,14 @@ Shape result_shape(const InferContext& c, const Shape& x, std::int64_t filters) 
 }
 
 std::vector<Type> infer_winograd_conv(const InferContext& c) {
-  const Shape &x = c.shape(0), &kernel = c.shape(1);
+  const bool last = c.attributes.flag("batch_last") && c.shape(0).rank() == 4;
+  const Shape x = last ? batch_first(c.shape(0)) : c.shape(0), &kernel = c.shape(1);
   if (kernel.rank() != 3 || kernel[0] != positions || x.rank() != 4 || kernel[1] != x[3])
     shape_error(c,
                 fmt::format("the transformed kernel must be (36, C, F) for input (N, H, W, C); got {} for {}",
                             kernel.to_string(), x.to_string()));
-  return {{c.type(0).dtype, result_shape(c, x, kernel[2])}};
+  const Shape y = result_shape(c, x, kernel[2]);
+  return {{c.type(0).dtype, last ? batch_last(y) : y}};
 }
 
 std::vector<Type> infer_winograd_kernel_grad(const InferContext& c) {
@@ -245,17 +250,23 @@ void evaluate_by_definition(const EvalContext& c) {
 }  // namespace
 
 void winograd::evaluate(const EvalContext& c, const Matrix& input, const Matrix& result) {
-  if (c.node.op == Op::winograd_conv) return evaluate_conv(c, input, result);
-  evaluate_kernel_grad(c, input, transposed(result));
+  if (c.node.op == Op::winograd_kernel_grad) return evaluate_kernel_grad(c, input, transposed(result));
+  if (!c.node.attributes.flag("batch_last")) return evaluate_conv(c, input, result);
+  const Tensor operands[] = {batch_first(c.operands[0]), c.operands[1]};
+  Tensor results[] = {Tensor(batch_first(c.results[0].shape()), c.results[0].dtype())};
+  evaluate_conv({c.node, operands, results}, input, result);
+  const Tensor moved = batch_last(results[0]);
+  std::memcpy(c.results[0].raw(), moved.raw(), moved.nbytes());
 }
 
 std::int64_t winograd::part_length(std::int64_t tiles, std::int64_t parts) {
   return (tiles + parts - 1) / parts;
 }
 
-Value winograd_conv(Value x, Value kernel, std::int64_t window, Ints low, Ints high) {
-  return emit(Op::winograd_conv, {x, kernel},
-              {{"window", window}, {"low", std::move(low)}, {"high", std::move(high)}});
+Value winograd_conv(Value x, Value kernel, std::int64_t window, Ints low, Ints high, bool batch_last) {
+  return emit(
+      Op::winograd_conv, {x, kernel},
+      {{"window", window}, {"low", std::move(low)}, {"high", std::move(high)}, {"batch_last", batch_last}});
 }
 
 Value winograd_kernel_grad(Value x, Value dy, std::int64_t window, Ints low, Ints high, std::int64_t parts) {
@@ -266,12 +277,13 @@ Value winograd_kernel_grad(Value x, Value dy, std::int64_t window, Ints low, Int
 void register_winograd_ops(Registry& registry) {
   const std::vector<AttrSpec> common = {
       {"window", AttrKind::integer}, {"low", AttrKind::ints}, {"high", AttrKind::ints}};
-  std::vector<AttrSpec> with_parts = common;
+  std::vector<AttrSpec> with_parts = common, with_layout = common;
+  with_layout.push_back({"batch_last", AttrKind::flag});
   with_parts.push_back({"parts", AttrKind::integer});
   registry.add({.op = Op::winograd_conv,
                 .op_class = OpClass::heavy,
                 .operands = 2,
-                .attributes = common,
+                .attributes = with_layout,
                 .infer = infer_winograd_conv,
                 .gradient = nullptr,
                 .evaluate = evaluate_by_definition});

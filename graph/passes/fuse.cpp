@@ -40,6 +40,8 @@ bool takes_epilogue(const Node& node) {
     case Op::conv:
     case Op::conv_input_grad:
     case Op::conv_kernel_grad:
+    case Op::conv_batch_last:
+    case Op::conv_kernel_sums:
     case Op::winograd_conv:
     case Op::window_sum:
     case Op::window_sum_grad:

@@ -25,6 +25,12 @@ Graph canonicalize(const Graph& graph, ConvAlgorithm conv, std::string* log = nu
 inline Graph canonicalize(const Graph& graph) {
   return canonicalize(graph, ConvAlgorithm::automatic);
 }
+/// Chooses for each image whether the batch is its first or its last axis, and puts transposes between
+/// (layout.cpp). `wherever_possible`: the last, for tests.
+Graph layout(const Graph& graph, bool wherever_possible);
+inline Graph layout(const Graph& graph) {
+  return layout(graph, false);
+}
 /// Splits reductions that leave too little parallel work into two, by shape only.
 Graph split_reductions(const Graph& graph);
 /// Makes one product of several narrow ones that share their left operand, with what follows all of them.

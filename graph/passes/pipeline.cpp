@@ -61,6 +61,7 @@ Graph optimize(const Graph& graph, const PlanOptions& options) {
   pipeline.run("simplify", simplify);
   pipeline.run("fold_constants", fold_constants);
   pipeline.run("cse", cse);
+  pipeline.run("layout", [](const Graph& g) { return layout(g); });
   pipeline.run("split_reductions", split_reductions);
   pipeline.run("simplify", simplify);
   pipeline.run("fold_constants", fold_constants);

@@ -30,12 +30,14 @@ double multiply_adds(const Node& n) {
   if (n.op == Op::winograd_conv || n.op == Op::winograd_kernel_grad) {
     const auto edge = static_cast<double>(winograd::results(n.attributes.integer("window")));
     const Value y = n.op == Op::winograd_conv ? n.value() : n.operand(1);
-    const auto channels = static_cast<double>(n.operand(0).shape().back());
+    const bool last = n.op == Op::winograd_conv && n.attributes.flag("batch_last");
+    const auto channels = static_cast<double>(n.operand(0).shape().dim(last ? -2 : -1));
     return elements(y) / (edge * edge) * static_cast<double>(winograd::positions) * channels;
   }
   // A kernel (or matrix) has so many elements for one filter (or column), and each result needs them all.
   const Shape& kernel = n.operand(1).shape();
-  return elements(n.value()) * elements(n.operand(1)) /
+  const double sums = n.op == Op::conv_kernel_sums ? static_cast<double>(n.type().shape[0]) : 1;
+  return elements(n.value()) / sums * elements(n.operand(1)) /
          static_cast<double>(kernel.empty() ? 1 : kernel.back());
 }
 
@@ -48,6 +50,8 @@ double cost(const Node& n) {
     case Op::conv:
     case Op::conv_input_grad:
     case Op::conv_kernel_grad:
+    case Op::conv_batch_last:
+    case Op::conv_kernel_sums:
     case Op::winograd_conv:
     case Op::winograd_kernel_grad:
       return results + multiply_adds(n) / multiply_adds_per_element;

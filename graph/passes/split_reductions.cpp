@@ -95,10 +95,41 @@ Value split(const Node& n) {
   return reduce_in_parts(n.op, reshape(x, Shape(std::move(sizes))), axes.front(), results);
 }
 
+// Into how many sums the gradient of a kernel is cut. One of few elements makes few register tiles, each a
+// sum over all images: threads then share the images, by a number that divides them.
+std::int64_t kernel_grad_parts(const Shape& dy, const Shape& kernel, std::int64_t groups) {
+  constexpr std::int64_t wanted_tiles = 16, tile_rows = 24, tile_columns = 64;
+  constexpr std::int64_t worth_sharing = 1 << 18;  // multiply-adds: a few us
+  const std::int64_t filters = kernel.back() / groups,
+                     rows = kernel.elements() / std::max<std::int64_t>(kernel.back(), 1);
+  const std::int64_t images = dy[0], pixels = dy.elements() / std::max<std::int64_t>(dy.back(), 1);
+  const bool depthwise = groups > 1 && filters == 1;
+  if (depthwise || kernel.elements() == 0 || pixels * kernel.elements() < worth_sharing) return 1;
+  const auto tiles_along = [](std::int64_t n, std::int64_t tile) { return (n + tile - 1) / tile; };
+  const std::int64_t tiles = groups * tiles_along(rows, tile_rows) * tiles_along(filters, tile_columns);
+  const std::int64_t wanted = wanted_tiles / tiles;
+  for (std::int64_t parts = wanted; parts >= 2 && parts <= std::min(2 * wanted, images); parts++)
+    if (images % parts == 0) return parts;
+  for (std::int64_t parts = std::min(wanted, images); parts >= 2; parts--)
+    if (images % parts == 0) return parts;
+  return 1;
+}
+
+bool split_kernel_grad(Rewriter& rewriter, const Node& n) {
+  const ConvAttrs attrs = conv_attrs(n.attributes);
+  const Value x = rewriter(n.operand(0)), dy = rewriter(n.operand(1));
+  const Shape& kernel = n.type().shape;
+  const std::int64_t parts = kernel_grad_parts(dy.shape(), kernel, attrs.groups);
+  if (parts == 1) return false;
+  rewriter.replace(n.value(), reduce_sum(conv_kernel_sums(x, dy, kernel, attrs, parts), {0}));
+  return true;
+}
+
 }  // namespace
 
 Graph split_reductions(const Graph& graph) {
   return Rewriter::run(graph, [](Rewriter& rewriter, const Node& old) {
+    if (old.op == Op::conv_kernel_grad) return split_kernel_grad(rewriter, old);
     if (!is_reduction(old.op)) return false;
     Value v = rewriter.copy(old).value();
     // The second of the two may still be long.

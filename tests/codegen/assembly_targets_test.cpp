@@ -68,6 +68,18 @@ const Case cases[] = {
      [](Builder& b) { b.output(conv(b.input({8, 28, 28, 64}), b.input({1, 1, 64, 96}), {})); }},
     {"convolution with a tail",
      [](Builder& b) { b.output(conv(b.input({8, 28, 28, 6}), b.input({5, 5, 6, 19}), {})); }},
+    {"gradient of a narrow kernel",
+     [](Builder& b) {
+       b.output(
+           conv_kernel_grad(b.input({16, 28, 28, 1}), b.input({16, 24, 24, 16}), Shape({5, 5, 1, 16}), {}));
+     }},
+    {"convolution with the batch last",
+     [](Builder& b) { b.output(conv_batch_last(b.input({28, 28, 1, 128}), b.input({5, 5, 1, 6}), {})); }},
+    {"gradient of a narrow kernel with the batch last",
+     [](Builder& b) {
+       b.output(conv_kernel_sums(b.input({28, 28, 1, 128}), b.input({24, 24, 6, 128}), Shape({5, 5, 1, 6}),
+                                 {}, 12, /*batch_last=*/true));
+     }},
     {"elementwise chain",
      [](Builder& b) {
        const Value x = b.input({1000}), y = b.input({1000});
@@ -141,7 +153,8 @@ TEST(AssemblyOfTargets, ProductsAreMultiplyAddsAndLittleElse) {
   for (const Product& p :
        {Product{"product", 128, 256}, Product{"dense layer", 128, 256},
         Product{"product with a tail", 50, 251}, Product{"1x1 convolution", 8 * 28 * 28, 96},
-        Product{"3x3 convolution", 28, 64}, Product{"convolution with a tail", 24, 19}}) {
+        Product{"3x3 convolution", 28, 64}, Product{"convolution with a tail", 24, 19},
+        Product{"convolution with the batch last", 6, 128}}) {
     const Case& c = *std::find_if(std::begin(cases), std::end(cases),
                                   [&](const Case& x) { return std::string(x.name) == p.name; });
     for (const Cpu& cpu : cpus) {
@@ -158,6 +171,22 @@ TEST(AssemblyOfTargets, ProductsAreMultiplyAddsAndLittleElse) {
       const int products = target.has_fma ? accumulators : 3 * accumulators;
       EXPECT_LE(static_cast<int>(loop.size()), products + tile.vectors + 2 * tile.rows + 12) << what;
     }
+  }
+}
+
+// A row of taps alone would be five accumulators: too few to hide the latency of their multiply-adds.
+TEST(AssemblyOfTargets, GradientsOfNarrowKernelsHaveManyTapsInATile) {
+  const Case& c = *std::find_if(std::begin(cases), std::end(cases), [](const Case& x) {
+    return std::string(x.name) == "gradient of a narrow kernel";
+  });
+  for (const Cpu& cpu : cpus) {
+    const Target target = Target::of(cpu.triple, cpu.cpu);
+    const ProductTile tile = product_tile(25, 16, target.lanes(DType::f32), target, 5);
+    EXPECT_GE(tile.rows * tile.vectors, 10) << cpu.cpu;
+    const Lines loop = busiest_loop(kernels_of(c, target)[0].assembly);
+    const std::string what = fmt::format("{}\n{}\n", cpu.cpu, fmt::join(loop, "\n"));
+    EXPECT_EQ(multiply_adds(loop), tile.rows * tile.vectors) << what;
+    EXPECT_EQ(spills(loop) + reloads(loop), 0) << what;
   }
 }
 

@@ -23,9 +23,11 @@ graph::RandomProgramOptions options_of(std::int64_t seed) {
   return {.ops = 12 + static_cast<int>(seed % 9), .gradient = seed % 3 == 0, .specials = seed % 8 == 7};
 }
 
-graph::RandomProgram in_form(const graph::RandomProgram& random, graph::ConvAlgorithm algorithm) {
+graph::RandomProgram in_form(const graph::RandomProgram& random, graph::ConvAlgorithm algorithm,
+                             bool batch_last) {
   graph::RandomProgram other;
   other.graph = std::make_unique<graph::Graph>(graph::canonicalize(*random.graph, algorithm));
+  if (batch_last) *other.graph = graph::layout(*other.graph, /*wherever_possible=*/true);
   for (const Tensor& t : random.inputs) other.inputs.push_back(t);
   for (const Tensor& t : random.states) other.states.push_back(t);
   other.bound = std::make_unique<graph::ErrorBound>(*other.graph);

@@ -12,8 +12,10 @@ namespace kiln::fuzz {
 /// eighth with NaN, infinities and -0 in its inputs.
 graph::RandomProgramOptions options_of(std::int64_t seed);
 
-/// The same program with its convolutions in the form of one algorithm, which the bounds follow.
-graph::RandomProgram in_form(const graph::RandomProgram& random, graph::ConvAlgorithm algorithm);
+/// The same program with its convolutions in the form of one algorithm, and wherever possible the batch as the
+/// images' last axis, if `batch_last` says so. The bounds follow.
+graph::RandomProgram in_form(const graph::RandomProgram& random, graph::ConvAlgorithm algorithm,
+                             bool batch_last);
 
 struct Results {
   std::vector<Tensor> outputs, states;

@@ -61,28 +61,32 @@ TEST(RandomGraph, OneBySeed) {
   test_seed(n, sum);
 }
 
-// Where convolutions could take either algorithm, both agree, forward and in gradients.
+// Where convolutions could take either algorithm, and images either layout, all agree, forward and in gradients.
 TEST(RandomGraph, AllAlgorithmsOfConvolutionsAgree) {
   graph::Agreement sum;
-  int tiled = 0;
+  int tiled = 0, moved = 0;
   for (std::int64_t seed = 0; seed < 50; seed++) {
     graph::RandomProgramOptions options = options_of(seed);
     options.images = true;
     options.ops = 6;
     const graph::RandomProgram random = graph::random_program(seed, options);
-    for (const auto algorithm : {graph::ConvAlgorithm::direct, graph::ConvAlgorithm::winograd}) {
-      const graph::RandomProgram program = in_form(random, algorithm);
+    for (int form = 0; form < 4; form++) {
+      const auto algorithm = form % 2 ? graph::ConvAlgorithm::winograd : graph::ConvAlgorithm::direct;
+      const graph::RandomProgram program = in_form(random, algorithm, /*batch_last=*/form >= 2);
       graph::Agreement one;
       // What has Winograd's form keeps it.
       EXPECT_EQ(complaint(program, {.conv = graph::ConvAlgorithm::direct}, &one), "") << "seed " << seed;
       sum.checked += one.checked;
       sum.unknown += one.unknown;
+      for (const graph::Node& n : program.graph->nodes())
+        moved += n.op == graph::Op::conv_batch_last || n.op == graph::Op::conv_kernel_sums;
       if (algorithm != graph::ConvAlgorithm::winograd) continue;
       for (const graph::Node& n : program.graph->nodes())
         tiled += n.op == graph::Op::winograd_conv || n.op == graph::Op::winograd_kernel_grad;
     }
   }
   EXPECT_GT(tiled, 50);
+  EXPECT_GT(moved, 50);
   EXPECT_GT(sum.checked, 20 * sum.unknown);
 }
 

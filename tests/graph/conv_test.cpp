@@ -104,6 +104,32 @@ TEST(Conv, EmptyBatch) {
   for (double v : e.evaluate(dk).to_vector<double>()) EXPECT_EQ(v, 0);
 }
 
+TEST(Conv, KernelSumsAreTheGradientsOfPartsOfTheBatch) {
+  Expression e;
+  const Value x = e.input(tensor({4, 3, 1}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 0, 2}));
+  const Value dy = e.input(tensor({4, 2, 1}, {1, 1, 1, 2, 0, 1, 3, 1}));
+  // Image by image: (1 + 2, 2 + 3), (4 + 10, 5 + 12), (8, 9), (3 + 0, 0 + 2)
+  expect_tensor(e.evaluate(conv_kernel_sums(x, dy, Shape{2, 1, 1}, {}, 2)), {2, 2, 1, 1}, {17, 22, 11, 11});
+  expect_tensor(e.evaluate(conv_kernel_grad(x, dy, Shape{2, 1, 1}, {})), {2, 1, 1}, {28, 33});
+  expect_error<ShapeError>([&] { conv_kernel_sums(x, dy, Shape{2, 1, 1}, {}, 3); }, {"parts", "4", "3"});
+}
+
+TEST(Conv, BatchLastIsTheSameWithAxesMoved) {
+  Expression e;
+  const Value x = e.input(tensor({2, 4, 1}, {1, 2, 3, 4, 5, 6, 7, 8}));
+  const Value kernel = e.input(tensor({2, 1, 2}, {1, 10, 2, 20}));
+  expect_tensor(e.evaluate(conv(x, kernel, {})), {2, 3, 2},
+                {5, 50, 8, 80, 11, 110, 17, 170, 20, 200, 23, 230});
+  expect_tensor(e.evaluate(conv_batch_last(transpose(x, {1, 2, 0}), kernel, {})), {3, 2, 2},
+                {5, 17, 50, 170, 8, 20, 80, 200, 11, 23, 110, 230});
+  // Parts of the first axis, then.
+  const Value dy = e.input(tensor({2, 1, 2}, {1, 2, 3, 4}));
+  const Value sums =
+      conv_kernel_sums(e.input(tensor({3, 1, 2}, {1, 2, 3, 4, 5, 6})), dy, Shape{2, 1, 1}, {}, 2,
+                       /*batch_last=*/true);
+  expect_tensor(e.evaluate(sums), {2, 2, 1, 1}, {5, 11, 25, 39});
+}
+
 /// The formula of ops.h, element by element over explicitly padded coordinates, for three spatial axes.
 Tensor naive_conv(const Tensor& x, const Tensor& k, const ConvAttrs& a) {
   const std::int64_t channels = k.dim(3), filters = k.dim(4) / a.groups;

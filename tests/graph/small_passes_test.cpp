@@ -154,6 +154,25 @@ TEST(FoldConstants, SeveralResults) {
 
 // ---- splitting reductions ---------------------------------------------------------------------------------
 
+// Few taps, channels and filters, many images: one register tile, but work for several threads.
+TEST(SplitReductions, KernelGradOfFewElementsIsCutIntoSums) {
+  expect_pass(split_reductions, R"(
+graph g {
+  %0 = input "x" : f32[60,28,28,1]
+  %1 = input "dy" : f32[60,24,24,6]
+  %2 = conv_kernel_grad(%0, %1) {dilation=[1, 1], groups=1, high=[0, 0], kernel=[5, 5, 1, 6], low=[0, 0], strides=[1, 1]} : f32[5,5,1,6]
+  output "dk" = %2
+})",
+              R"(
+graph g {
+  %0 = input "x" : f32[60,28,28,1]
+  %1 = input "dy" : f32[60,24,24,6]
+  %2 = conv_kernel_sums(%0, %1) {batch_last=false, dilation=[1, 1], groups=1, high=[0, 0], kernel=[5, 5, 1, 6], low=[0, 0], parts=10, strides=[1, 1]} : f32[10,5,5,1,6]
+  %3 = reduce_sum(%2) {axes=[0]} : f32[5,5,1,6]
+  output "dk" = %3
+})");
+}
+
 std::string split_text(Shape shape, Ints axes, Value (*reduce)(Value, Ints, bool) = reduce_sum) {
   Graph g("g");
   g.output("y", reduce(g.input("x", {DType::f32, std::move(shape)}), std::move(axes), false));

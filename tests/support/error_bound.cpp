@@ -169,7 +169,8 @@ void bound_winograd(const ErrorContext& c) {
   // Two factors a position, two axes a transform; and the sum over channels, or over tiles.
   const Shape& x = c.values[0].shape();
   const bool forward = c.node.op == Op::winograd_conv;
-  const double length = static_cast<double>(forward ? x[3] : x.elements());
+  const bool last = forward && c.node.attributes.flag("batch_last");
+  const double length = static_cast<double>(last ? x[2] : forward ? x[3] : x.elements());
   const double roundings = length + 4 * (winograd::side + 1);
   for (std::int64_t i = 0; i < c.bounds[0].size(); i++) {
     const double total = most.data<double>()[i], known = least.data<double>()[i];
@@ -331,6 +332,8 @@ void bound(const ErrorContext& c) {
     case Op::conv:
     case Op::conv_input_grad:
     case Op::conv_kernel_grad:
+    case Op::conv_batch_last:
+    case Op::conv_kernel_sums:
     case Op::window_sum:
     case Op::window_sum_grad:
     case Op::scatter_add:

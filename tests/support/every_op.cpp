@@ -44,6 +44,12 @@ Graph every_op() {
   g.output("conv", convolved);
   g.output("conv_input_grad", conv_input_grad(convolved, kernel, image.shape(), conv_attrs));
   g.output("conv_kernel_grad", conv_kernel_grad(image, convolved, kernel.shape(), conv_attrs));
+  // These have no padding: the passes that make them have written it out.
+  const ConvAttrs unpadded{.strides = {2, 1}, .dilation = {1, 2}, .groups = 2};
+  const Value inner = conv(image, kernel, unpadded);
+  g.output("conv_kernel_sums", conv_kernel_sums(image, inner, kernel.shape(), unpadded, 2));
+  const Value image_last = transpose(image, {1, 2, 3, 0});
+  g.output("conv_batch_last", conv_batch_last(image_last, kernel, unpadded));
 
   const Value transformed = full(g, {DType::f32, {36, 4, 3}}, 0.5);
   const Value tiled = winograd_conv(image, transformed, 3, {1, 0}, {0, 1});

@@ -77,7 +77,9 @@ std::vector<std::string> required() {
   for (int i = 0; i < op_count; i++) {
     const Op op = static_cast<Op>(i);
     // Made by the compiler, of convolutions.
-    if (op != Op::winograd_conv && op != Op::winograd_kernel_grad) all.emplace_back(op_name(op));
+    if (op != Op::winograd_conv && op != Op::winograd_kernel_grad && op != Op::conv_kernel_sums &&
+        op != Op::conv_batch_last)
+      all.emplace_back(op_name(op));
   }
   const auto typed = [&](std::initializer_list<const char*> ops, std::initializer_list<const char*> types) {
     for (const char* op : ops)

@@ -67,6 +67,9 @@ KILN_OP(dot)
 KILN_OP(conv)
 KILN_OP(conv_input_grad)
 KILN_OP(conv_kernel_grad)
+// convolutions as passes make them: graph/ops/conv_forms.cpp
+KILN_OP(conv_batch_last)
+KILN_OP(conv_kernel_sums)
 // products in Winograd's form: graph/ops/winograd.cpp
 KILN_OP(winograd_conv)
 KILN_OP(winograd_kernel_grad)

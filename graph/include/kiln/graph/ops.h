@@ -142,11 +142,20 @@ KILN_API Value conv_kernel_grad(Value x, Value dy, const Shape& kernel, const Co
 /// The attributes of a node of one of the three.
 KILN_API ConvAttrs conv_attrs(const Attributes& attributes);
 
+/// conv of x (spatial..., C, N), giving (out..., F, N). Made by the pass `layout`.
+KILN_API Value conv_batch_last(Value x, Value kernel, const ConvAttrs& attrs);
+/// conv_kernel_grad in `parts` sums (parts, kernel...), each over as many images; or, if x (spatial..., C, N)
+/// and dy (out..., F, N) have the batch last, over as many steps of dy's first axis. Made by passes.
+KILN_API Value conv_kernel_sums(Value x, Value dy, const Shape& kernel, const ConvAttrs& attrs,
+                                std::int64_t parts, bool batch_last = false);
+
 /// How convolutions are computed: in Winograd's form where that is faster, never, or wherever it exists.
 enum class ConvAlgorithm : std::uint8_t { automatic, direct, winograd };
 /// conv(x, kernel) without strides, for x (N, H, W, C) between `low` and `high` zeros and a square kernel of
-/// `window` 3 or 5, of which `kernel` is Winograd's transform (36, C, F). Made by canonicalize.
-KILN_API Value winograd_conv(Value x, Value kernel, std::int64_t window, Ints low, Ints high);
+/// `window` 3 or 5, of which `kernel` is Winograd's transform (36, C, F); or x (H, W, C, N), giving (H, W, F,
+/// N). Made by canonicalize.
+KILN_API Value winograd_conv(Value x, Value kernel, std::int64_t window, Ints low, Ints high,
+                             bool batch_last = false);
 /// The gradient of winograd_conv's transformed kernel, (parts, 36, C, F): one sum for each of `parts` equal
 /// shares of the tiles.
 KILN_API Value winograd_kernel_grad(Value x, Value dy, std::int64_t window, Ints low, Ints high,
