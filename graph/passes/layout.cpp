@@ -41,7 +41,7 @@ bool is_depthwise(const ConvAttrs& attrs, const Shape& kernel) {
 
 bool is_window_op(Op op) {
   return op == Op::window_sum || op == Op::window_sum_grad || op == Op::window_max ||
-         op == Op::window_max_grad || op == Op::window_max_pick;
+         op == Op::window_argmax || op == Op::window_max_grad || op == Op::window_max_pick;
 }
 
 /// Made in any layout at no cost, as often as it is needed.
@@ -73,6 +73,7 @@ std::optional<std::vector<int>> images_of(const Node& n) {
       return std::vector<int>{0, 1};
     }
     case Op::winograd_conv:
+      if (a.flag("batch_last")) return {};  // its image isn't what the other one's axes say
       return std::vector<int>{0};
     case Op::reduce_sum:
       // Over the batch, that is: what stays is in the same order.
@@ -126,7 +127,7 @@ struct Costs {
 
 /// Of the node's kernel, in full vectors' instructions.
 Costs costs(const Node& n) {
-  if (n.type().dtype != DType::f32) return {};
+  if (n.operands.back().dtype() != DType::f32) return {};
   const auto in_vectors = [](double work, std::int64_t first, std::int64_t last) {
     return Costs{work * waste(first) / lanes, work * waste(last) / lanes};
   };

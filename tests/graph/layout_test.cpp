@@ -104,7 +104,7 @@ Graph network(std::int64_t batch, ConvAlgorithm algorithm) {
   const ConvAttrs same{.low = {1, 0}, .high = {0, 1}};
   g.output("second", conv_kernel_grad(pooled, dz, second.shape(), same));
   const Value dpooled = conv_input_grad(dz, second, pooled.shape(), same);
-  const Value dy = window_max_grad(y, dpooled, window) * y;
+  const Value dy = window_max_grad(window_argmax(y, window), dpooled, y.shape(), window) * y;
   g.output("bias", reduce_sum(dy, {0, 1, 2}));
   g.output("first", conv_kernel_grad(x, dy, first.shape(), {.low = {1, 1}, .high = {1, 1}}));
   return canonicalize(g, algorithm);
