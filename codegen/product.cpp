@@ -314,10 +314,10 @@ class ProductKernel {
   bool streamed_ = false;    ///< passes of few steps, for few rows
   bool asks_ahead_ = false;  ///< for the next panel's part of the right operand
   double tiles_ = most_tiles;
-  int packed_ = -1;         ///< parameter that holds a pass's part of the right operand
+  int packed_ = -1;                         ///< parameter that holds a pass's part of the right operand
   int waiting_output_ = -1, waiting_ = -1;  ///< output where sums wait between passes, and its parameter
-  std::int64_t width_ = 0;  ///< columns of a tile
-  int totals_ = -1;         ///< parameter where a tile's totals lie for a loop of their own; -1: written out
+  std::int64_t width_ = 0;                  ///< columns of a tile
+  int totals_ = -1;  ///< parameter where a tile's totals lie for a loop of their own; -1: written out
 };
 
 }  // namespace

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <mutex>
 #include <nlohmann/json.hpp>
-#include <shared_mutex>
 
 #include "api/model/model_impl.h"
 #include "api/model/predictor.h"
@@ -35,7 +35,7 @@ Profile profile_step(ModelImpl& model, const Step& step, const std::vector<Tenso
     throw StateError("profile: nothing is compiled, since KILN_BACKEND=interpreter; unset it");
   std::vector<Tensor> states, outputs;
   {
-    const std::shared_lock lock(model.weight_guards());
+    const std::unique_lock lock(model.weight_guards());  // an evaluation changes metrics under a shared one
     states = step.copied_states();
   }
   for (const runtime::BufferDesc& output : program->outputs) outputs.emplace_back(output.shape, output.dtype);

@@ -22,8 +22,8 @@ class Step {
     runnable_->run(inputs, states_.data(), outputs, counted_ ? weights_version : 0);
   }
   /// Says that changes of these weights are counted. If the step reads other states as well (those that it
-  /// writes itself aside), such as a weight that a custom layer took from elsewhere, no count tells whether all
-  /// of them are unchanged.
+  /// writes itself aside), such as a weight that a custom layer took from elsewhere, no count tells whether
+  /// all of them are unchanged.
   void counted_by(std::span<const Variable> weights);
   std::shared_ptr<const runtime::Program> program() const { return runnable_->program(); }
   /// The states' storage, in the program's order.

@@ -149,13 +149,34 @@ class Fuser {
       if (use.user->op == Op::slice) elements += use.user->type().shape.elements();
     return definition(n.op).op_class == OpClass::elementwise && elements >= n.type().shape.elements();
   }
+  // Where a kernel that sums over several axes can go through them as one, it does, and that decides the
+  // order of the sum. It mustn't hang on what is a part, which may be so for one image and not for many.
+  // (Sums over the batch are no predictions.) n and what is computed of it element by element are looked at.
+  bool is_summed_over_axes(const Node& n) const {
+    std::vector<const Node*> chain = {&n};
+    for (std::size_t i = 0; i < chain.size(); i++)
+      for (const Drafts::Use& use : drafts_.uses(*chain[i])) {
+        const Node& user = *use.user;
+        if (user.op == Op::reduce_sum || user.op == Op::reduce_prod) {
+          const Ints& axes = user.attributes.ints("axes");
+          const bool over_batch = !axes.empty() && axes[0] == 0 && user.operand(0).shape() == n.type().shape;
+          if (axes.size() > 1 && !over_batch) return true;
+        }
+        if (user.op == Op::window_sum || user.op == Op::window_sum_grad) return true;
+        const bool goes_on = user.op != Op::window_max && is_elemental(user);
+        if (goes_on && std::find(chain.begin(), chain.end(), &user) == chain.end()) chain.push_back(&user);
+      }
+    return false;
+  }
   // Null if all users of n can read its rows where they lie apart.
   const char* why_not_apart(const Node& n) const {
+    if (is_summed_over_axes(n)) return "a sum over several axes of it must have one order in any batch";
     for (const Drafts::Use& use : drafts_.uses(n)) {
       const Op op = use.user->op;
       if (op == Op::reshape) return "as a part its rows lie apart, and a reshape needs them together";
-      if (op != Op::conv && op != Op::conv_kernel_grad) continue;
-      const Shape& kernel = (op == Op::conv ? use.user->operand(1) : use.user->value()).shape();
+      if (op != Op::conv && op != Op::conv_kernel_grad && op != Op::conv_kernel_sums) continue;
+      Shape kernel = (op == Op::conv ? use.user->operand(1) : use.user->value()).shape();
+      if (op == Op::conv_kernel_sums) kernel = kernel.slice(1, kernel.rank());
       if (kernel.elements() > kernel.back() * n.type().shape.back())
         return "a convolution goes through the channels of neighbouring pixels at once";
     }

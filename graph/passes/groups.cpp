@@ -16,7 +16,8 @@ constexpr std::size_t ops_in_name = 6;
 std::string group_name(const Group& group) {
   std::vector<std::string_view> ops;
   for (const Node* n : group.nodes)
-    if (n == group.root || (group.rows && is_reduction(n->op)) || definition(n->op).op_class == OpClass::elementwise || group.nodes.size() == 1)
+    if (n == group.root || (group.rows && is_reduction(n->op)) ||
+        definition(n->op).op_class == OpClass::elementwise || group.nodes.size() == 1)
       ops.push_back(op_name(n->op));
   if (ops.empty())
     for (const Node* n : group.nodes)

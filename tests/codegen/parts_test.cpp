@@ -99,5 +99,38 @@ TEST(CompiledParts, AreTheSameInAnyBatch) {
   for (std::int64_t batch : {2, 3, 16}) EXPECT_TRUE(first_image(batch) == alone) << batch << " images";
 }
 
+// Few filters: for many images the batch is the last axis, and the convolutions' results are no parts.
+TEST(CompiledParts, SumsOverThemAreTheSameInAnyBatch) {
+  const auto graph = [](std::int64_t batch, std::int64_t axis) {
+    Graph g("sums");
+    const Value x = g.input("x", {DType::f32, {batch, 26, 5, 3}});
+    const Value first = layer(x, 6, 7), second = layer(x, 6, 7), both[] = {first, second},
+                all = concatenate(both, axis);
+    g.output("means", reduce_sum(all, {1, 2}));
+    g.output("total", reduce_sum(first, {1, 2, 3}));
+    g.output("windows", window_sum(all, {.window = {1, 3, 3, 1}}));
+    g.output("all", all);
+    return g;
+  };
+  for (std::int64_t axis : {1, 2, 3}) {
+    const Arguments arguments = random_arguments(graph(128, axis), 4);
+    const auto first_rows = [&](std::int64_t batch) {
+      const auto program = compile(graph(batch, axis));
+      std::vector<Tensor> inputs{Tensor(program->inputs[0].shape, DType::f32)}, states = arguments.states,
+                                                                                outputs;
+      std::memcpy(inputs[0].raw(), arguments.inputs[0].raw(), inputs[0].nbytes());
+      for (const auto& output : program->outputs) outputs.emplace_back(output.shape, output.dtype);
+      runtime::Executable(program).run(inputs, states, outputs);
+      std::vector<std::string> rows;
+      for (const Tensor& t : outputs)
+        rows.emplace_back(static_cast<const char*>(t.raw()), t.nbytes() / static_cast<std::size_t>(batch));
+      return rows;
+    };
+    const std::vector<std::string> alone = first_rows(1), among = first_rows(128);
+    for (std::size_t i = 0; i < alone.size(); i++)
+      EXPECT_TRUE(alone[i] == among[i]) << "axis " << axis << ", output " << i;
+  }
+}
+
 }  // namespace
 }  // namespace kiln::codegen

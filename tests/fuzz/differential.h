@@ -12,8 +12,8 @@ namespace kiln::fuzz {
 /// eighth with NaN, infinities and -0 in its inputs.
 graph::RandomProgramOptions options_of(std::int64_t seed);
 
-/// The same program with its convolutions in the form of one algorithm, and wherever possible the batch as the
-/// images' last axis, if `batch_last` says so. The bounds follow.
+/// The same program with its convolutions in the form of one algorithm, and wherever possible the batch as
+/// the images' last axis, if `batch_last` says so. The bounds follow.
 graph::RandomProgram in_form(const graph::RandomProgram& random, graph::ConvAlgorithm algorithm,
                              bool batch_last);
 

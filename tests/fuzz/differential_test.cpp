@@ -61,7 +61,8 @@ TEST(RandomGraph, OneBySeed) {
   test_seed(n, sum);
 }
 
-// Where convolutions could take either algorithm, and images either layout, all agree, forward and in gradients.
+// Where convolutions could take either algorithm, and images either layout, all agree, forward and in
+// gradients.
 TEST(RandomGraph, AllAlgorithmsOfConvolutionsAgree) {
   graph::Agreement sum;
   int tiled = 0, moved = 0;

@@ -66,7 +66,8 @@ TEST(Pipeline, DumpsEveryStage) {
   EXPECT_EQ(read(dumped / "00-source.txt"), print(lenet_inference(4)));
   EXPECT_EQ(read(dumped / "07-split_reductions.txt"), "(unchanged)\n");
   EXPECT_NE(read(dumped / "02-canonicalize.txt").find("pad("), std::string::npos);
-  EXPECT_NE(read(dumped / "algorithms.txt").find(" by (5, 5, 1, 6): direct: too few channels (1)"), std::string::npos)
+  EXPECT_NE(read(dumped / "algorithms.txt").find(" by (5, 5, 1, 6): direct: too few channels (1)"),
+            std::string::npos)
       << read(dumped / "algorithms.txt");
   EXPECT_NE(read(dumped / "plan.txt").find("plan lenet_inference: "), std::string::npos);
   EXPECT_NE(read(dumped / "fusion.txt").find("fused: it becomes the kernel's root"), std::string::npos);

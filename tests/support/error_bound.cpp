@@ -176,7 +176,8 @@ void bound_winograd(const ErrorContext& c) {
     const double total = most.data<double>()[i], known = least.data<double>()[i];
     const bool finite = std::isfinite(c.results[0].data<double>()[i]) && !overflows(total, c.type);
     c.bounds[0].data<double>()[i] =
-        finite ? (total - known) + roundings * (unit_roundoff(c.type) * total + smallest_step(c.type)) : unknown;
+        finite ? (total - known) + roundings * (unit_roundoff(c.type) * total + smallest_step(c.type))
+               : unknown;
   }
 }
 

@@ -51,8 +51,8 @@ struct ErrorContext {
 /// Bounds of an elementwise op (error_bound_elementwise.cpp).
 void bound_elementwise(const ErrorContext& c);
 
-/// Half the distance from 1 to the next number: the largest relative error of one rounding; of f64 twice that, as
-/// the evaluation that we compare with rounds, too. 0 for integers.
+/// Half the distance from 1 to the next number: the largest relative error of one rounding; of f64 twice
+/// that, as the evaluation that we compare with rounds, too. 0 for integers.
 double unit_roundoff(DType t);
 /// The smallest positive number: the largest error of rounding where relative accuracy ends.
 double smallest_step(DType t);

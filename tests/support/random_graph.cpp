@@ -168,7 +168,8 @@ RandomProgram RandomGraphBuilder::run() {
   int work = 0;
   for (int attempts = 0; work < options_.ops && attempts < 100 * options_.ops; attempts++) {
     const auto before = graph_->nodes().size();
-    const std::vector<Value> made = apply(random.pick(options_.images && random.chance(0.4) ? image_ops() : makers));
+    const std::vector<Value> made =
+        apply(random.pick(options_.images && random.chance(0.4) ? image_ops() : makers));
     bound_->extend();
     bool tame = !made.empty();
     for (Value v : made) tame = tame && is_tame(*bound_, v, options_.specials);
