@@ -69,11 +69,13 @@ class RowKernel {
       const int level = levels_.at(n), lanes = lanes_of(*n);
       auto at = std::find_if(walks_.begin(), walks_.end(),
                              [&](const Walk& w) { return w.level == level && w.lanes == lanes; });
-      if (at == walks_.end()) at = walks_.insert(at, {level, lanes, {}});
+      if (at == walks_.end()) {
+        const auto next = std::upper_bound(walks_.begin(), walks_.end(), level,
+                                           [](int l, const Walk& w) { return l < w.level; });
+        at = walks_.insert(next, {level, lanes, {}});
+      }
       at->reductions.push_back(n);
     }
-    std::stable_sort(walks_.begin(), walks_.end(),
-                     [](const Walk& a, const Walk& b) { return a.level < b.level; });
     walks_.push_back({walks_.back().level + 1, walks_[0].lanes, {}});
     // LLVM computes vectors that are written out side by side: each needs registers for its function.
     const std::int64_t most_written_out = l_.target().vector_registers / 8;

@@ -234,12 +234,12 @@ TEST(Simplify, SumsOfMaximaGradients) {
 TEST(Simplify, ReshapesSinkBelowOpsWithStoredArrays) {
   expect_simplifies(
       [](Case& c) {
-        const Value w = c.x.graph().input("w", {DType::f32, {24}});
-        return w * c.s - reshape(exp(c.x), {24});
+        const Value w = c.x.graph().input("w", {DType::f32, {24}}), e = exp(c.x);
+        return w * c.s - reshape(e, {24});
       },
       [](Case& c) {
-        const Value w = c.x.graph().input("w", {DType::f32, {24}});
-        return reshape(reshape(w, {4, 6}) * c.s - exp(c.x), {24});
+        const Value w = c.x.graph().input("w", {DType::f32, {24}}), e = exp(c.x);
+        return reshape(reshape(w, {4, 6}) * c.s - e, {24});
       });
 }
 
