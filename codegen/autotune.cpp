@@ -59,13 +59,15 @@ class Findings {
   std::map<std::string, int> ways_;
 };
 
-Candidates candidates(const graph::ScheduledGroup& scheduled, const Target& target, std::string key) {
+/// `first` is the group lowered in way 0.
+Candidates candidates(const graph::ScheduledGroup& scheduled, const Target& target, LoweredGroup first,
+                      std::string key) {
   Candidates result;
   result.key = std::move(key);
   std::unordered_set<std::string> texts;
-  for (int way = 0, count = 1; way < count; way++) {
-    LoweredGroup lowered = lower(scheduled, target, -1, way);
-    count = lowered.ways;
+  const int count = first.ways;
+  for (int way = 0; way < count; way++) {
+    LoweredGroup lowered = way == 0 ? std::move(first) : lower(scheduled, target, -1, way);
     if (!texts.insert(print(lowered.kernel, false)).second) continue;
     result.kernels.push_back(std::move(lowered.kernel));
     result.ways.push_back(way);
@@ -139,12 +141,12 @@ std::vector<int> find_fastest_ways(const graph::Plan& plan, const Target& target
   std::vector<Candidates> open;
   std::unordered_set<std::string> seen;
   for (const graph::ScheduledGroup& scheduled : plan.schedule) {
-    const LoweredGroup first = lower(scheduled, target);
+    LoweredGroup first = lower(scheduled, target);
     std::string key;
     if (first.ways > 1 && first.flops >= least_flops) {
       key = describe(target) + "\n" + print(first.kernel, false);
       if (Findings::instance().find(key) < 0 && seen.insert(key).second)
-        open.push_back(candidates(scheduled, target, key));
+        open.push_back(candidates(scheduled, target, std::move(first), key));
     }
     keys.push_back(std::move(key));
   }

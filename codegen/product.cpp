@@ -198,6 +198,12 @@ class ProductKernel {
     });
   }
 
+  /// Asks for the cache line of an element that is read as it is.
+  void ask_for(const Expr& element) {
+    if (element->kind == ExprKind::load && !element->predicate)
+      l_.add(prefetch(element->buffer, element->index));
+  }
+
   /// Asks for the next tile's part of the left operand, a line a step. A large operand's rows come from far
   /// away, each in a piece too short for the machine's own prefetching.
   void prefetch_lhs(const Indices& outer, const Index& row, std::int64_t rows, const Index& pass,
@@ -211,8 +217,7 @@ class ProductKernel {
       return;
     const std::int64_t steps_for_all_rows = rows <= 8 ? 8 : 16;  // at most those that a line serves
     const Index next = mod(step, steps_for_all_rows);
-    const Expr there = lhs(row + rows + next, step - next);
-    if (there->kind == ExprKind::load && !there->predicate) l_.add(prefetch(there->buffer, there->index));
+    ask_for(lhs(row + rows + next, step - next));
   }
 
   /// Asks for what the next panel will read of this step's row of the right operand. (Not for a single tile
@@ -221,10 +226,7 @@ class ProductKernel {
                            std::int64_t columns) {
     const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(p_.dtype));
     if (columns < width_) return;
-    for (std::int64_t c = width_; c < 2 * width_; c += line) {
-      const Expr there = p_.rhs(l_, outer, k, column + c);
-      if (there->kind == ExprKind::load && !there->predicate) l_.add(prefetch(there->buffer, there->index));
-    }
+    for (std::int64_t c = width_; c < 2 * width_; c += line) ask_for(p_.rhs(l_, outer, k, column + c));
   }
 
   void register_tile(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,

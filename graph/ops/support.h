@@ -139,6 +139,10 @@ inline bool contains(const Ints& axes, std::int64_t axis) {
   return std::find(axes.begin(), axes.end(), axis) != axes.end();
 }
 
+inline bool all_are(const Ints& v, std::int64_t n) {
+  return std::all_of(v.begin(), v.end(), [n](std::int64_t entry) { return entry == n; });
+}
+
 /// a, then b.
 inline Ints joined(Ints a, const Ints& b) {
   a.insert(a.end(), b.begin(), b.end());

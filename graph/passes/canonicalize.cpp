@@ -27,10 +27,6 @@ std::size_t at(std::int64_t axis) {
   return static_cast<std::size_t>(axis);
 }
 
-bool all_zero(const Ints& v) {
-  return std::all_of(v.begin(), v.end(), [](std::int64_t n) { return n == 0; });
-}
-
 Value reshaped(Value x, const Shape& shape) {
   return x.shape() == shape ? x : reshape(x, shape);
 }
@@ -154,7 +150,7 @@ Ints around(const Ints& spatial, std::int64_t other) {
 
 /// x between zeros; x itself if there are none to add.
 Value with_zeros(Value x, const Ints& low, const Ints& high) {
-  return all_zero(low) && all_zero(high) ? x : pad(x, scalar(x, 0), low, high);
+  return all_are(low, 0) && all_are(high, 0) ? x : pad(x, scalar(x, 0), low, high);
 }
 
 ConvAttrs without_padding(ConvAttrs attrs) {
@@ -209,7 +205,7 @@ bool rewrite_conv_kernel_grad(Rewriter& rewriter, const Node& n, const Algorithm
 
 bool rewrite_window_sum(Rewriter& rewriter, const Node& n) {
   WindowAttrs attrs = window_attrs(n.attributes);
-  if (all_zero(attrs.low) && all_zero(attrs.high)) return false;
+  if (all_are(attrs.low, 0) && all_are(attrs.high, 0)) return false;
   const Value x = with_zeros(rewriter(n.operand(0)), attrs.low, attrs.high);
   attrs.low.assign(attrs.low.size(), 0);
   attrs.high = attrs.low;
@@ -270,14 +266,14 @@ bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n, const Algorithms
   back.strides = Ints(attrs.strides.size(), 1);
   back.low = Ints(low.begin() + 1, low.end());
   back.high = Ints(high.begin() + 1, high.end());
-  if (all_zero(interior) && !cut) {
+  if (all_are(interior, 0) && !cut) {
     rewriter.replace(n.value(), convolved(n, dy, reversed_kernel(kernel, attrs.groups), back, algorithms));
     return true;
   }
   for (Ints* list : {&low, &high, &interior, &start}) list->push_back(0);
   limit.push_back(dy.shape().back());
 
-  if (!all_zero(low) || !all_zero(high) || !all_zero(interior))
+  if (!all_are(low, 0) || !all_are(high, 0) || !all_are(interior, 0))
     dy = pad(dy, scalar(dy, 0), low, high, interior);
   if (cut) dy = slice(dy, start, limit);
   rewriter.replace(n.value(), conv(dy, reversed_kernel(kernel, attrs.groups), without_padding(back)));

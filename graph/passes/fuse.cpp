@@ -23,8 +23,6 @@
 namespace kiln::graph {
 namespace {
 
-constexpr std::size_t most_nodes = 128;  // in a group: bounds compile time and registers
-constexpr std::size_t most_outputs = 8;
 // Of one node in a kernel's code: halves of halves of an array (a product's gradient) would double with each
 // step.
 constexpr std::size_t most_places = 32;
@@ -296,15 +294,15 @@ class Fuser {
     }
   }
   bool have_room(int a, int b) {
-    return drafts_[a].nodes.size() + drafts_[b].nodes.size() <= most_nodes &&
-           drafts_[a].outputs.size() + drafts_[b].outputs.size() <= most_outputs;
+    return drafts_[a].nodes.size() + drafts_[b].nodes.size() <= most_nodes_of_a_group &&
+           drafts_[a].outputs.size() + drafts_[b].outputs.size() <= most_outputs_of_a_group;
   }
   bool fit_together(int a, int b) { return have_room(a, b) && drafts_.can_merge(a, b); }
 
   // Null if n can be computed where g uses it.
   const char* why_unfit(const Node& n, int g) {
     const Evaluation e = drafts_.evaluation(n, g);
-    if (drafts_[g].nodes.size() >= most_nodes) return "the kernel is as large as kernels may be";
+    if (drafts_[g].nodes.size() >= most_nodes_of_a_group) return "the kernel is as large as kernels may be";
     if (e.places.size() > most_places) return "it would stand at too many places of the kernel's code";
     if (!costs_.may_evaluate(n, e.times)) return "each element would be computed several times";
     return nullptr;
@@ -317,7 +315,7 @@ class Fuser {
   // Does g need every element of n just where it writes its own?
   bool is_computed_by(const Node& n, int g) {
     return n.type().shape == drafts_[g].space && drafts_.evaluation(n, g).own && !why_unfit(n, g) &&
-           drafts_[g].outputs.size() < most_outputs && drafts_.can_provide(n, g);
+           drafts_[g].outputs.size() < most_outputs_of_a_group && drafts_.can_provide(n, g);
   }
   int create_map(const Node& n) {
     Draft d;
@@ -373,9 +371,10 @@ class Fuser {
     if (d.root && !share_loops(*d.root, n)) return "that kernel has another root";
     if (d.space != n.type().shape || !e.own || e.moved)
       return "it is used at other elements than the kernel's";
-    if (d.nodes.size() >= most_nodes) return "the kernel is as large as kernels may be";
+    if (d.nodes.size() >= most_nodes_of_a_group) return "the kernel is as large as kernels may be";
     if (!drafts_.can_provide(n, g)) return "what else the kernel needs depends on it";
-    if (shared && d.outputs.size() >= most_outputs) return "the kernel writes as many arrays as it may";
+    if (shared && d.outputs.size() >= most_outputs_of_a_group)
+      return "the kernel writes as many arrays as it may";
     return nullptr;
   }
 
@@ -385,7 +384,8 @@ class Fuser {
       const Draft& d = drafts_[other];
       if (d.dead || other == g || !d.root || !share_loops(*d.root, n) || !share_operand(*d.root, n)) continue;
       if (is_recomputed(*d.root) != is_recomputed(n)) continue;
-      if (d.nodes.size() + drafts_[g].nodes.size() > most_nodes || !drafts_.can_merge(g, other)) continue;
+      if (d.nodes.size() + drafts_[g].nodes.size() > most_nodes_of_a_group || !drafts_.can_merge(g, other))
+        continue;
       if (log_) log_->fused(n, d, "both reduce over the same elements of what they share");
       drafts_.merge(g, other);
     }
@@ -445,7 +445,7 @@ class Fuser {
       const std::size_t k = *open.begin();
       open.erase(open.begin());
       const int b = groups[k];
-      if (drafts_[a].outputs.size() >= most_outputs) return;
+      if (drafts_[a].outputs.size() >= most_outputs_of_a_group) return;
       if (drafts_[b].dead || !have_room(a, b)) continue;
       if (!is_tiny && !read_common_array(drafts_[a], drafts_[b])) continue;
       if (!drafts_.can_merge(a, b)) {

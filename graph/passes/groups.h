@@ -8,6 +8,9 @@
 /// What fusion, schedule and memory planning share: which array holds a value, and how a group reads it.
 namespace kiln::graph {
 
+// They bound compile time and registers.
+inline constexpr std::size_t most_nodes_of_a_group = 128, most_outputs_of_a_group = 8;
+
 struct ValueHash {
   std::size_t operator()(const Value& v) const {
     return std::hash<const Node*>{}(v.node) * 31 + static_cast<std::size_t>(v.result);

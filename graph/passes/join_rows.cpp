@@ -12,7 +12,6 @@
 namespace kiln::graph {
 namespace {
 
-constexpr std::size_t most_nodes = 128, most_outputs = 8;
 // A kernel's parallel work are its rows. Few long ones are better cut in pieces, by kernels that can.
 constexpr std::int64_t few_rows = 8, long_row = 4096;
 
@@ -109,13 +108,13 @@ class RowJoiner {
     for (Value v : group(b).inputs)
       if (!add_views(g, v, a)) return "what it reads isn't just the other's array";
     std::sort(g.nodes.begin(), g.nodes.end(), [](const Node* x, const Node* y) { return x->id < y->id; });
-    if (g.nodes.size() > most_nodes) return "the kernel would be too large";
+    if (g.nodes.size() > most_nodes_of_a_group) return "the kernel would be too large";
     std::vector<Value> written = group(a).outputs;
     written.insert(written.end(), group(b).outputs.begin(), group(b).outputs.end());
     if (const char* reason = why_not_by_rows(g.nodes, written, space)) return reason;
     for (Value v : written)
       if (is_needed(v, a, b)) g.outputs.push_back(v);
-    if (g.outputs.size() > most_outputs) return "the kernel would write too many arrays";
+    if (g.outputs.size() > most_outputs_of_a_group) return "the kernel would write too many arrays";
     for (const Node* n : g.nodes)
       if (is_reduction(n->op)) (g.root ? g.siblings.emplace_back() : g.root) = n;
     complete_group(g);

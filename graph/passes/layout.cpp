@@ -4,6 +4,7 @@
 
 #include "graph/elemental.h"
 #include "graph/ops/batch_last.h"
+#include "graph/ops/support.h"
 #include "graph/ops/winograd.h"
 #include "graph/passes/min_cut.h"
 #include "graph/passes/passes.h"
@@ -25,10 +26,6 @@ namespace kiln::graph {
 namespace {
 
 // ---- what can have the batch last ------------------------------------------------------------------------
-
-bool all_zero(const Ints& v) {
-  return std::all_of(v.begin(), v.end(), [](std::int64_t n) { return n == 0; });
-}
 
 bool is_image(const Shape& shape) {
   return shape.rank() >= 3 && shape.rank() <= 5 && shape.elements() > 0;
@@ -63,13 +60,13 @@ std::optional<std::vector<int>> images_of(const Node& n) {
   switch (n.op) {
     case Op::conv: {
       const ConvAttrs attrs = conv_attrs(a);
-      if (is_depthwise(attrs, n.operand(1).shape()) || !all_zero(attrs.low) || !all_zero(attrs.high))
+      if (is_depthwise(attrs, n.operand(1).shape()) || !all_are(attrs.low, 0) || !all_are(attrs.high, 0))
         return {};
       return std::vector<int>{0};
     }
     case Op::conv_kernel_grad: {
       const ConvAttrs attrs = conv_attrs(a);
-      if (is_depthwise(attrs, n.type().shape) || !all_zero(attrs.low) || !all_zero(attrs.high)) return {};
+      if (is_depthwise(attrs, n.type().shape) || !all_are(attrs.low, 0) || !all_are(attrs.high, 0)) return {};
       return std::vector<int>{0, 1};
     }
     case Op::winograd_conv:
@@ -153,7 +150,7 @@ Costs costs(const Node& n) {
       const std::int64_t channels = x.back(), filters = n.type().shape.back(), batch = x[0];
       // Products that transforming an element costs as much as. With padding most tiles of a small image are
       // read under masks; with the batch last, these rows lie on many pages.
-      const bool padded = !all_zero(a.ints("low")) || !all_zero(a.ints("high"));
+      const bool padded = !all_are(a.ints("low"), 0) || !all_are(a.ints("high"), 0);
       const double transform = 4, transform_last = padded ? 10 : 4;
       const double positions = static_cast<double>(tiles.count() * winograd::positions) / lanes;
       const auto cost = [&](double each, double of_channels, double of_filters) {

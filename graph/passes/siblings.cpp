@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "graph/op_def.h"
+#include "graph/ops/support.h"
 #include "graph/passes/passes.h"
 #include "graph/passes/rewriter.h"
 #include "kiln/graph/ops.h"
@@ -89,9 +90,8 @@ class Siblings {
     }
     if (n.op != Op::conv || n.attributes.integer("groups") != 1) return false;
     const Shape& kernel = n.operand(1).shape();
-    const Ints& strides = n.attributes.ints("strides");
     return kernel.elements() == kernel.back() * kernel[static_cast<std::size_t>(kernel.rank()) - 2] &&
-           std::all_of(strides.begin(), strides.end(), [](std::int64_t stride) { return stride == 1; });
+           all_are(n.attributes.ints("strides"), 1);
   }
   static bool are_alike(const Node& a, const Node& b) {
     const Shape &x = a.operand(1).shape(), &y = b.operand(1).shape();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "graph/ops/support.h"
 #include "graph/ops/winograd.h"
 
 namespace kiln::graph {
@@ -11,13 +12,9 @@ namespace {
 
 using winograd::Matrix;
 
-bool all_ones(const Ints& v) {
-  return std::all_of(v.begin(), v.end(), [](std::int64_t n) { return n == 1; });
-}
-
 bool has_form(const Shape& x, const Shape& kernel, const ConvAttrs& attrs) {
   return x.rank() == 4 && kernel[0] == kernel[1] && winograd::has_transform(kernel[0]) &&
-         all_ones(attrs.strides) && all_ones(attrs.dilation) && attrs.groups == 1 && x.elements() > 1 &&
+         all_are(attrs.strides, 1) && all_are(attrs.dilation, 1) && attrs.groups == 1 && x.elements() > 1 &&
          kernel.elements() > 0;
 }
 

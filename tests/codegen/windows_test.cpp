@@ -2,9 +2,6 @@
 // interpreter, beside the cases of compile_ops_test.cpp.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <limits>
-
 #include "kiln/graph/gradient.h"
 #include "kiln/graph/interpreter.h"
 #include "kiln/graph/ops.h"
@@ -16,10 +13,18 @@ namespace {
 
 using namespace kiln::graph;  // the ops
 
-constexpr float inf = std::numeric_limits<float>::infinity();
-
 WindowAttrs square(std::int64_t window, std::int64_t stride, std::int64_t low = 0, std::int64_t high = 0) {
   return {{1, window, window, 1}, {1, stride, stride, 1}, {0, low, low, 0}, {0, high, high, 0}};
+}
+
+/// Maxima, their places, and what is given to and taken from these, as outputs.
+void output_maxima(Value x, const WindowAttrs& attrs) {
+  Graph& g = x.graph();
+  const Value place = window_argmax(x, attrs), y = window_max(x, attrs);
+  g.output("place", place);
+  g.output("y", y);
+  g.output("dx", window_max_grad(place, y, x.shape(), attrs));
+  g.output("pick", window_max_pick(place, x, attrs));
 }
 
 TEST(CompiledWindows, EveryType) {
@@ -27,11 +32,7 @@ TEST(CompiledWindows, EveryType) {
     Graph g("types");
     const Value x = g.input("x", {dtype, {2, 7, 8, 5}});
     for (const WindowAttrs& attrs : {square(2, 2, 0, 1), square(3, 2, 1, 1), square(3, 1, 1, 1)}) {
-      const Value place = window_argmax(x, attrs), y = window_max(x, attrs);
-      g.output("place", place);
-      g.output("y", y);
-      g.output("dx", window_max_grad(place, y, x.shape(), attrs));
-      g.output("pick", window_max_pick(place, x, attrs));
+      output_maxima(x, attrs);
     }
     expect_compiled_equals_interpreted(g);
   }
@@ -43,11 +44,7 @@ TEST(CompiledWindows, EveryAxis) {
   const Value x = g.input("x", {DType::f32, {5, 9, 40}});
   for (const Ints& strides : {Ints{1, 1, 1}, Ints{2, 1, 3}, Ints{3, 2, 2}, Ints{2, 4, 5}}) {
     const WindowAttrs attrs{{2, 2, 3}, strides, {1, 0, 2}, {0, 1, 1}};
-    const Value place = window_argmax(x, attrs), y = window_max(x, attrs);
-    g.output("place", place);
-    g.output("y", y);
-    g.output("dx", window_max_grad(place, y, x.shape(), attrs));
-    g.output("pick", window_max_pick(place, x, attrs));
+    output_maxima(x, attrs);
   }
   expect_compiled_equals_interpreted(g);
 }
@@ -57,11 +54,7 @@ TEST(CompiledWindows, LargeWindows) {
   Graph g("large");
   const Value x = g.input("x", {DType::f32, {2, 40, 37, 3}});
   for (const WindowAttrs& attrs : {square(17, 17), square(16, 5, 2, 3), square(6, 1), square(20, 25, 9, 0)}) {
-    const Value place = window_argmax(x, attrs), y = window_max(x, attrs);
-    g.output("place", place);
-    g.output("y", y);
-    g.output("dx", window_max_grad(place, y, x.shape(), attrs));
-    g.output("pick", window_max_pick(place, x, attrs));
+    output_maxima(x, attrs);
   }
   expect_compiled_equals_interpreted(g);
 }
@@ -80,7 +73,6 @@ TEST(CompiledWindows, AnyNumbersAsPlaces) {
 }
 
 TEST(CompiledWindows, TiesNaNAndMinusInfinity) {
-  const float nan = std::nanf("");
   for (std::int64_t low : {0, 1}) {
     Graph g("special");
     const WindowAttrs attrs{{1, 3}, {1, 2}, {0, low}, {0, 1}};
@@ -135,8 +127,8 @@ TEST(CompiledWindows, InnerLoopsAreVectors) {
       const auto kernels = codegen::kernels_of(g, Target::of("x86_64-pc-linux-gnu", cpu));
       ASSERT_EQ(kernels.size(), 2u);
       for (const KernelAssembly& k : kernels) {
-        EXPECT_EQ(count(k.assembly, R"(\tv?p?(gather|scatter|insr|extr[bwdq]))"), 0)
-            << cpu << "\n" << k.assembly;
+        EXPECT_EQ(count(k.assembly, R"(\tv?p?(gather|scatter|insr|extr[bwdq]))"), 0) << cpu << "\n"
+                                                                                     << k.assembly;
         for (const Lines& loop : innermost_loops(k.assembly))
           EXPECT_EQ(spills(loop) + reloads(loop), 0) << cpu << "\n" << k.assembly;
       }
