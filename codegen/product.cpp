@@ -338,7 +338,7 @@ void lower_inner_product(Lowering& l, const InnerProduct& p) {
     sum.set([&](const Index& r, const Index& c) {
       return p.initial ? p.initial(l, outer, row + r, column + c) : constant_expr(p.dtype, 0);
     });
-    l.serial("k", p.contraction, [&](const Index& k) {
+    l.nest("k", p.contraction, false, [&](const Indices& k) {
       sum.multiply_add([&](const Index& r) { return p.lhs(l, outer, row + r, k); },
                        [&](const Index& c) { return p.rhs(l, outer, k, column + c); });
     });

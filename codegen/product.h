@@ -34,11 +34,13 @@ void lower_product(Lowering& lowering, const Product& product);
 /// cache.
 struct InnerProduct {
   DType dtype = DType::f32;
-  std::int64_t outer = 1, rows = 1, columns = 1, contraction = 1;
-  using Element = std::function<Expr(Lowering&, const Index& outer, const Index& row, const Index& column)>;
-  Element lhs;      ///< of (outer, row, k)
-  Element rhs;      ///< of (outer, k, column), contiguous in `column`
-  Element initial;  ///< what the sums are added to; null: zeros
+  std::int64_t outer = 1, rows = 1, columns = 1;
+  std::vector<std::int64_t> contraction;  ///< the k loops, outermost first
+  std::function<Expr(Lowering&, const Index& outer, const Index& row, const Indices& k)> lhs;
+  /// Contiguous in `column`.
+  std::function<Expr(Lowering&, const Index& outer, const Indices& k, const Index& column)> rhs;
+  /// What the sums are added to; null: zeros.
+  std::function<Expr(Lowering&, const Index& outer, const Index& row, const Index& column)> initial;
   std::function<void(Lowering&, const Index& outer, const Index& row, const Index& column, Expr sum)> store;
 };
 

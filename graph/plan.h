@@ -20,6 +20,9 @@ namespace kiln::graph {
 ///  - `rows`: the group works row by row. Its reductions (`root` and `siblings`) are over the last axis of
 ///  `space`; they may need each other's results, and outputs may need both: a row is gone through several
 ///  times while it is near. Outputs are of shape `space`, or hold one element a row (rows.h).
+///  - `pool` is window_max, window_argmax or both, or window_sum, over windows, side by side, of what a convolution (`root`) and
+///  its epilogue give: the kernel pools its results while they are in its tiles. The epilogue then has the
+///  shape of the root's result, and what follows the pool that of `space`.
 ///  - `outputs` are what is written to memory: all of shape `space` but for a multi-result root (sort,
 ///  top_k),
 ///    which stands alone in its group. A check has none; its space are its rows.
@@ -43,6 +46,7 @@ namespace kiln::graph {
 struct Group {
   const Node* root = nullptr;
   std::vector<const Node*> siblings;
+  std::vector<const Node*> pool;
   std::vector<const Node*> nodes;
   std::vector<Value> inputs;  ///< arrays read, each once: values of other groups, inputs, states, constants
   std::vector<Value> outputs;

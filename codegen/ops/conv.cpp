@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "codegen/ops/register.h"
+#include "codegen/pooling.h"
 #include "codegen/product.h"
 #include "codegen/reduction.h"
 #include "codegen/tiling.h"
@@ -175,12 +176,121 @@ void depthwise_kernel(Lowering& l, const Conv& c) {
   lower_reduction(l, std::move(r));
 }
 
+/// Pixels of one image and, of the output's axes but the last, of one row of windows: the sums lie in scratch
+/// memory, (element of the window along those axes, pixel along the last axis, filter), until they are
+/// pooled.
+void pooled_kernel(Lowering& l, const Conv& c, const Pool& pool) {
+  const DType dtype = c.node->type().dtype;
+  const std::vector<std::int64_t> windows(pool.shape().begin() + 1, pool.shape().end() - 1);
+  const std::vector<std::int64_t> height(pool.window.begin() + 1, pool.window.end() - 2);
+  const std::int64_t width = pool.window.end()[-2];
+  InnerProduct p;
+  p.dtype = dtype;
+  p.outer = product(height);
+  p.rows = windows.back() * width;
+  p.columns = c.filters;
+  p.contraction = tap_loops(c);
+  l.set_lanes(dtype);
+  l.narrow_lanes(c.filters);
+  const int sums = l.scratch_buffer(dtype, p.outer * p.rows * p.columns);
+  const auto place = [&](const Index& line, const Index& pixel, const Index& filter) {
+    return (line * p.rows + pixel) * c.filters + filter;
+  };
+  p.store = [&](Lowering& low, const Index& line, const Index& pixel, const Index& filter, Expr sum) {
+    low.add(store(sums, place(line, pixel, filter), std::move(sum)));
+  };
+  p.rhs = [&](Lowering& low, const Index&, const Indices& k, const Index& filter) {
+    Index channel;
+    const Indices tap = tap_index(c, k, channel);
+    return low.operand(*c.node, 1, Conv::kernel_index(tap, channel, filter));
+  };
+  const auto work = static_cast<double>(p.outer * p.rows * p.columns * product(p.contraction));
+  l.tiles(concat({c.images}, {windows.begin(), windows.end() - 1}), work, [&](const Indices& point) {
+    p.lhs = [&](Lowering& low, const Index& line, const Index& row, const Indices& k) {
+      Index channel;
+      const Indices tap = tap_index(c, k, channel);
+      Indices pixel = unflatten(line, height);
+      for (std::size_t i = 0; i < height.size(); i++) pixel[i] = point[i + 1] * height[i] + pixel[i];
+      pixel.push_back(row);
+      return low.operand(*c.node, 0, c.x_index(point[0], pixel, tap, channel));
+    };
+    lower_inner_product(l, p);
+    l.serial("w", windows.back(), [&](const Index& window) {
+      l.vector("f", c.filters, [&](const Index& filter) {
+        Indices index = point;
+        index.push_back(window);
+        index.push_back(filter);
+        store_pooled(l, pool, index, [&](const Ints& tap) {
+          const Indices line(tap.begin() + 1, tap.end() - 2);
+          const Index pixel = window * width + tap.end()[-2];
+          return load(sums, dtype, place(row_major(line, height), pixel, filter));
+        });
+      });
+    });
+  });
+}
+
 void conv_kernel(Lowering& l) {
   const Node& node = l.root();
   const Conv c(node, node.operand(0).shape(), node.operand(1).shape(), node.type().shape);
+  if (const auto pool = pool_of(l.group())) return pooled_kernel(l, c, *pool);
   if (c.pointwise()) return pointwise_kernel(l, c);
   if (c.depthwise()) return depthwise_kernel(l, c);
   general_kernel(l, c);
+}
+
+/// One window of many images: its elements' sums, (element, filter, image), lie in scratch memory until they
+/// are pooled.
+void pooled_batch_last_kernel(Lowering& l, const Conv& c, const Pool& pool) {
+  constexpr std::int64_t most_images = 128;
+  const DType dtype = c.node->type().dtype;
+  const std::vector<std::int64_t> windows(pool.shape().begin(), pool.shape().end() - 2);
+  const std::vector<std::int64_t> sizes(pool.window.begin(), pool.window.end() - 2);
+  const std::int64_t images = std::min(c.images, most_images), blocks = (c.images + images - 1) / images;
+  l.set_lanes(dtype);
+  l.narrow_lanes(images);
+  const int sums = l.scratch_buffer(dtype, product(sizes) * c.filters * images);
+  const auto place = [&](const Index& element, const Index& filter, const Index& image) {
+    return (element * c.filters + filter) * images + image;
+  };
+  const auto work = static_cast<double>(product(sizes) * c.filters * images * product(tap_loops(c)));
+  l.tiles(concat(windows, {blocks}), work, [&](const Indices& point) {
+    l.part(point.back(), c.images, images, [&](const Index& first, std::int64_t count) {
+      InnerProduct p;
+      p.dtype = dtype;
+      p.outer = product(sizes);
+      p.rows = c.filters;
+      p.columns = count;
+      p.contraction = tap_loops(c);
+      p.lhs = [&](Lowering& low, const Index&, const Index& filter, const Indices& k) {
+        Index channel;
+        const Indices tap = tap_index(c, k, channel);
+        return low.operand(*c.node, 1, Conv::kernel_index(tap, channel, filter));
+      };
+      p.rhs = [&](Lowering& low, const Index& element, const Indices& k, const Index& image) {
+        Index channel;
+        const Indices tap = tap_index(c, k, channel);
+        Indices pixel = unflatten(element, sizes);
+        for (std::size_t i = 0; i < sizes.size(); i++) pixel[i] = point[i] * sizes[i] + pixel[i];
+        return low.operand(*c.node, 0, last(c.x_index(first + image, pixel, tap, channel)));
+      };
+      p.store = [&](Lowering& low, const Index& element, const Index& filter, const Index& image, Expr sum) {
+        low.add(store(sums, place(element, filter, image), std::move(sum)));
+      };
+      lower_inner_product(l, p);
+      l.serial("f", c.filters, [&](const Index& filter) {
+        l.vector("n", count, [&](const Index& image) {
+          Indices index(point.begin(), point.end() - 1);
+          index.push_back(filter);
+          index.push_back(first + image);
+          store_pooled(l, pool, index, [&](const Ints& tap) {
+            const Indices element(tap.begin(), tap.end() - 2);
+            return load(sums, dtype, place(row_major(element, sizes), filter, image));
+          });
+        });
+      });
+    });
+  });
 }
 
 /// (spatial..., C, N): the filters are rows, the images of the batch columns.
@@ -188,6 +298,7 @@ void conv_batch_last_kernel(Lowering& l) {
   const Node& node = l.root();
   const Conv c(node, graph::batch_first(node.operand(0).shape()), node.operand(1).shape(),
                graph::batch_first(node.type().shape));
+  if (const auto pool = pool_of(l.group())) return pooled_batch_last_kernel(l, c, *pool);
   Product p;
   p.dtype = node.type().dtype;
   p.outer = concat(c.out, {c.groups});

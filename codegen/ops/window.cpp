@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "codegen/ops/register.h"
+#include "codegen/pooling.h"
 #include "codegen/reduction.h"
 
 namespace kiln::codegen {
@@ -90,13 +91,6 @@ Expr lowest(DType dtype) {
     if constexpr (std::is_floating_point_v<T>) return constant_expr(dtype, -Limits::infinity());
     return integer_expr(dtype, static_cast<std::int64_t>(Limits::lowest()));
   });
-}
-
-/// Whether x, met later than `best`, takes its place: larger, or the first NaN.
-Expr beats(const Expr& x, const Expr& best) {
-  if (!is_float(x->dtype)) return compare_expr("gt", x, best);
-  Expr not_smaller = apply(Op::logical_not, {compare_expr("le", x, best)});
-  return apply(Op::bit_and, {std::move(not_smaller), compare_expr("eq", best, best)});
 }
 
 // ---- sums and maxima

@@ -4,8 +4,10 @@
 #include "graph/ops/winograd.h"
 
 #include <array>
+#include <optional>
 
 #include "codegen/ops/register.h"
+#include "codegen/pooling.h"
 #include "codegen/product.h"
 #include "codegen/tiling.h"
 #include "graph/ops/batch_last.h"
@@ -220,7 +222,7 @@ class WinogradKernel {
     p.outer = positions;
     p.rows = rows;
     p.columns = columns;
-    p.contraction = contraction;
+    p.contraction = {contraction};
     return p;
   }
   void lower(const InnerProduct& p) {
@@ -301,11 +303,11 @@ class ConvKernel : WinogradKernel {
   void multiply_batch_last(const Squares& inputs, const Squares& sums, std::int64_t filters,
                            std::int64_t images) {
     InnerProduct p = at_positions(filters, images, x_[3]);
-    p.lhs = [&](Lowering& l, const Index& position, const Index& filter, const Index& k) {
-      return l.operand(node_, 1, {position, k, filter});
+    p.lhs = [&](Lowering& l, const Index& position, const Index& filter, const Indices& k) {
+      return l.operand(node_, 1, {position, k[0], filter});
     };
-    p.rhs = [&](Lowering&, const Index& position, const Index& k, const Index& image) {
-      return inputs.at(position, k, image);
+    p.rhs = [&](Lowering&, const Index& position, const Indices& k, const Index& image) {
+      return inputs.at(position, k[0], image);
     };
     p.store = [&](Lowering& l, const Index& position, const Index& filter, const Index& image, Expr value) {
       l.add(sums.set(position, filter, image, std::move(value)));
@@ -315,11 +317,11 @@ class ConvKernel : WinogradKernel {
 
   void multiply(const Squares& inputs, const Squares& sums, const WinogradBlock& block, const Index& filter) {
     InnerProduct p = at_positions(block.tiles, block.filters, x_[3]);
-    p.lhs = [&](Lowering&, const Index& position, const Index& tile, const Index& k) {
-      return inputs.at(position, tile, k);
+    p.lhs = [&](Lowering&, const Index& position, const Index& tile, const Indices& k) {
+      return inputs.at(position, tile, k[0]);
     };
-    p.rhs = [&](Lowering& l, const Index& position, const Index& k, const Index& column) {
-      return l.operand(node_, 1, {position, k, filter + column});
+    p.rhs = [&](Lowering& l, const Index& position, const Indices& k, const Index& column) {
+      return l.operand(node_, 1, {position, k[0], filter + column});
     };
     p.store = [&](Lowering& l, const Index& position, const Index& tile, const Index& column, Expr value) {
       l.add(sums.set(position, tile, column, std::move(value)));
@@ -338,12 +340,19 @@ class ConvKernel : WinogradKernel {
                          const YIndex& y_index) {
     const auto transform = [&](bool inside) {
       over("f", extent, [&](const Index& f) {
+        const std::optional<Pool> pool = pool_of(l_.group());
+        std::vector<Line> square(static_cast<std::size_t>(edge_));
         Transforms t(l_);
         t.on_square(
             side, [&](const Line& line) { return t.results(line, edge_); },
             [&](std::int64_t i, std::int64_t j) { return sums.at(i * side + j, slot, f); },
             [&](std::int64_t i, std::int64_t j, const Expr& value) {
+              square[static_cast<std::size_t>(i)].push_back(value);
               const Index row = at.row + i, column = at.column + j;
+              if (pool) {
+                pool_results(*pool, square, i, j, y_index(at.row, at.column, f), inside);
+                return;
+              }
               l_.isolated([&] {
                 l_.bind(node_.value(), value);
                 l_.store_outputs(y_index(row, column, f), inside ? nullptr : result_inside(row, column));
@@ -352,6 +361,30 @@ class ConvKernel : WinogradKernel {
       });
     };
     l_.when(results_inside(at), [&] { transform(true); }, [&] { transform(false); });
+  }
+
+  /// Once element (i, j) of a tile is the last of a window, the window's outputs. `first` is the index of the
+  /// tile's first result.
+  void pool_results(const Pool& pool, const std::vector<Line>& square, std::int64_t i, std::int64_t j,
+                    const Indices& first, bool inside) {
+    const std::size_t rows = is_batch_last(node_) ? 0 : 1, columns = rows + 1;
+    const std::int64_t height = pool.window[rows], width = pool.window[columns];
+    if ((i + 1) % height != 0 || (j + 1) % width != 0) return;
+    Indices window = first;
+    window[rows] = floor_div(first[rows], height) + i / height;
+    window[columns] = floor_div(first[columns], width) + j / width;
+    Expr exists;
+    if (!inside)
+      exists = both(in_range(window[rows], 0, pool.shape()[rows]),
+                    in_range(window[columns], 0, pool.shape()[columns]));
+    store_pooled(
+        l_, pool, window,
+        [&](const Ints& tap) {
+          const std::int64_t down = i / height * height + tap[rows],
+                             across = j / width * width + tap[columns];
+          return square[static_cast<std::size_t>(down)][static_cast<std::size_t>(across)];
+        },
+        exists);
   }
 };
 
@@ -447,11 +480,11 @@ class KernelGradKernel : WinogradKernel {
                 const ResultPlace& result) {
     const int out = l_.output_buffer(0);
     InnerProduct p = at_positions(block.channels, block.filters, block.tiles);
-    p.lhs = [&](Lowering&, const Index& position, const Index& channel, const Index& tile) {
-      return inputs.at(position, tile, channel);
+    p.lhs = [&](Lowering&, const Index& position, const Index& channel, const Indices& k) {
+      return inputs.at(position, k[0], channel);
     };
-    p.rhs = [&](Lowering&, const Index& position, const Index& tile, const Index& filter) {
-      return errors.at(position, tile, filter);
+    p.rhs = [&](Lowering&, const Index& position, const Indices& k, const Index& filter) {
+      return errors.at(position, k[0], filter);
     };
     p.initial = [&](Lowering&, const Index& position, const Index& channel, const Index& filter) {
       return load(out, dtype_, result(position, channel, filter));

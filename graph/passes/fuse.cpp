@@ -8,6 +8,7 @@
 #include "graph/passes/fusion_costs.h"
 #include "graph/passes/fusion_log.h"
 #include "graph/passes/groups.h"
+#include "graph/passes/join_pools.h"
 #include "graph/passes/join_rows.h"
 #include "graph/passes/rematerialize.h"
 
@@ -19,7 +20,7 @@
 //                  memory, if possible by a group that computes them anyway (a further output).
 //
 // At the end, maps over the same elements that read common arrays are joined, and groups over the same rows
-// (join_rows.cpp).
+// (join_rows.cpp), and convolutions with the pooling behind them (join_pools.cpp).
 namespace kiln::graph {
 namespace {
 
@@ -508,7 +509,8 @@ std::vector<Group> separate(const Graph& graph) {
 }  // namespace
 
 std::vector<Group> fuse(const Graph& graph, const PlanOptions& options, FusionLog* log) {
-  return options.fuse ? join_rows(graph, Fuser(graph, log).run(), log) : separate(graph);
+  if (!options.fuse) return separate(graph);
+  return join_pools(graph, join_rows(graph, Fuser(graph, log).run(), log), log);
 }
 
 }  // namespace kiln::graph

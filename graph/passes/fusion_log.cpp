@@ -25,15 +25,15 @@ void FusionLog::part(const Node& n, const Node& whole, const char* why_not) {
                                why_not ? "copied" : "in place", why_not ? why_not : "a part of its array"));
 }
 
-void FusionLog::rows(const Group& a, const Group& b, const char* reason) {
-  rows_.push_back(fmt::format("\"{}\" -> \"{}\": {}: {}\n", a.name, b.name, reason ? "apart" : "fused",
-                              reason ? reason : "row by row"));
+void FusionLog::join(const Group& a, const Group& b, const char* why_not, const char* how) {
+  joins_.push_back(fmt::format("\"{}\" -> \"{}\": {}: {}\n", a.name, b.name, why_not ? "apart" : "fused",
+                               why_not ? why_not : how));
 }
 
 std::string FusionLog::text() const {
   std::string text;
   for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) text += *line;
-  for (const std::string& line : rows_) text += line;
+  for (const std::string& line : joins_) text += line;
   return text;
 }
 

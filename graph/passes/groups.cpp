@@ -17,6 +17,7 @@ std::string group_name(const Group& group) {
   std::vector<std::string_view> ops;
   for (const Node* n : group.nodes)
     if (n == group.root || (group.rows && is_reduction(n->op)) ||
+        std::find(group.pool.begin(), group.pool.end(), n) != group.pool.end() ||
         definition(n->op).op_class == OpClass::elementwise || group.nodes.size() == 1)
       ops.push_back(op_name(n->op));
   if (ops.empty())

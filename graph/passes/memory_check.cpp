@@ -206,8 +206,10 @@ class Checker {
           fail(g.name, fmt::format("{} needs operand {}, which is neither fused before it nor an input",
                                    print(*n), i));
       }
-      if (!is_elemental(*n) && n != g.root &&
-          std::find(g.siblings.begin(), g.siblings.end(), n) == g.siblings.end())
+      const auto is_among = [&](const std::vector<const Node*>& nodes) {
+        return std::find(nodes.begin(), nodes.end(), n) != nodes.end();
+      };
+      if (!is_elemental(*n) && n != g.root && !is_among(g.siblings) && !is_among(g.pool))
         fail(g.name, fmt::format("{} can't be fused", print(*n)));
       seen.insert(n);
     }

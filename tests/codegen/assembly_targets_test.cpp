@@ -80,6 +80,18 @@ const Case cases[] = {
        b.output(conv_kernel_sums(b.input({28, 28, 1, 128}), b.input({24, 24, 6, 128}), Shape({5, 5, 1, 6}),
                                  {}, 12, /*batch_last=*/true));
      }},
+    {"convolution and pooling",
+     [](Builder& b) {
+       const Value y = conv(b.input({8, 30, 30, 1}), b.input({3, 3, 1, 16}), {}) + b.input({16});
+       const WindowAttrs pool{.window = {1, 2, 2, 1}, .strides = {1, 2, 2, 1}};
+       b.output(window_max(y, pool));
+       b.output(window_argmax(y, pool));
+     }},
+    {"convolution and pooling with the batch last",
+     [](Builder& b) {
+       const Value y = conv_batch_last(b.input({28, 28, 1, 128}), b.input({5, 5, 1, 6}), {});
+       b.output(window_max(y, {.window = {2, 2, 1, 1}, .strides = {2, 2, 1, 1}}));
+     }},
     {"elementwise chain",
      [](Builder& b) {
        const Value x = b.input({1000}), y = b.input({1000});

@@ -23,15 +23,18 @@ struct FusionReasons : ::testing::Test {
 TEST_F(FusionReasons, EpiloguesAndWindows) {
   const Value y = conv(x, kernel, {});
   const Value z = sigmoid(y);
-  g.output("z", window_max(z, {.window = {1, 2, 2, 1}, .strides = {1, 2, 2, 1}}));
+  g.output("z", window_max(z, {.window = {1, 2, 2, 1}, .strides = {1, 3, 3, 1}}));
   EXPECT_EQ(reasons(g),
             "%2 conv -> %3 sigmoid: fused: it becomes the kernel's root\n"
-            "%3 sigmoid -> %4 window_max: apart: it joins the kernel that computes its operand\n");
+            "%3 sigmoid -> %4 window_max: apart: it joins the kernel that computes its operand\n"
+            "\"conv+sigmoid\" -> \"window_max\": apart: its windows don't lie side by side\n");
 }
 
-TEST_F(FusionReasons, ConvolutionsAndPoolingHaveKernelsOfTheirOwn) {
+TEST_F(FusionReasons, PoolingInTheTilesOfAConvolution) {
   g.output("z", window_max(conv(x, kernel, {}), {.window = {1, 2, 2, 1}, .strides = {1, 2, 2, 1}}));
-  EXPECT_EQ(reasons(g), "%2 conv -> %3 window_max: apart: that kernel has another root\n");
+  EXPECT_EQ(reasons(g),
+            "%2 conv -> %3 window_max: apart: that kernel has another root\n"
+            "\"conv\" -> \"window_max\": fused: in the same tiles\n");
 }
 
 TEST_F(FusionReasons, MaximaAndTheirPlacesAreFoundTogether) {

@@ -58,6 +58,10 @@ TEST_F(AArch64, Convolutions) {
   g.output("strided", conv(x, input({3, 2, 5, 4}), {.strides = {2, 3}}));
   g.output("dilated", conv(x, input({3, 3, 5, 4}), {.dilation = {2, 2}}));
   g.output("groups", conv(x, input({3, 3, 1, 10}), {.low = {1, 1}, .high = {1, 1}, .groups = 5}));
+  const Value z = conv(narrow, input({5, 5, 1, 6}), {});
+  const WindowAttrs pool{.window = {1, 2, 2, 1}, .strides = {1, 2, 2, 1}};
+  g.output("pooled", window_max(z, pool));
+  g.output("place", window_argmax(z, pool));
   expect_as_interpreted(g);
 }
 
@@ -68,6 +72,7 @@ TEST_F(AArch64, ConvolutionsInWinogradsForm) {
   g.output("y", y);
   g.output("dx", conv_input_grad(y, kernel, x.shape(), same));
   g.output("dk", conv_kernel_grad(x, y, kernel.shape(), same));
+  g.output("average", window_sum(conv(x, input({3, 3, 6, 7}), same), {{1, 2, 2, 1}, {1, 2, 2, 1}}));
   expect_as_interpreted(g, {.conv = ConvAlgorithm::winograd}, 1e-4);
 }
 

@@ -1,0 +1,150 @@
+// Convolutions that pool their results in their tiles: against the interpreter, and to the bit against the
+// same with one node a kernel.
+#include "codegen/pooling.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "graph/passes/passes.h"
+#include "kiln/graph/ops.h"
+#include "tests/codegen/compile_support.h"
+
+namespace kiln::codegen {
+namespace {
+
+using namespace kiln::graph;  // the ops
+
+struct Case {
+  Shape x, kernel;
+  Ints window;  ///< of pixels
+  ConvAttrs attrs = {};
+};
+
+enum class Kind : std::uint8_t { maximum, maximum_and_place, average };
+
+/// A layer's outputs: what pooling gives, with a bias before and an activation behind.
+Graph pooled(const Case& c, DType dtype, Kind kind) {
+  Graph g("pooled");
+  const Value x = g.input("x", {dtype, c.x}), kernel = g.input("kernel", {dtype, c.kernel});
+  const Value y = conv(x, kernel, c.attrs) + g.input("bias", {dtype, {c.kernel.back()}});
+  WindowAttrs attrs;
+  attrs.window = {1};
+  attrs.window.insert(attrs.window.end(), c.window.begin(), c.window.end());
+  attrs.window.push_back(1);
+  attrs.strides = attrs.window;
+  const Value pool = kind == Kind::average ? window_sum(y, attrs) * 0.3 : window_max(y, attrs);
+  g.output("y", maximum(pool, scalar(pool, 0)));
+  if (kind == Kind::maximum_and_place) g.output("place", window_argmax(y, attrs));
+  return g;
+}
+constexpr Kind kinds[] = {Kind::maximum, Kind::maximum_and_place, Kind::average};
+
+int kernels_with_pools(const Graph& g, const PlanOptions& options) {
+  const Graph optimized = optimize(g, options);
+  int count = 0;
+  for (const Group& group : fuse(optimized)) count += group.pool.empty() ? 0 : 1;
+  return count;
+}
+
+void expect_same_bits(const Graph& g) {
+  const std::vector<Tensor> inputs = random_arguments(g, 3).inputs;
+  const std::vector<Tensor> together = run_compiled(g, inputs), apart = run_compiled(g, inputs, false);
+  for (std::size_t i = 0; i < together.size(); i++)
+    EXPECT_EQ(std::memcmp(together[i].raw(), apart[i].raw(), together[i].nbytes()), 0)
+        << print(g) << "\noutput " << i;
+}
+
+const Case directly[] = {
+    {{3, 13, 12, 1}, {3, 3, 1, 16}, {2, 2}},
+    {{2, 15, 18, 3}, {5, 4, 3, 19}, {2, 3}, {.strides = {1, 2}}},
+    {{2, 11, 10, 2}, {2, 2, 2, 6}, {3, 1}, {.dilation = {2, 3}}},
+    {{4, 40, 3}, {4, 3, 4}, {4}, {.strides = {2}}},
+    {{2, 6, 7, 8, 1}, {2, 3, 2, 1, 3}, {2, 1, 3}},
+    {{2, 9, 9, 7}, {1, 1, 7, 33}, {3, 3}},
+};
+TEST(PooledConvolutions, DirectOnesEqualTheInterpreters) {
+  for (DType dtype : {DType::f32, DType::f64})
+    for (const Case& c : directly)
+      for (Kind kind : kinds) {
+        const Graph g = canonicalize(pooled(c, dtype, kind), ConvAlgorithm::direct);
+        EXPECT_EQ(kernels_with_pools(g, {.conv = ConvAlgorithm::direct}), 1) << print(g);
+        expect_compiled_equals_interpreted(g);
+        expect_same_bits(g);
+      }
+}
+
+TEST(PooledConvolutions, WithTheBatchLastToo) {
+  for (Case c : directly)
+    for (std::int64_t batch : {1, 5, 37, 130}) {
+      if (batch == 130 && c.x.rank() != 4) continue;
+      c.x = c.x.tail().prepend(batch);
+      const Graph g =
+          layout(canonicalize(pooled(c, DType::f32, kinds[batch % 3]), ConvAlgorithm::direct), true);
+      expect_compiled_equals_interpreted(g);
+      expect_same_bits(g);
+    }
+}
+
+TEST(PooledConvolutions, InWinogradsForm) {
+  const Case cases[] = {
+      {{2, 10, 10, 8}, {3, 3, 8, 16}, {2, 2}},                                    // whole tiles
+      {{2, 9, 15, 5}, {3, 3, 5, 19}, {2, 2}, {.low = {1, 1}, .high = {1, 1}}},    // tiles that stick out
+      {{1, 11, 14, 16}, {3, 3, 16, 7}, {4, 2}, {.low = {1, 0}, .high = {0, 1}}},  // other windows
+      {{3, 12, 9, 6}, {3, 3, 6, 16}, {1, 4}},
+      {{2, 11, 8, 17}, {5, 5, 17, 16}, {2, 2}, {.low = {2, 2}, .high = {2, 2}}},
+      {{2, 9, 9, 4}, {5, 5, 4, 33}, {2, 1}},
+  };
+  int number = 0;
+  for (Case c : cases) {
+    const Kind kind = kinds[number++ % 3];
+    Graph g = canonicalize(pooled(c, DType::f32, kind), ConvAlgorithm::winograd);
+    EXPECT_EQ(kernels_with_pools(g, {.conv = ConvAlgorithm::winograd}), 1) << print(g);
+    expect_compiled_equals_interpreted(g, 2e-5);
+    expect_same_bits(g);
+    c.x = c.x.tail().prepend(19);
+    g = layout(canonicalize(pooled(c, DType::f32, kind), ConvAlgorithm::winograd), true);
+    expect_compiled_equals_interpreted(g, 2e-5);
+    expect_same_bits(g);
+  }
+}
+
+// A residual is read for the elements of a window, and an array of the pooled size for the window.
+TEST(PooledConvolutions, EpiloguesBeforeAndBehind) {
+  for (ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::winograd}) {
+    Graph g("epilogues");
+    const Value x = g.input("x", {DType::f32, {2, 9, 11, 8}});
+    const Value y = conv(x, g.input("kernel", {DType::f32, {3, 3, 8, 8}}), {});
+    const Value z = sigmoid(y + g.input("residual", y.type()));
+    const WindowAttrs attrs{{1, 2, 2, 1}, {1, 2, 2, 1}};
+    const Value m = window_max(z, attrs);
+    g.output("m", m * g.input("behind", m.type()));
+    g.output("place", window_argmax(z, attrs));
+    const Graph chosen = canonicalize(g, algorithm);
+    EXPECT_EQ(kernels_with_pools(chosen, {.conv = algorithm}), 1);
+    expect_compiled_equals_interpreted(chosen, 2e-5);
+    expect_same_bits(chosen);
+  }
+}
+
+TEST(PooledConvolutions, TiesAndNaN) {
+  // A kernel of one tap copies the image, so that the maxima are those of its numbers.
+  Graph g("special");
+  const Value x = g.input("x", {DType::f32, {1, 2, 8, 1}});
+  const Value y = conv(x, g.input("kernel", {DType::f32, {1, 1, 1, 1}}), {});
+  const WindowAttrs attrs{{1, 2, 2, 1}, {1, 2, 2, 1}};
+  g.output("m", window_max(y, attrs));
+  g.output("place", window_argmax(y, attrs));
+  EXPECT_EQ(kernels_with_pools(g, {}), 1);
+  const Tensor image(std::vector<float>{1, 1, nan, 2, -inf, -inf, 3, nan,  //
+                                        1, 0, 4, nan, -inf, -inf, 5, 6},
+                     Shape{1, 2, 8, 1});
+  const Tensor one(std::vector<float>{1}, Shape{1, 1, 1, 1});
+  const std::vector<Tensor> results = run_compiled(g, {image, one});
+  expect_floats(results[0], {1, nan, -inf, nan}, "maxima");
+  const auto* place = results[1].data<std::uint8_t>();
+  EXPECT_EQ(std::vector<int>(place, place + 4), (std::vector<int>{0, 0, 0, 1}));
+}
+
+}  // namespace
+}  // namespace kiln::codegen
