@@ -256,10 +256,11 @@ void KernelEmitter::store(const Stmt& s) {
 }
 
 void KernelEmitter::prefetch(const Stmt& s) {
-  constexpr unsigned for_reading = 0, into_all_caches = 3, data = 1;
+  constexpr unsigned for_reading = 0, into_all_caches = 3, into_the_second = 2, data = 1;
+  const unsigned locality = s.into == CacheLevel::second ? into_the_second : into_all_caches;
   llvm::Value* pointer = element_pointer(s.buffer, address(s.index).uniform);
   b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {pointer->getType()},
-                     {pointer, b_.getInt32(for_reading), b_.getInt32(into_all_caches), b_.getInt32(data)});
+                     {pointer, b_.getInt32(for_reading), b_.getInt32(locality), b_.getInt32(data)});
 }
 
 void KernelEmitter::store_vector(const Stmt& s, const Address& a, llvm::Value* value, llvm::Value* mask) {

@@ -211,11 +211,12 @@ Stmt branch(Expr condition, Block then, Block otherwise) {
   return s;
 }
 
-Stmt prefetch(int buffer, Index index) {
+Stmt prefetch(int buffer, Index index, CacheLevel into) {
   Stmt s;
   s.kind = StmtKind::prefetch;
   s.buffer = buffer;
   s.index = std::move(index);
+  s.into = into;
   return s;
 }
 

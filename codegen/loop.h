@@ -151,6 +151,9 @@ enum class LoopKind : std::uint8_t {
 struct Stmt;
 using Block = std::vector<Stmt>;
 
+/// Where a prefetch puts a line: the nearest cache, or the second, for what is read later or in bulk.
+enum class CacheLevel : std::uint8_t { nearest, second };
+
 enum class StmtKind : std::uint8_t { loop, let, store, write, branch, prefetch };
 struct Stmt {
   StmtKind kind = StmtKind::loop;
@@ -170,6 +173,7 @@ struct Stmt {
   int buffer = 0;
   Index index;
   Expr predicate;
+  CacheLevel into = CacheLevel::nearest;  ///< prefetch
   // write: register[subscripts] = value
   Reg reg;
   std::vector<Index> subscripts;
@@ -180,7 +184,7 @@ Stmt vector_loop(Var variable, int lanes, Block body, bool unroll = false);
 Stmt store(int buffer, Index index, Expr value, Expr predicate = nullptr);
 Stmt write(Reg reg, std::vector<Index> subscripts, Expr value);
 Stmt branch(Expr condition, Block then, Block otherwise = {});
-Stmt prefetch(int buffer, Index index);
+Stmt prefetch(int buffer, Index index, CacheLevel into = CacheLevel::nearest);
 
 // ---- kernels ----------------------------------------------------------------------------------------------
 

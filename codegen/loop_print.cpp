@@ -55,7 +55,8 @@ class Printer {
         line = fmt::format("if {} {{", expr(s.value));
         break;
       case StmtKind::prefetch:
-        line = fmt::format("prefetch b{}[{}]", s.buffer, index(s.index));
+        line = fmt::format("prefetch b{}[{}]{}", s.buffer, index(s.index),
+                           s.into == CacheLevel::second ? " into the second cache" : "");
         break;
     }
     out_ += indent + line + "\n";

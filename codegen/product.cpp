@@ -121,6 +121,9 @@ class ProductKernel {
   }
 
  private:
+  /// What is asked for ahead of a streamed right operand.
+  enum class Ahead : std::uint8_t { nothing, panel, pass };
+
   bool partial_sums() const { return p_.partial_sums && p_.contraction.size() > 1 && p_.contraction[0] > 1; }
 
   /// Short sums hardly do more than write a large result: panels that follow one another in a row, so that
@@ -165,7 +168,8 @@ class ProductKernel {
     if (block == 0) return;
     set_passes(block, std::max(fewest_streamed_tiles, static_cast<double>(row_bytes) / streamed_bytes));
     streamed_ = passes_ > 1;
-    asks_ahead_ = streamed_ && tiles_of_rows > 1;
+    constexpr std::int64_t few_tiles = 2;  // up to here there is hardly anything to do but read
+    if (streamed_) ahead_ = tiles_of_rows <= few_tiles ? Ahead::pass : Ahead::panel;
   }
 
   /// The sums wait in the output between passes of `block` steps.
@@ -199,9 +203,9 @@ class ProductKernel {
   }
 
   /// Asks for the cache line of an element that is read as it is.
-  void ask_for(const Expr& element) {
+  void ask_for(const Expr& element, CacheLevel into = CacheLevel::nearest) {
     if (element->kind == ExprKind::load && !element->predicate)
-      l_.add(prefetch(element->buffer, element->index));
+      l_.add(prefetch(element->buffer, element->index, into));
   }
 
   /// Asks for the next tile's part of the left operand, a line a step. A large operand's rows come from far
@@ -220,13 +224,17 @@ class ProductKernel {
     ask_for(lhs(row + rows + next, step - next));
   }
 
-  /// Asks for what the next panel will read of this step's row of the right operand. (Not for a single tile
-  /// of rows: it does nothing but read, as fast as memory goes.)
-  void prefetch_next_panel(const Indices& outer, const Indices& k, const Index& column,
-                           std::int64_t columns) {
+  /// Asks for what the next panel will read of this step's row of the right operand, or the next pass of
+  /// this panel: into the second cache, for the nearest has room for few lines on their way.
+  void prefetch_rhs(const Indices& outer, Indices k, Index column, std::int64_t columns) {
     const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(p_.dtype));
-    if (columns < width_) return;
-    for (std::int64_t c = width_; c < 2 * width_; c += line) ask_for(p_.rhs(l_, outer, k, column + c));
+    if (ahead_ == Ahead::nothing || (ahead_ == Ahead::panel && columns < width_)) return;
+    if (ahead_ == Ahead::panel)
+      column = column + width_;
+    else
+      k.back() = k.back() + block_;
+    for (std::int64_t c = 0; c < columns; c += line)
+      ask_for(p_.rhs(l_, outer, k, column + c), CacheLevel::second);
   }
 
   void register_tile(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,
@@ -259,7 +267,7 @@ class ProductKernel {
       l_.serial("k", block_, [&](const Index& step) {
         const Indices k = steps_of(pass, step);
         prefetch_lhs(outer, row, rows, pass, step);
-        if (asks_ahead_) prefetch_next_panel(outer, k, column, columns);
+        prefetch_rhs(outer, k, column, columns);
         sum.multiply_add([&](const Index& r) { return p_.lhs(l_, outer, row + r, k); },
                          [&](const Index& c) {
                            return packed_ < 0 ? p_.rhs(l_, outer, k, column + c)
@@ -313,8 +321,8 @@ class ProductKernel {
   const Product& p_;
   std::int64_t passes_ = 1;  ///< over the rows of a panel, `block_` steps each
   std::int64_t block_ = 0;
-  bool streamed_ = false;    ///< passes of few steps, for few rows
-  bool asks_ahead_ = false;  ///< for the next panel's part of the right operand
+  bool streamed_ = false;  ///< passes of few steps, for few rows
+  Ahead ahead_ = Ahead::nothing;
   double tiles_ = most_tiles;
   int packed_ = -1;                         ///< parameter that holds a pass's part of the right operand
   int waiting_output_ = -1, waiting_ = -1;  ///< output where sums wait between passes, and its parameter

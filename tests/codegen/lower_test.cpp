@@ -125,10 +125,13 @@ std::string large_product(std::int64_t rows, bool transposed) {
                                 rows));
 }
 
-TEST(Lower, ProductsOfFewRowsAskForTheNextPanelOfTheirRightOperand) {
-  const std::regex next_panel("prefetch b[0-9]\\[.*k.*\\*1024 .* \\+ 64\\]");
-  EXPECT_TRUE(std::regex_search(large_product(12, true), next_panel)) << large_product(12, true);
-  EXPECT_EQ(large_product(1, true).find("prefetch"), std::string::npos) << "nothing else to do meanwhile";
+TEST(Lower, ProductsOfFewRowsAskForTheirRightOperandAhead) {
+  const std::regex next_panel("prefetch b[0-9]\\[.*k.*\\*1024 .* \\+ 64\\] into the second cache");
+  EXPECT_TRUE(std::regex_search(large_product(32, true), next_panel)) << large_product(32, true);
+  // Hardly anything to do but read: the same columns of the next pass, eight steps further.
+  const std::regex next_pass("prefetch b[0-9]\\[.*k.*\\*1024 .* \\+ 8192\\] into the second cache");
+  for (const std::int64_t rows : {1, 12})
+    EXPECT_TRUE(std::regex_search(large_product(rows, true), next_pass)) << large_product(rows, true);
 }
 
 TEST(Lower, LargeProductsAskForTheNextRowsOfTheirLeftOperand) {
