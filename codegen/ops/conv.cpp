@@ -117,18 +117,29 @@ void pointwise_kernel(Lowering& l, const Conv& c) {
   lower_product(l, p);
 }
 
-/// Loops over image, group and all output axes but the last, whose pixels are the rows.
+/// So many of the output's axes, from the last, are a product's rows: one, or all of them if an image has
+/// hardly more pixels than a register tile has rows. Then each element of the kernel is read once an image.
+std::size_t row_axes(const Conv& c, const Target& target) {
+  constexpr std::int64_t fewest_vectors = 2;  // that a tile has beside so many rows
+  return product(c.out) * fewest_vectors <= accumulator_registers(target) ? c.out.size() : 1;
+}
+
+/// Loops over image, group and all output axes that aren't rows.
 void general_kernel(Lowering& l, const Conv& c) {
   Product p;
   p.dtype = c.node->type().dtype;
-  p.outer = concat({c.images, c.groups}, {c.out.begin(), c.out.end() - 1});
-  p.rows = c.out.back();
+  const auto first_row_axis = c.out.end() - static_cast<std::ptrdiff_t>(row_axes(c, l.target()));
+  const std::vector<std::int64_t> row_box(first_row_axis, c.out.end());
+  p.outer = concat({c.images, c.groups}, {c.out.begin(), first_row_axis});
+  p.rows = product(row_box);
+  if (row_box.size() > 1) p.row_group = c.out.back();
   p.columns = c.filters;
   p.contraction = tap_loops(c);
   p.one_rhs = c.groups == 1;
-  const auto pixel = [](const Indices& outer, const Index& row) {
+  const auto pixel = [&row_box](const Indices& outer, const Index& row) {
     Indices index(outer.begin() + 2, outer.end());
-    index.push_back(row);
+    const Indices in_rows = unflatten(row, row_box);
+    index.insert(index.end(), in_rows.begin(), in_rows.end());
     return index;
   };
   p.lhs = [&](Lowering& low, const Indices& outer, const Index& row, const Indices& k) {

@@ -20,12 +20,17 @@ struct Windows {
         output(y.sizes()) {}
 
   std::size_t rank() const { return window.size(); }
+  /// Along this axis (the channels) each element is a window: nothing is beyond the ends. Asked of an index,
+  /// that isn't always seen, as where parts of an axis are not all of one length.
+  bool is_apart(std::size_t i) const {
+    return window[i] == 1 && strides[i] == 1 && low[i] == 0 && input[i] == output[i];
+  }
   /// The element under a tap, and whether it exists (null: it does).
   Indices element(const Indices& o, const Indices& tap, Expr& exists) const {
     Indices index;
     for (std::size_t i = 0; i < rank(); i++) {
       index.push_back(o[i] * strides[i] + tap[i] - low[i]);
-      exists = both(std::move(exists), in_range(index[i], 0, input[i]));
+      if (!is_apart(i)) exists = both(std::move(exists), in_range(index[i], 0, input[i]));
     }
     return index;
   }
@@ -34,7 +39,7 @@ struct Windows {
   Indices nearest(Lowering& l, const Indices& o, const Indices& tap) const {
     Indices index;
     for (std::size_t i = 0; i < rank(); i++)
-      index.push_back(clamped(l, o[i] * strides[i] + tap[i] - low[i], input[i]));
+      index.push_back(is_apart(i) ? o[i] : clamped(l, o[i] * strides[i] + tap[i] - low[i], input[i]));
     return index;
   }
   /// The tap that an element of the window is, row-major.
@@ -49,7 +54,8 @@ struct Windows {
     for (std::size_t i = 0; i < rank(); i++)
       if (input[i] == 0) return integer_expr(DType::bool_, 0);
     for (std::size_t i = 0; i < rank(); i++)
-      result = both(std::move(result), in_range(o[i] * strides[i] - low[i], 1 - window[i], input[i]));
+      if (!is_apart(i))
+        result = both(std::move(result), in_range(o[i] * strides[i] - low[i], 1 - window[i], input[i]));
     return result;
   }
   /// At most this many windows along each axis share an element.
@@ -67,6 +73,7 @@ struct Windows {
       const Index before = Index(counts[i] - 1) - nth[i];
       o.push_back(floor_div(element[i] + low[i], strides[i]) - before);
       tap.push_back(mod(element[i] + low[i], strides[i]) + before * strides[i]);
+      if (is_apart(i)) continue;
       exists = both(std::move(exists), in_range(o[i], 0, output[i]));
       exists = both(std::move(exists), in_range(tap[i], 0, window[i]));
     }
@@ -335,8 +342,8 @@ class MaxGradKernel {
     Indices o;
     for (std::size_t i = 0; i < w_.rank(); i++) {
       const Index index = b[i] - before[i];
-      exists = both(std::move(exists), in_range(index, 0, w_.output[i]));
-      o.push_back(Windows::clamped(l_, index, w_.output[i]));
+      if (!w_.is_apart(i)) exists = both(std::move(exists), in_range(index, 0, w_.output[i]));
+      o.push_back(w_.is_apart(i) ? index : Windows::clamped(l_, index, w_.output[i]));
     }
     return o;
   }

@@ -186,6 +186,23 @@ TEST(AssemblyOfTargets, ProductsAreMultiplyAddsAndLittleElse) {
   }
 }
 
+// All pixels of a tiny image are rows of one tile, where registers suffice: the kernel is read once.
+TEST(AssemblyOfTargets, TinyImagesAreOneTile) {
+  Builder b;
+  b.output(conv(b.input({1, 5, 5, 64}), b.input({3, 3, 64, 128}), {}));
+  for (const Cpu& cpu : cpus) {
+    const Target target = Target::of(cpu.triple, cpu.cpu);
+    const bool fits = 2 * 9 <= accumulator_registers(target);
+    const ProductTile tile = product_tile(fits ? 9 : 3, 128, target.lanes(DType::f32), target);
+    EXPECT_EQ(tile.rows, fits ? 9 : 3) << cpu.cpu;
+    const Lines loop =
+        busiest_loop(codegen::kernels_of(b.g, target, {.conv = ConvAlgorithm::direct})[0].assembly);
+    const std::string what = fmt::format("{}\n{}\n", cpu.cpu, fmt::join(loop, "\n"));
+    EXPECT_EQ(multiply_adds(loop), tile.rows * tile.vectors) << what;
+    EXPECT_EQ(spills(loop) + reloads(loop), 0) << what;
+  }
+}
+
 // A row of taps alone would be five accumulators: too few to hide the latency of their multiply-adds.
 TEST(AssemblyOfTargets, GradientsOfNarrowKernelsHaveManyTapsInATile) {
   const Case& c = *std::find_if(std::begin(cases), std::end(cases), [](const Case& x) {

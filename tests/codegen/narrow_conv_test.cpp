@@ -61,6 +61,23 @@ TEST(NarrowConvolutions, GradientsOfLargeBatchesEqualTheInterpreters) {
   }
 }
 
+// All pixels of such an image are rows of one product; in another batch they have the same bits.
+TEST(NarrowConvolutions, TinyImagesEqualTheInterpreters) {
+  const Case tiny[] = {
+      {{1, 5, 5, 7}, {3, 3, 7, 40}, {}},
+      {{3, 4, 5, 3}, {3, 2, 3, 9}, {.strides = {1, 2}}},
+      {{2, 6, 5, 6}, {2, 2, 3, 8}, {.dilation = {3, 2}, .groups = 2}},
+      {{2, 3, 4, 3, 2}, {2, 3, 2, 2, 5}, {}},
+  };
+  for (DType dtype : {DType::f32, DType::f64})
+    for (const Case& c : tiny) {
+      Graph g("tiny");
+      const Value x = g.input("x", {dtype, c.x}), kernel = g.input("kernel", {dtype, c.kernel});
+      g.output("y", sigmoid(conv(x, kernel, c.attrs)));
+      expect_compiled_equals_interpreted(canonicalize(g, ConvAlgorithm::direct));
+    }
+}
+
 // ---- with the batch as the last axis ----------------------------------------------------------------------
 
 TEST(NarrowConvolutions, BatchLastEqualsTheInterpreters) {
