@@ -144,8 +144,9 @@ std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, 
   for (int v = 1; v <= std::min<std::int64_t>(4, vectors); v++) {
     const int rest = target.vector_registers - operand_registers(v, columns % lanes != 0, target);
     // Groups lie close together in memory, and have no pointers of their own: as many rows as there is room
-    // for.
-    const int registers = group > 1 ? rest : std::min(accumulator_registers(target), rest);
+    // for. Only AVX-512 multiplies by a factor in memory; elsewhere some are loaded ahead.
+    const int ahead = v > 1 && target.masked_access != MaskedAccess::all ? 2 : 0;
+    const int registers = group > 1 ? rest - ahead : std::min(accumulator_registers(target), rest);
     if (v > 1 && group * v > registers) break;
     std::int64_t most = std::max<std::int64_t>(group, std::min<std::int64_t>(rows, registers / v));
     if (group == 1) most = std::min<std::int64_t>(most, v == 1 ? 14 : 8);
@@ -162,7 +163,8 @@ std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, 
   std::sort(tiles.begin(), tiles.end(), [](const auto& a, const auto& b) {
     if (a.first != b.first) return a.first < b.first;
     // Equal costs: fewer steps, so the larger tile.
-    return std::pair(a.second.vectors, a.second.rows) > std::pair(b.second.vectors, b.second.rows);
+    const auto size = [](const ProductTile& t) { return std::pair(t.rows * t.vectors, t.vectors); };
+    return size(a.second) > size(b.second);
   });
   std::vector<ProductTile> result;
   for (const auto& [cost, tile] : tiles) result.push_back(tile);

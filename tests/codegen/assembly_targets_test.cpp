@@ -186,15 +186,18 @@ TEST(AssemblyOfTargets, ProductsAreMultiplyAddsAndLittleElse) {
   }
 }
 
-// All pixels of a tiny image are rows of one tile, where registers suffice: the kernel is read once.
+// All pixels of a tiny image are rows of one product where registers suffice, and of one tile where there are
+// enough: then the kernel is read once.
 TEST(AssemblyOfTargets, TinyImagesAreOneTile) {
   Builder b;
   b.output(conv(b.input({1, 5, 5, 64}), b.input({3, 3, 64, 128}), {}));
   for (const Cpu& cpu : cpus) {
     const Target target = Target::of(cpu.triple, cpu.cpu);
     const bool fits = 2 * 9 <= accumulator_registers(target);
-    const ProductTile tile = product_tile(fits ? 9 : 3, 128, target.lanes(DType::f32), target);
-    EXPECT_EQ(tile.rows, fits ? 9 : 3) << cpu.cpu;
+    const ProductTile tile = product_tile(fits ? 9 : 3, 128, target.lanes(DType::f32), target, fits ? 3 : 1);
+    if (target.masked_access == MaskedAccess::all) {
+      EXPECT_EQ(tile.rows, 9) << cpu.cpu;
+    }
     const Lines loop =
         busiest_loop(codegen::kernels_of(b.g, target, {.conv = ConvAlgorithm::direct})[0].assembly);
     const std::string what = fmt::format("{}\n{}\n", cpu.cpu, fmt::join(loop, "\n"));

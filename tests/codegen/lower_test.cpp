@@ -145,13 +145,13 @@ TEST(Lower, LargeProductsAskForTheNextRowsOfTheirLeftOperand) {
 
 TEST(Lower, ConvolutionsWalkTheKernelOverRowsOfPixels) {
   EXPECT_EQ(lower_text(R"(graph g {
-    %0 = input "x" : f32[1,6,4,3]
+    %0 = input "x" : f32[1,10,4,3]
     %1 = input "kernel" : f32[3,2,3,6]
-    %2 = conv(%0, %1) {dilation=[1, 1], groups=1, high=[0, 0], low=[0, 0], strides=[1, 1]} : f32[1,4,3,6]
+    %2 = conv(%0, %1) {dilation=[1, 1], groups=1, high=[0, 0], low=[0, 0], strides=[1, 1]} : f32[1,8,3,6]
     output "z" = %2
   })"),
-            R"(kernel conv(b0: f32[72], b1: f32[108], b2: f32[72] written) {
-  for i in 0..4 {
+            R"(kernel conv(b0: f32[120], b1: f32[108], b2: f32[144] written) {
+  for i in 0..8 {
     unrolled r in 0..3 {
       vector(8) unrolled c in 0..6 {
         acc<tile f32 3 x 6 by 8>[r, c] = 0
