@@ -85,7 +85,7 @@ class ProductKernel {
         });
       });
     };
-    if (const std::int64_t block = panels_in_a_row(width); passes_ == 1 && row_tiles > 1 && panels > block) {
+    if (const std::int64_t block = panels_in_a_row(width); block_ == 0 && row_tiles > 1 && panels > block) {
       std::vector<std::int64_t> points = p_.outer;
       points.insert(points.end(), {(panels + block - 1) / block, row_tiles, block});
       l_.tiles(points, work, [&](const Indices& point) {
@@ -95,23 +95,30 @@ class ProductKernel {
       });
       return;
     }
-    // In passes, all rows of a panel follow one another.
-    std::vector<std::int64_t> points = p_.outer;
-    const std::size_t panel_axis = passes_ > 1 ? 0 : points.size();
-    points.insert(points.begin() + static_cast<std::ptrdiff_t>(panel_axis), panels);
-    points.push_back(row_tiles);
+    const auto points_of = [&](std::size_t panel_axis) {
+      std::vector<std::int64_t> points = p_.outer;
+      points.insert(points.begin() + static_cast<std::ptrdiff_t>(panel_axis), panels);
+      points.push_back(row_tiles);
+      return points;
+    };
     Lowering::PassBody pack;
-    const Tiling tiling = tile_box(points, work, l_.target(), tiles_);
-    // The panel is the same for all points of a tile, and they are enough to make up for the copy.
-    constexpr std::int64_t fewest_points = 12;
-    const bool pays = tiling.tiles > 1 && tiling.axis > 0 && product(points) / tiling.tiles >= fewest_points;
-    if (passes_ > 1 && !streamed_ && pays) {
-      packed_ = l_.scratch_buffer(p_.dtype, block_ * width);
-      pack = [&](const Indices& tile, const Index& pass) {
-        l_.part(tile[0], p_.columns, width,
-                [&](const Index& column, std::int64_t columns) { pack_panel(column, columns, pass); });
-      };
+    if (block_ > 0 && !streamed_) {
+      const std::vector<std::int64_t> points = points_of(0);
+      // The panel is the same for all points of a tile, and they are enough to make up for the copy.
+      const double most = std::min(tiles_, static_cast<double>(product(points)) / fewest_packed_tiles);
+      const Tiling tiling = tile_box(points, work, l_.target(), most);
+      if (tiling.tiles > 1 && tiling.axis > 0 && product(points) / tiling.tiles >= fewest_packed_tiles) {
+        tiles_ = most;
+        packed_ = l_.scratch_buffer(p_.dtype, block_ * width);
+        pack = [&](const Indices& tile, const Index& pass) {
+          l_.part(tile[0], p_.columns, width,
+                  [&](const Index& column, std::int64_t columns) { pack_panel(column, columns, pass); });
+        };
+      }
     }
+    // In passes, or when they share a copy, all rows of a panel follow one another.
+    const std::size_t panel_axis = passes_ > 1 || packed_ >= 0 ? 0 : p_.outer.size();
+    const std::vector<std::int64_t> points = points_of(panel_axis);
     const auto body = [&](const Indices& point, const Index& pass) {
       Indices outer(point.begin(), point.end() - 1);
       outer.erase(outer.begin() + static_cast<std::ptrdiff_t>(panel_axis));
@@ -152,9 +159,10 @@ class ProductKernel {
     constexpr std::int64_t fewest_tiles = 4;  // that share a part
     if (!p_.one_rhs || partial_sums() || p_.contraction.empty() || tiles_of_rows < fewest_tiles) return;
     const std::int64_t steps = p_.contraction.back();
-    const std::int64_t bytes = width * static_cast<std::int64_t>(size_of(p_.dtype));
-    const std::int64_t block = cached_steps(steps, product(p_.contraction), bytes, l_.target());
-    if (block == 0 || product(p_.contraction) == block) return;
+    const auto size = static_cast<std::int64_t>(size_of(p_.dtype));
+    const std::int64_t block =
+        cached_steps(steps, product(p_.contraction), width * size, p_.columns * size, l_.target());
+    if (block == 0) return;
     set_passes(block, most_large_tiles);
   }
 
@@ -174,11 +182,14 @@ class ProductKernel {
 
   /// The sums wait in the output between passes of `block` steps.
   void set_passes(std::int64_t block, double tiles) {
-    waiting_output_ = l_.private_output(p_.dtype);
-    if (waiting_output_ < 0) return;
-    waiting_ = l_.output_buffer(waiting_output_);
+    const std::int64_t passes = product(p_.contraction) / block;
+    if (passes > 1) {
+      waiting_output_ = l_.private_output(p_.dtype);
+      if (waiting_output_ < 0) return;
+      waiting_ = l_.output_buffer(waiting_output_);
+    }
     block_ = block;
-    passes_ = product(p_.contraction) / block;
+    passes_ = passes;
     tiles_ = tiles;
   }
 
@@ -263,7 +274,7 @@ class ProductKernel {
         sum.set(
             [&](const Index& r, const Index& c) { return apply(Op::add, {sum.at(r, c), part.at(r, c)}); });
       });
-    } else if (passes_ > 1) {
+    } else if (passes_ > 1 || packed_ >= 0) {
       l_.serial("k", block_, [&](const Index& step) {
         const Indices k = steps_of(pass, step);
         prefetch_lhs(outer, row, rows, pass, step);

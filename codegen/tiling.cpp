@@ -56,9 +56,13 @@ std::int64_t vector_part(std::int64_t extent, double work, int lanes, const Targ
 }
 
 std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
-                          const Target& target) {
-  // A quarter of the cache, as the panel's rows lie far apart and may fall on few of its sets.
-  if (all_steps * step_bytes < target.l2_bytes / 4) return 0;
+                          std::int64_t row_bytes, const Target& target) {
+  // A quarter of the cache, as the panel's rows lie far apart and may fall on few of its sets. Whole pages
+  // apart they surely do: on a page's worth of sets less those of its other columns.
+  constexpr std::int64_t page = 4096;
+  const std::int64_t room =
+      target.l2_bytes / 4 * (row_bytes % page == 0 ? std::min(step_bytes, page) : page) / page;
+  if (all_steps * step_bytes < room) return 0;
   constexpr std::int64_t fewest = 64, most = 512;  // below, loading and storing the sums would show
   for (std::int64_t block = std::min(steps, most); block >= fewest; block--)
     if (steps % block == 0) return block;
@@ -68,7 +72,9 @@ std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64
 std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, std::int64_t tiles_of_rows,
                             const Target& target) {
   constexpr std::int64_t most_tiles_of_rows = 48;
-  if (tiles_of_rows > most_tiles_of_rows || steps * row_bytes < target.l2_bytes) return 0;
+  // Packing is quicker, where it pays, unless the operand comes from memory.
+  const std::int64_t least_bytes = target.l2_bytes * (tiles_of_rows < fewest_packed_tiles ? 1 : 4);
+  if (tiles_of_rows > most_tiles_of_rows || steps * row_bytes < least_bytes) return 0;
   // As few rows as prefetchers follow. Where sums take longer than reading, more, so that sums wait seldom.
   const std::int64_t least = tiles_of_rows <= 2   ? 8
                              : tiles_of_rows <= 4 ? 32

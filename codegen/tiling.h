@@ -39,10 +39,13 @@ ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, con
                          std::int64_t group = 1);
 
 /// Steps of a product's innermost k loop (`steps` long, of `all_steps` in all) that are made for one tile of
-/// rows after the other, so that their part of the right operand (`step_bytes` a step) stays in the cache; 0
-/// if all steps of a tile of rows may as well run at once.
+/// rows after the other, so that their part of the right operand (`step_bytes` a step, in rows of
+/// `row_bytes`) stays in the cache; 0 if they may as well read it from where it is, all steps at once.
 std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
-                          const Target& target);
+                          std::int64_t row_bytes, const Target& target);
+
+/// Tiles of rows that make up for a copy of the part of the right operand that they share.
+inline constexpr std::int64_t fewest_packed_tiles = 12;
 
 /// Rows of a right operand (`steps` rows of `row_bytes`) that are read side by side where its elements serve
 /// only `tiles_of_rows` tiles; 0 if it fits into the cache, can't be cut so, or serves enough tiles to be

@@ -71,7 +71,8 @@ TEST(Autotune, AllWaysToBuildAProductGiveTheSameBits) {
   expect_same_bits_in_all_ways(dense(43, 300, 70), 4);
   expect_same_bits_in_all_ways(dense(1, 90, 33), 2);
   expect_same_bits_in_all_ways(dense(20, 1056, 1101), 6);  // streamed, in passes, or at once
-  expect_same_bits_in_all_ways(dense(400, 1200, 300), 5);  // packed
+  expect_same_bits_in_all_ways(dense(400, 1200, 300), 5);  // packed, in passes
+  expect_same_bits_in_all_ways(dense(200, 330, 1024), 5);  // packed, at once
 }
 
 TEST(Autotune, AllWaysToBuildAConvolutionGiveTheSameBits) {

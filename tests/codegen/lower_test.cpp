@@ -3,6 +3,7 @@
 
 #include <regex>
 
+#include "kiln/graph/ops.h"
 #include "tests/codegen/lower_support.h"
 #include "tests/support/every_op.h"
 
@@ -141,6 +142,19 @@ TEST(Lower, LargeProductsAskForTheNextRowsOfTheirLeftOperand) {
       << rows;
   // One step's rows lie side by side: they come with this tile's.
   EXPECT_EQ(large_product(512, true).find("prefetch"), std::string::npos);
+}
+
+TEST(Lower, ProductsCopyPanelsWhoseRowsMeetInFewSetsOfTheCache) {
+  const auto scratch_bytes = [](std::int64_t rows, std::int64_t columns) {
+    using namespace graph;
+    Graph g("dot");
+    const Value x = g.input("x", {DType::f32, {rows, 512}}), w = g.input("w", {DType::f32, {512, columns}});
+    g.output("y", matmul(x, w));
+    return lower_all(std::move(g)).at(0).kernel.scratch_stride;
+  };
+  EXPECT_EQ(scratch_bytes(512, 1024), 512 * 4 * 64);  // rows whole pages apart: all steps of a panel
+  EXPECT_EQ(scratch_bytes(512, 1008), 0);
+  EXPECT_EQ(scratch_bytes(48, 1024), 0);  // too few tiles of rows to make up for the copy
 }
 
 TEST(Lower, ConvolutionsWalkTheKernelOverRowsOfPixels) {
