@@ -219,12 +219,13 @@ class ProductKernel {
       l_.add(prefetch(element->buffer, element->index, into));
   }
 
-  /// Asks for the next tile's part of the left operand, a line a step. A large operand's rows come from far
-  /// away, each in a piece too short for the machine's own prefetching.
-  void prefetch_lhs(const Indices& outer, const Index& row, std::int64_t rows, const Index& pass,
-                    const Index& step) {
+  /// Asks for the next tile's part of the left operand, a line a step. Its rows come from far away, each in a
+  /// piece too short for the machine's own prefetching. `k_at`: the contraction's indices at a step.
+  template <class At>
+  void prefetch_lhs(const Indices& outer, const Index& row, std::int64_t rows, const Index& step,
+                    const At& k_at) {
     if (rows == p_.rows) return;
-    const auto lhs = [&](const Index& r, const Index& k) { return p_.lhs(l_, outer, r, steps_of(pass, k)); };
+    const auto lhs = [&](const Index& r, const Index& s) { return p_.lhs(l_, outer, r, k_at(s)); };
     const Expr here = lhs(row, step);
     std::int64_t stride = 0;
     if (here->kind != ExprKind::load || here->predicate || step->kind != IndexKind::variable ||
@@ -276,8 +277,9 @@ class ProductKernel {
       });
     } else if (passes_ > 1 || packed_ >= 0) {
       l_.serial("k", block_, [&](const Index& step) {
-        const Indices k = steps_of(pass, step);
-        prefetch_lhs(outer, row, rows, pass, step);
+        const auto k_at = [&](const Index& s) { return steps_of(pass, s); };
+        const Indices k = k_at(step);
+        prefetch_lhs(outer, row, rows, step, k_at);
         prefetch_rhs(outer, k, column, columns);
         sum.multiply_add([&](const Index& r) { return p_.lhs(l_, outer, row + r, k); },
                          [&](const Index& c) {
@@ -286,7 +288,10 @@ class ProductKernel {
                          });
       });
     } else {
-      l_.nest("k", loops, false, [&](const Indices& k) { multiply_add(sum, outer, row, column, k); });
+      l_.nest("k", loops, false, [&](const Indices& k) {
+        if (k.size() == 1) prefetch_lhs(outer, row, rows, k[0], [](const Index& s) { return Indices{s}; });
+        multiply_add(sum, outer, row, column, k);
+      });
     }
     const auto finish = [&] { store_results(sum, outer, row, rows, column, columns); };
     l_.when(less(Index(passes_ - 2), pass), finish, [&] {

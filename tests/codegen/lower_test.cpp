@@ -135,7 +135,14 @@ TEST(Lower, ProductsOfFewRowsAskForTheirRightOperandAhead) {
     EXPECT_TRUE(std::regex_search(large_product(rows, true), next_pass)) << large_product(rows, true);
 }
 
-TEST(Lower, LargeProductsAskForTheNextRowsOfTheirLeftOperand) {
+TEST(Lower, ProductsAskForTheNextRowsOfTheirLeftOperand) {
+  const std::string small = lower_text(R"(graph "g" {
+      %0 = input "x" : f32[128,784]
+      %1 = input "w" : f32[784,64]
+      %2 = dot(%0, %1) {lhs_batch=[], lhs_contract=[1], rhs_batch=[], rhs_contract=[0]} : f32[128,64]
+      output "z" = %2
+    })");
+  EXPECT_TRUE(std::regex_search(small, std::regex("prefetch b0\\[.*k.* \\+ 4704\\]"))) << small;
   // Six rows at a time, a line for each in eight steps.
   const std::string rows = large_product(512, false);
   EXPECT_TRUE(std::regex_search(rows, std::regex("prefetch b[0-9]\\[.* \\+ pass\\*512 .* \\+ 12288\\]")))
