@@ -9,6 +9,22 @@
 namespace kiln::codegen {
 namespace {
 
+/// Steps of a product by which a right operand's rows are asked for before they are read.
+constexpr std::int64_t steps_ahead = 16;
+
+/// Asks for the cache line of an element that is read as it is.
+void ask_for(Lowering& l, const Expr& element, CacheLevel into = CacheLevel::nearest) {
+  if (element->kind == ExprKind::load && !element->predicate)
+    l.add(prefetch(element->buffer, element->index, into));
+}
+
+/// Asks for a row of a right operand.
+template <class Rhs>
+void ask_for_row(Lowering& l, DType dtype, std::int64_t columns, CacheLevel into, const Rhs& rhs) {
+  const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(dtype));
+  for (std::int64_t c = 0; c < columns; c += line) ask_for(l, rhs(Index(c)), into);
+}
+
 /// A register tile's accumulators, and the loops that go with them.
 class RegisterTile {
  public:
@@ -77,6 +93,7 @@ class ProductKernel {
                         static_cast<double>(std::max<std::int64_t>(1, product(p_.contraction)));
     if (streams) stream_rhs(product(p_.outer) * row_tiles);
     if (passes && passes_ == 1) choose_passes(std::min(width, p_.columns), product(p_.outer) * row_tiles);
+    if (passes_ == 1) read_ahead(product(p_.outer) * row_tiles);
     const auto at_panel = [&](const Indices& outer, const Index& panel, const Index& row_tile,
                               const Index& pass) {
       l_.part(panel, p_.columns, width, [&](const Index& column, std::int64_t columns) {
@@ -128,8 +145,9 @@ class ProductKernel {
   }
 
  private:
-  /// What is asked for ahead of a streamed right operand.
-  enum class Ahead : std::uint8_t { nothing, panel, pass };
+  /// What is asked for ahead of a right operand: the rows of later steps, or what a streamed one's next
+  /// panel or next pass will read.
+  enum class Ahead : std::uint8_t { nothing, steps, panel, pass };
 
   bool partial_sums() const { return p_.partial_sums && p_.contraction.size() > 1 && p_.contraction[0] > 1; }
 
@@ -180,6 +198,16 @@ class ProductKernel {
     if (streamed_) ahead_ = tiles_of_rows <= few_tiles ? Ahead::pass : Ahead::panel;
   }
 
+  /// A right operand that few tiles of rows share is mostly read from afar, in pieces too short for the
+  /// machine's own prefetching.
+  void read_ahead(std::int64_t tiles_of_rows) {
+    constexpr std::int64_t most_tiles_of_rows = 24;
+    const std::int64_t bytes =
+        product(p_.contraction) * p_.columns * static_cast<std::int64_t>(size_of(p_.dtype));
+    if (p_.one_rhs && p_.rows > 1 && tiles_of_rows <= most_tiles_of_rows && bytes > l_.target().l1_bytes)
+      ahead_ = Ahead::steps;
+  }
+
   /// The sums wait in the output between passes of `block` steps.
   void set_passes(std::int64_t block, double tiles) {
     const std::int64_t passes = product(p_.contraction) / block;
@@ -213,12 +241,6 @@ class ProductKernel {
     });
   }
 
-  /// Asks for the cache line of an element that is read as it is.
-  void ask_for(const Expr& element, CacheLevel into = CacheLevel::nearest) {
-    if (element->kind == ExprKind::load && !element->predicate)
-      l_.add(prefetch(element->buffer, element->index, into));
-  }
-
   /// Asks for the next tile's part of the left operand, a line a step. Its rows come from far away, each in a
   /// piece too short for the machine's own prefetching. `k_at`: the contraction's indices at a step.
   template <class At>
@@ -233,20 +255,30 @@ class ProductKernel {
       return;
     const std::int64_t steps_for_all_rows = rows <= 8 ? 8 : 16;  // at most those that a line serves
     const Index next = mod(step, steps_for_all_rows);
-    ask_for(lhs(row + rows + next, step - next));
+    ask_for(l_, lhs(row + rows + next, step - next));
   }
 
-  /// Asks for what the next panel will read of this step's row of the right operand, or the next pass of
-  /// this panel: into the second cache, for the nearest has room for few lines on their way.
+  /// Asks for what `ahead_` says, beside this step's row of the right operand.
   void prefetch_rhs(const Indices& outer, Indices k, Index column, std::int64_t columns) {
-    const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(p_.dtype));
-    if (ahead_ == Ahead::nothing || (ahead_ == Ahead::panel && columns < width_)) return;
-    if (ahead_ == Ahead::panel)
-      column = column + width_;
-    else
-      k.back() = k.back() + block_;
-    for (std::int64_t c = 0; c < columns; c += line)
-      ask_for(p_.rhs(l_, outer, k, column + c), CacheLevel::second);
+    // The nearest cache has room for few lines on their way: what is asked for in bulk goes to the second.
+    CacheLevel into = CacheLevel::second;
+    switch (ahead_) {
+      case Ahead::nothing:
+        return;
+      case Ahead::steps:
+        into = CacheLevel::nearest;
+        k.back() = k.back() + steps_ahead;
+        break;
+      case Ahead::pass:
+        k.back() = k.back() + block_;
+        break;
+      case Ahead::panel:
+        if (columns < width_) return;
+        column = column + width_;
+        break;
+    }
+    ask_for_row(l_, p_.dtype, columns, into,
+                [&](const Index& c) { return p_.rhs(l_, outer, k, column + c); });
   }
 
   void register_tile(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,
@@ -290,6 +322,7 @@ class ProductKernel {
     } else {
       l_.nest("k", loops, false, [&](const Indices& k) {
         if (k.size() == 1) prefetch_lhs(outer, row, rows, k[0], [](const Index& s) { return Indices{s}; });
+        if (!k.empty()) prefetch_rhs(outer, k, column, columns);
         multiply_add(sum, outer, row, column, k);
       });
     }
@@ -363,6 +396,12 @@ void lower_inner_product(Lowering& l, const InnerProduct& p) {
       return p.initial ? p.initial(l, outer, row + r, column + c) : constant_expr(p.dtype, 0);
     });
     l.nest("k", p.contraction, false, [&](const Indices& k) {
+      if (p.rhs_is_far) {
+        Indices later = k;
+        later.back() = later.back() + steps_ahead;
+        ask_for_row(l, p.dtype, columns, CacheLevel::nearest,
+                    [&](const Index& c) { return p.rhs(l, outer, later, column + c); });
+      }
       sum.multiply_add([&](const Index& r) { return p.lhs(l, outer, row + r, k); },
                        [&](const Index& c) { return p.rhs(l, outer, k, column + c); });
     });

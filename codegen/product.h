@@ -36,6 +36,7 @@ struct InnerProduct {
   DType dtype = DType::f32;
   std::int64_t outer = 1, rows = 1, columns = 1;
   std::vector<std::int64_t> contraction;  ///< the k loops, outermost first
+  bool rhs_is_far = false;                ///< no cache holds the right operand: its later rows are asked for
   std::function<Expr(Lowering&, const Index& outer, const Index& row, const Indices& k)> lhs;
   /// Contiguous in `column`.
   std::function<Expr(Lowering&, const Index& outer, const Indices& k, const Index& column)> rhs;

@@ -85,13 +85,17 @@ std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, std::int
   return 0;
 }
 
+bool kernel_is_large(std::int64_t channels, std::int64_t filters, const Target& target) {
+  return graph::winograd::positions * channels * filters * 4 > target.l2_bytes;
+}
+
 WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters, int lanes,
                              const Target& target) {
   using graph::winograd::positions;
   constexpr std::int64_t few = 32, many = 64, fewest_blocks = 8;
   constexpr std::int64_t most_bytes = 16 << 20;  // of scratch, for each thread
   // The whole kernel is read once a block: one that doesn't stay in the cache has to serve more tiles.
-  const bool large = positions * channels * filters * 4 > target.l2_bytes;
+  const bool large = kernel_is_large(channels, filters, target);
   const std::int64_t tile_bytes = positions * (channels + filters) * 4;
   const std::int64_t wanted = std::clamp<std::int64_t>(most_bytes / tile_bytes, 1, large ? many : few);
   const std::int64_t blocks = ceil_div(tiles, std::min(wanted, tiles));

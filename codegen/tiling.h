@@ -55,6 +55,9 @@ std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, std::int
 /// Bytes of such a row that one tile reads at a time: prefetchers follow rows, and pages are visited seldom.
 inline constexpr double streamed_bytes = 4096, fewest_streamed_tiles = 4;
 
+/// Is a transformed Winograd kernel too large for the second cache?
+bool kernel_is_large(std::int64_t channels, std::int64_t filters, const Target& target);
+
 /// How a Winograd convolution is cut: `tiles` tiles of the image at a time, and `filters` filters.
 struct WinogradBlock {
   std::int64_t tiles = 1;

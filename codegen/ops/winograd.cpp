@@ -317,6 +317,7 @@ class ConvKernel : WinogradKernel {
 
   void multiply(const Squares& inputs, const Squares& sums, const WinogradBlock& block, const Index& filter) {
     InnerProduct p = at_positions(block.tiles, block.filters, x_[3]);
+    p.rhs_is_far = kernel_is_large(x_[3], node_.operand(1).shape()[2], l_.target());
     p.lhs = [&](Lowering&, const Index& position, const Index& tile, const Indices& k) {
       return inputs.at(position, tile, k[0]);
     };

@@ -3,6 +3,7 @@
 
 #include <regex>
 
+#include "graph/passes/winograd.h"
 #include "kiln/graph/ops.h"
 #include "tests/codegen/lower_support.h"
 #include "tests/support/every_op.h"
@@ -133,6 +134,28 @@ TEST(Lower, ProductsOfFewRowsAskForTheirRightOperandAhead) {
   const std::regex next_pass("prefetch b[0-9]\\[.*k.*\\*1024 .* \\+ 8192\\] into the second cache");
   for (const std::int64_t rows : {1, 12})
     EXPECT_TRUE(std::regex_search(large_product(rows, true), next_pass)) << large_product(rows, true);
+}
+
+/// What a 3 x 3 convolution of one small image with 128 channels asks for.
+std::string asked_for(std::int64_t size, std::int64_t filters, bool winograd) {
+  using namespace graph;
+  const ConvAttrs attrs{.strides = {1, 1}, .low = {0, 0}, .high = {0, 0}, .dilation = {1, 1}};
+  Graph g("conv");
+  const Value x = g.input("x", {DType::f32, {1, size, size, 128}});
+  const Value kernel = g.input("kernel", {DType::f32, {3, 3, 128, filters}});
+  g.output("y", winograd ? winograd_form(x, kernel, attrs) : conv(x, kernel, attrs));
+  const std::string text = print(lower_all(std::move(g)).back().kernel);
+  std::smatch line;
+  return std::regex_search(text, line, std::regex("prefetch .*")) ? line.str() : "";
+}
+
+TEST(Lower, ConvolutionsOfFewPixelsAskForLaterRowsOfTheKernel) {
+  // 16 channels further than the row that is read.
+  const std::regex later_row("b[0-9]\\[.*k.* \\+ 4096\\]$");
+  EXPECT_TRUE(std::regex_search(asked_for(5, 256, false), later_row)) << asked_for(5, 256, false);
+  EXPECT_TRUE(std::regex_search(asked_for(14, 256, true), later_row)) << asked_for(14, 256, true);
+  // A transformed kernel of half a megabyte stays in the second cache.
+  EXPECT_EQ(asked_for(14, 32, true), "");
 }
 
 TEST(Lower, ProductsAskForTheNextRowsOfTheirLeftOperand) {
