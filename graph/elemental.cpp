@@ -10,6 +10,19 @@ bool windows_overlap(const Node& node) {
   return false;
 }
 
+bool windows_tile(const Node& node, const Shape& x) {
+  const Ints &window = node.attributes.ints("window"), &low = node.attributes.ints("low");
+  if (window != node.attributes.ints("strides")) return false;
+  const Shape& y = (node.op == Op::window_max_grad ? node.operand(1) : node.value()).shape();
+  for (std::size_t i = 0; i < window.size(); i++)
+    if (low[i] != 0 || y[i] * window[i] > x[i]) return false;
+  return true;
+}
+
+bool is_apart_gradient(const Node& node) {
+  return node.op == Op::window_max_grad && windows_tile(node, node.type().shape);
+}
+
 bool is_immediate(const Node& node) {
   return node.op == Op::constant && node.type().shape.elements() == 1;
 }
@@ -51,6 +64,8 @@ bool reads_array(const Node& node, int i) {
     case Op::window_max:
     case Op::window_argmax:
       return windows_overlap(node);
+    case Op::conv_kernel_sums:
+      return i == 0 || !is_apart_gradient(*node.operand(1).node);
     case Op::argmax:
     case Op::check:
       return false;

@@ -10,8 +10,8 @@ namespace kiln::graph {
 bool is_elemental(const Node& node);
 
 /// True if operand `i` is read from memory even when its producer is in the same group: the table of a
-/// gather, a slice's starting place, what dot and conv multiply. All other operands of fused nodes are
-/// evaluated where they are used.
+/// gather, a slice's starting place, what dot and conv multiply (but see join_pool_grads.h). All other
+/// operands of fused nodes are evaluated where they are used.
 bool reads_array(const Node& node, int i);
 
 /// A constant of one element: part of the code, not an array.
@@ -23,6 +23,12 @@ bool is_expensive(const Node& node);
 
 /// Windows (of a window op) that share elements.
 bool windows_overlap(const Node& node);
+
+/// Windows that lie side by side and don't stick out of the array of shape `x` that they lie on.
+bool windows_tile(const Node& node, const Shape& x);
+
+/// The gradient of a maximum over such windows: one element is found from one window.
+bool is_apart_gradient(const Node& node);
 
 /// Reduction by a sum, maximum, minimum or product: what may have siblings.
 bool is_reduction(Op op);

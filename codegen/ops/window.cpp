@@ -421,6 +421,17 @@ void window_max_grad_kernel(Lowering& l) {
   if (l.root().type().shape.elements() > 0) MaxGradKernel(l).build();
 }
 
+/// One element by itself: of the only window that it can belong to (is_apart_gradient).
+Expr window_max_grad_element(Lowering& l, const Node& node, const Indices& index, const Expr& predicate) {
+  const Windows w(node, node.type().shape, node.operand(1).shape());
+  Indices tap;
+  Expr exists;
+  const Indices o = w.holder(index, Indices(w.rank(), Index(0)), tap, exists);
+  const Expr reads = both(predicate, exists);
+  const Given given{convert_expr(l.operand(node, 0, o, reads), DType::i32), l.operand(node, 1, o, reads)};
+  return given.to(row_major(tap, w.window), exists);
+}
+
 }  // namespace
 
 void register_window_lowering(LoweringTable& table) {
@@ -429,6 +440,7 @@ void register_window_lowering(LoweringTable& table) {
   entry(table, Op::window_argmax).root = window_maxima_kernel;
   entry(table, Op::window_sum_grad).root = window_sum_grad_kernel;
   entry(table, Op::window_max_grad).root = window_max_grad_kernel;
+  entry(table, Op::window_max_grad).element = window_max_grad_element;
   entry(table, Op::window_max_pick).root = window_max_pick_kernel;
 }
 

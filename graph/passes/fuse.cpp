@@ -8,6 +8,7 @@
 #include "graph/passes/fusion_costs.h"
 #include "graph/passes/fusion_log.h"
 #include "graph/passes/groups.h"
+#include "graph/passes/join_pool_grads.h"
 #include "graph/passes/join_pools.h"
 #include "graph/passes/join_rows.h"
 #include "graph/passes/rematerialize.h"
@@ -20,7 +21,8 @@
 //                  memory, if possible by a group that computes them anyway (a further output).
 //
 // At the end, maps over the same elements that read common arrays are joined, and groups over the same rows
-// (join_rows.cpp), and convolutions with the pooling behind them (join_pools.cpp).
+// (join_rows.cpp), convolutions with the pooling behind them (join_pools.cpp), and the gradients of a pooling
+// with that of a kernel (join_pool_grads.cpp).
 namespace kiln::graph {
 namespace {
 
@@ -510,7 +512,8 @@ std::vector<Group> separate(const Graph& graph) {
 
 std::vector<Group> fuse(const Graph& graph, const PlanOptions& options, FusionLog* log) {
   if (!options.fuse) return separate(graph);
-  return join_pools(graph, join_rows(graph, Fuser(graph, log).run(), log), log);
+  std::vector<Group> groups = join_rows(graph, Fuser(graph, log).run(), log);
+  return join_pool_grads(graph, join_pools(graph, std::move(groups), log), log);
 }
 
 }  // namespace kiln::graph

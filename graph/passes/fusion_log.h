@@ -22,6 +22,11 @@ class FusionLog {
   /// Of a convolution's group and the pooling behind it, likewise.
   void pool(const Group& a, const Group& b, const char* reason) { join(a, b, reason, "in the same tiles"); }
 
+  /// Of a pooling's gradient and the gradient of a kernel, likewise.
+  void pool_grad(const Group& a, const Group& b, const char* reason) {
+    join(a, b, reason, "element by element where it is multiplied");
+  }
+
   /// The lines in the order of the graph: fusion goes from the results back to the inputs.
   std::string text() const;
 

@@ -36,14 +36,11 @@ Ints spatial(const Node& conv, const Ints& of_all_axes) {
 
 // Null if the windows lie side by side, whole, over pixels.
 const char* why_no_pool(const Node& conv, const Node& pool) {
-  const Ints &window = pool.attributes.ints("window"), &low = pool.attributes.ints("low");
+  const Ints& window = pool.attributes.ints("window");
   if (window != pool.attributes.ints("strides")) return "its windows don't lie side by side";
-  const Shape &x = pool.operand(0).shape(), &y = pool.type().shape;
+  if (!windows_tile(pool, pool.operand(0).shape())) return "its windows stick out";
   std::int64_t elements = 1, of_pixels = 1;
-  for (std::size_t i = 0; i < window.size(); i++) {
-    if (low[i] != 0 || y[i] * window[i] > x[i]) return "its windows stick out";
-    elements *= window[i];
-  }
+  for (std::int64_t size : window) elements *= size;
   const Ints pixels = spatial(conv, window);
   for (std::int64_t size : pixels) of_pixels *= size;
   if (elements != of_pixels) return "its windows hold more than pixels of one channel";

@@ -209,7 +209,8 @@ class Checker {
       const auto is_among = [&](const std::vector<const Node*>& nodes) {
         return std::find(nodes.begin(), nodes.end(), n) != nodes.end();
       };
-      if (!is_elemental(*n) && n != g.root && !is_among(g.siblings) && !is_among(g.pool))
+      if (!is_elemental(*n) && !is_apart_gradient(*n) && n != g.root && !is_among(g.siblings) &&
+          !is_among(g.pool))
         fail(g.name, fmt::format("{} can't be fused", print(*n)));
       seen.insert(n);
     }

@@ -146,5 +146,56 @@ TEST(PooledConvolutions, TiesAndNaN) {
   EXPECT_EQ(std::vector<int>(place, place + 4), (std::vector<int>{0, 0, 0, 1}));
 }
 
+/// The gradient of a first layer's kernel, whose results are pooled: computed from what each window passes
+/// on.
+Graph first_layer_gradient(const Case& c, DType dtype, bool batch_last) {
+  Graph g("first layer");
+  const Value x = g.input("x", {dtype, c.x}), kernel = g.input("kernel", {dtype, c.kernel});
+  const Value y = conv(x, kernel, c.attrs);
+  WindowAttrs attrs;
+  attrs.window = {1};
+  attrs.window.insert(attrs.window.end(), c.window.begin(), c.window.end());
+  attrs.window.push_back(1);
+  attrs.strides = attrs.window;
+  const Value place = window_argmax(y, attrs);
+  const Value dy = g.input("dy", {dtype, place.shape()});
+  if (!batch_last) {
+    const Value grad = window_max_grad(place, dy, y.shape(), attrs);
+    g.output("dk", reduce_sum(conv_kernel_sums(x, grad, c.kernel, c.attrs, c.x[0]), {0}));
+    return g;
+  }
+  Ints last(c.x.rank());
+  for (std::size_t i = 0; i < last.size(); i++) last[i] = static_cast<std::int64_t>((i + 1) % last.size());
+  const auto turned = [&](Ints v) {
+    std::rotate(v.begin(), v.begin() + 1, v.end());
+    return v;
+  };
+  const WindowAttrs turned_attrs{turned(attrs.window), turned(attrs.strides), {}, {}};
+  const Value grad =
+      window_max_grad(transpose(place, last), transpose(dy, last), transpose(y, last).shape(), turned_attrs);
+  const Value sums = conv_kernel_sums(transpose(x, last), grad, c.kernel, c.attrs, 1, true);
+  g.output("dk", reduce_sum(sums, {0}));
+  return g;
+}
+
+TEST(PooledConvolutions, GradientsOfFirstLayersNeverBecomeArrays) {
+  const Case cases[] = {
+      {{3, 13, 12, 1}, {3, 3, 1, 16}, {2, 2}},  // a rest that no window holds
+      {{2, 15, 18, 3}, {5, 2, 3, 19}, {2, 3}, {.strides = {1, 2}}},
+      {{37, 11, 10, 2}, {2, 2, 2, 6}, {3, 1}, {.dilation = {2, 3}}},
+      {{4, 40, 3}, {4, 3, 4}, {4}, {.strides = {2}}},
+      {{2, 6, 7, 8, 1}, {2, 3, 2, 1, 3}, {2, 1, 3}},
+  };
+  for (const Case& c : cases)
+    for (bool batch_last : {false, true})
+      for (DType dtype : {DType::f32, DType::f64}) {
+        const Graph g = first_layer_gradient(c, dtype, batch_last);
+        for (const Group& group : fuse(g))
+          EXPECT_TRUE(!group.root || group.root->op != Op::window_max_grad) << print(g);
+        expect_compiled_equals_interpreted(g);
+        expect_same_bits(g);
+      }
+}
+
 }  // namespace
 }  // namespace kiln::codegen
