@@ -168,6 +168,9 @@ void KernelEmitter::statement(const Stmt& s) {
     case StmtKind::prefetch:
       prefetch(s);
       break;
+    case StmtKind::turn:
+      turn(s);
+      break;
   }
 }
 
@@ -193,6 +196,34 @@ void KernelEmitter::write(const Stmt& s) {
   b_.CreateStore(vector, cell);
 }
 
+/// By halves: the blocks off the diagonal change places, then those within each block, down to single lanes.
+void KernelEmitter::turn(const Stmt& s) {
+  const int n = s.reg->lane_count;
+  if ((n & (n - 1)) != 0) fail(fmt::format("register {} of {} lanes is turned", s.reg->name, n));
+  std::vector<llvm::AllocaInst*> cells;
+  std::vector<llvm::Value*> rows;
+  for (int row = 0; row < n; ++row) {
+    cells.push_back(element(s.reg, row, n));
+    rows.push_back(b_.CreateLoad(cells.back()->getAllocatedType(), cells.back()));
+  }
+  for (int half = n / 2; half > 0; half /= 2) {
+    std::vector<int> upper, lower;
+    for (int lane = 0; lane < n; ++lane) {
+      upper.push_back((lane & half) == 0 ? lane : n + lane - half);
+      lower.push_back((lane & half) == 0 ? lane + half : n + lane);
+    }
+    for (int row = 0; row < n; ++row) {
+      if ((row & half) != 0) continue;
+      llvm::Value*& a = rows[static_cast<std::size_t>(row)];
+      llvm::Value*& b = rows[static_cast<std::size_t>(row + half)];
+      llvm::Value* turned = b_.CreateShuffleVector(a, b, upper);
+      b = b_.CreateShuffleVector(a, b, lower);
+      a = turned;
+    }
+  }
+  for (std::size_t row = 0; row < rows.size(); ++row) b_.CreateStore(rows[row], cells[row]);
+}
+
 llvm::AllocaInst* KernelEmitter::element(const Reg& reg, const std::vector<Index>& subscripts) {
   const std::int64_t lane_count = reg->kind == RegisterKind::scalar ? 1 : reg->lane_count;
   const std::int64_t chunks =
@@ -208,17 +239,19 @@ llvm::AllocaInst* KernelEmitter::element(const Reg& reg, const std::vector<Index
   }
   if (reg->kind == RegisterKind::tile) position = position * chunks + constant(vector_->base) / lane_count;
 
+  std::int64_t count = chunks;
+  for (std::int64_t d : reg->dims) count *= d;
+  return element(reg, position, count);
+}
+
+llvm::AllocaInst* KernelEmitter::element(const Reg& reg, std::int64_t position, std::int64_t count) {
   std::vector<llvm::AllocaInst*>& cells = registers_[reg.get()];
-  if (cells.empty()) {
-    std::int64_t count = chunks;
-    for (std::int64_t d : reg->dims) count *= d;
-    cells.resize(static_cast<std::size_t>(count));
-  }
+  cells.resize(static_cast<std::size_t>(count));
   llvm::AllocaInst*& cell = cells.at(static_cast<std::size_t>(position));
   if (cell == nullptr) {
+    const int lane_count = reg->kind == RegisterKind::scalar ? 1 : reg->lane_count;
     llvm::IRBuilder<> at_entry(entry_, entry_->begin());
-    cell = at_entry.CreateAlloca(value_type(context_, reg->dtype, static_cast<int>(lane_count)), nullptr,
-                                 reg->name);
+    cell = at_entry.CreateAlloca(value_type(context_, reg->dtype, lane_count), nullptr, reg->name);
   }
   return cell;
 }

@@ -57,7 +57,10 @@ class KernelEmitter {
   template <class Then, class Else>
   void branch(llvm::Value* condition, Then then, Else otherwise);
   void write(const Stmt& s);
+  void turn(const Stmt& s);
   llvm::AllocaInst* element(const Reg& reg, const std::vector<Index>& subscripts);
+  /// Element number `position` of `count`.
+  llvm::AllocaInst* element(const Reg& reg, std::int64_t position, std::int64_t count);
 
   // ---- emit_value.cpp: values and indices ----
   Lanes expr(const Expr& e);

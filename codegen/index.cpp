@@ -9,16 +9,6 @@
 /// remainders, values) plus a constant, so that equal terms meet and cancel; quotients and remainders are
 /// then simplified with the ranges of the atoms.
 namespace kiln::codegen {
-namespace {
-
-using Node = std::shared_ptr<const IndexNode>;
-
-std::int64_t floor_quotient(std::int64_t a, std::int64_t c) {
-  return a >= 0 ? a / c : -((-a + c - 1) / c);
-}
-std::int64_t floor_remainder(std::int64_t a, std::int64_t c) {
-  return a - floor_quotient(a, c) * c;
-}
 
 bool same(const Index& a, const Index& b) {
   if (&*a == &*b) return true;
@@ -30,6 +20,17 @@ bool same(const Index& a, const Index& b) {
     if (!same(a->operands[i], b->operands[i])) return false;
   }
   return true;
+}
+
+namespace {
+
+using Node = std::shared_ptr<const IndexNode>;
+
+std::int64_t floor_quotient(std::int64_t a, std::int64_t c) {
+  return a >= 0 ? a / c : -((-a + c - 1) / c);
+}
+std::int64_t floor_remainder(std::int64_t a, std::int64_t c) {
+  return a - floor_quotient(a, c) * c;
 }
 
 /// constant + sum of factor * atom

@@ -220,6 +220,13 @@ Stmt prefetch(int buffer, Index index, CacheLevel into) {
   return s;
 }
 
+Stmt turn(Reg reg) {
+  Stmt s;
+  s.kind = StmtKind::turn;
+  s.reg = std::move(reg);
+  return s;
+}
+
 Expr Kernel::new_temporary(Block& block, Expr value) {
   Stmt let;
   let.kind = StmtKind::let;

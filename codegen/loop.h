@@ -70,6 +70,7 @@ struct IndexNode {
   Expr value;
   std::int64_t low = 0, high = 1;  ///< range [low, high)
 };
+bool same(const Index& a, const Index& b);  ///< in form, that is
 bool depends_on(const Index& index, const Var& var);
 /// The factor of `var` if the index is affine in it (0 if it doesn't depend), else false.
 bool affine_in(const Index& index, const Var& var, std::int64_t& factor);
@@ -154,7 +155,7 @@ using Block = std::vector<Stmt>;
 /// Where a prefetch puts a line: the nearest cache, or the second, for what is read later or in bulk.
 enum class CacheLevel : std::uint8_t { nearest, second };
 
-enum class StmtKind : std::uint8_t { loop, let, store, write, branch, prefetch };
+enum class StmtKind : std::uint8_t { loop, let, store, write, branch, prefetch, turn };
 struct Stmt {
   StmtKind kind = StmtKind::loop;
   // loop
@@ -175,6 +176,7 @@ struct Stmt {
   Expr predicate;
   CacheLevel into = CacheLevel::nearest;  ///< prefetch
   // write: register[subscripts] = value
+  // turn: the transpose of a `tile` register of as many vectors as a vector has lanes takes its place
   Reg reg;
   std::vector<Index> subscripts;
 };
@@ -185,6 +187,7 @@ Stmt store(int buffer, Index index, Expr value, Expr predicate = nullptr);
 Stmt write(Reg reg, std::vector<Index> subscripts, Expr value);
 Stmt branch(Expr condition, Block then, Block otherwise = {});
 Stmt prefetch(int buffer, Index index, CacheLevel into = CacheLevel::nearest);
+Stmt turn(Reg reg);
 
 // ---- kernels ----------------------------------------------------------------------------------------------
 

@@ -58,6 +58,9 @@ class Printer {
         line = fmt::format("prefetch b{}[{}]{}", s.buffer, index(s.index),
                            s.into == CacheLevel::second ? " into the second cache" : "");
         break;
+      case StmtKind::turn:
+        line = fmt::format("turn {}", element(s.reg, {}));
+        break;
     }
     out_ += indent + line + "\n";
     if (s.kind != StmtKind::loop && s.kind != StmtKind::branch) return;

@@ -88,6 +88,13 @@ class Verifier {
         parameter(s.buffer);
         index(s.index);
         break;
+      case StmtKind::turn: {
+        const Register& r = *s.reg;
+        if (vector_ != nullptr) fail(fmt::format("register {} is turned inside a vector loop", r.name));
+        if (r.kind != RegisterKind::tile || r.dims != std::vector{r.extent} || r.extent != r.lane_count)
+          fail(fmt::format("register {} is turned, but isn't square", r.name));
+        break;
+      }
     }
   }
 

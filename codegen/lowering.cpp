@@ -32,12 +32,14 @@ Index position_at(const graph::Location& location, const Indices& index,
 Indices unflatten(const Index& position, std::span<const std::int64_t> shape) {
   Indices index(shape.size(), Index(0));
   if (product(shape) == 0) return index;  // no position has an element; zeros are as good as any
+  std::size_t first = 0;  // axis whose index is what is left: it is small enough as it is
+  while (first < shape.size() && shape[first] == 1) first++;
   Index rest = position;
-  for (std::size_t i = shape.size(); i-- > 1;) {
+  for (std::size_t i = shape.size(); i-- > first + 1;) {
     index[i] = mod(rest, shape[i]);
     rest = floor_div(rest, shape[i]);
   }
-  if (!shape.empty()) index[0] = shape[0] == 1 ? Index(0) : rest;
+  if (first < shape.size()) index[first] = rest;
   return index;
 }
 
@@ -47,19 +49,9 @@ std::int64_t product(std::span<const std::int64_t> extents) {
 
 namespace {
 
-bool same(const Index& a, const Index& b) {
-  if (&*a == &*b) return true;
-  if (a->kind != b->kind || a->constant != b->constant || a->variable != b->variable ||
-      a->value != b->value || a->operands.size() != b->operands.size())
-    return false;
-  for (std::size_t i = 0; i < a->operands.size(); i++)
-    if (!same(a->operands[i], b->operands[i])) return false;
-  return true;
-}
-
 bool same(const Indices& a, const Indices& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const Index& x, const Index& y) { return same(x, y); });
+                    [](const Index& x, const Index& y) { return codegen::same(x, y); });
 }
 
 DType wider(DType a, DType b) {

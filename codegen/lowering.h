@@ -99,6 +99,8 @@ class Lowering {
   Index let_if_deep(const Index& index);
   /// Adds what `body` adds; what it binds and knows ends with it.
   void isolated(const std::function<void()>& body);
+  /// What `body` adds, not yet added.
+  Block scope(const std::function<void()>& fill);
   /// A loop; nothing for an extent of 0, the bare body for 1.
   void serial(const std::string& name, std::int64_t extent, const Body& body);
   void unrolled(const std::string& name, std::int64_t extent, const Body& body);
@@ -147,7 +149,6 @@ class Lowering {
     std::vector<Known> known;
   };
 
-  Block scope(const std::function<void()>& fill);
   Expr find(Value v, const Indices& index, const Expr& predicate) const;
   Expr compute(Value v, const Indices& index, const Expr& predicate);
   int buffer_at(const graph::Location& location, Value v, Argument argument);

@@ -7,7 +7,8 @@
 
 /// Groups without a root: every element of the outputs is computed by itself. What there is to decide is how
 /// many of the trailing axes run as one vector loop: all of them if every array is read in order, fewer if
-/// some are broadcast or moved along the way.
+/// some are broadcast or moved along the way. And where an array is read across (a transpose), squares of it
+/// are turned in registers.
 namespace kiln::codegen {
 namespace {
 
@@ -29,6 +30,182 @@ double cost_of_merging(const Lowering& lowering, std::span<const std::int64_t> s
   return (vector_cost(body, var, lanes) * chunks + loop_overhead) / static_cast<double>(extent);
 }
 
+bool has_value(const Index& index) {
+  return index->kind == IndexKind::value ||
+         std::any_of(index->operands.begin(), index->operands.end(), has_value);
+}
+
+/// Calls `visit` for the loads of an expression, those in indices aside.
+template <class Visit>
+void each_load(const Expr& e, const Visit& visit) {
+  if (e->kind == ExprKind::load) visit(e);
+  for (const Expr& operand : e->operands) each_load(operand, visit);
+}
+
+/// An array that is read across the vector loop: its neighbours are along the last outer axes.
+struct Across {
+  std::size_t first = 0;    ///< those axes are [first, outer)
+  std::int64_t extent = 1;  ///< of them together
+  int buffer = 0;
+  std::int64_t stride = 0;  ///< from lane to lane
+  DType dtype = DType::f32;
+
+  /// Is it a load of that array, whose neighbours go along `along`?
+  bool reads(const ExprNode& e, const Var& along, const Var& across) const {
+    std::int64_t one = 0, step = 0;
+    return e.kind == ExprKind::load && e.buffer == buffer && !e.predicate && !has_value(e.index) &&
+           affine_in(e.index, along, one) && affine_in(e.index, across, step) && one == 1 && step == stride;
+  }
+};
+
+/// Lowers a map whose vectors go along `inner`, the axes behind `outer`.
+class MapKernel {
+ public:
+  MapKernel(Lowering& l, std::span<const std::int64_t> outer, std::span<const std::int64_t> inner,
+            double work)
+      : l_(l), outer_(outer), inner_(inner), extent_(product(inner)), work_(work) {}
+
+  void build() {
+    if (find_across()) return in_squares();
+    const std::int64_t width = vector_part(extent_, work_, l_.lanes(), l_.target());
+    std::vector<std::int64_t> points(outer_.begin(), outer_.end());
+    points.push_back((extent_ + width - 1) / width);
+    l_.tiles(points, work_ * static_cast<double>(width), [&](const Indices& point) {
+      l_.part(point.back(), extent_, width, [&](const Index& start, std::int64_t count) {
+        const Indices before(point.begin(), point.end() - 1);
+        l_.vector("v", count, [&](const Index& v) { l_.store_outputs(behind(before, start + v)); });
+      });
+    });
+  }
+
+ private:
+  /// Indices of the element at `v` of the inner axes.
+  Indices behind(Indices before, const Index& v) const {
+    for (const Index& i : unflatten(v, inner_)) before.push_back(i);
+    return before;
+  }
+  /// The same, at `along` of the axes that neighbours of the array are along.
+  Indices element(Indices before, const Index& along, const Index& v) const {
+    for (const Index& i : unflatten(along, outer_.subspan(across_.first))) before.push_back(i);
+    return behind(std::move(before), v);
+  }
+
+  /// Squares pay for arrays of some size, read without conditions, and if what is computed of them can be
+  /// written out for all their rows.
+  bool find_across() {
+    constexpr std::int64_t fewest_elements = 4096, fewest_lanes = 4;
+    constexpr double most_instructions = 32;
+    const int lanes = l_.lanes();
+    if (lanes < fewest_lanes || extent_ < lanes || product(outer_) * extent_ < fewest_elements) return false;
+    for (std::size_t first = 0; first < outer_.size(); first++) {
+      across_.first = first;
+      across_.extent = product(outer_.subspan(first));
+      if (across_.extent < lanes) return false;
+      const Var row = make_var("r", lanes), column = make_var("c", lanes);
+      const Block body = l_.probe([&](Lowering& l) {
+        const auto start = [&](std::int64_t extent) { return Index(l.fresh("s", extent / lanes)) * lanes; };
+        Indices before;
+        for (std::size_t i = 0; i < first; i++) before.emplace_back(l.fresh("i", outer_[i]));
+        l.store_outputs(element(before, start(across_.extent) + row, start(extent_) + column));
+      });
+      if (vector_cost(body, column, lanes) - lanes > most_instructions) return false;
+      if (find_across(body, row, column)) return true;
+    }
+    return false;
+  }
+  /// Of the arrays read across, the first; all that is read of it has to be at one place.
+  bool find_across(const Block& body, const Var& row, const Var& column) {
+    Expr found;
+    bool elsewhere = false;
+    for (const Stmt& s : body)
+      each_load(s.value, [&](const Expr& e) {
+        std::int64_t stride = 0;
+        if (found) {
+          elsewhere = elsewhere || (across_.reads(*e, row, column) && !same(e->index, found->index));
+          return;
+        }
+        if (e->dtype == DType::bool_ || !affine_in(e->index, column, stride) || stride <= 1) return;
+        across_.buffer = e->buffer;
+        across_.stride = stride;
+        across_.dtype = e->dtype;
+        if (across_.reads(*e, row, column)) found = e;
+      });
+    return found && !elsewhere;
+  }
+
+  void in_squares() {
+    const std::int64_t side = l_.lanes();
+    const auto parts = [&](std::int64_t n) { return (n + side - 1) / side; };
+    std::vector<std::int64_t> points(outer_.begin(),
+                                     outer_.begin() + static_cast<std::ptrdiff_t>(across_.first));
+    points.insert(points.end(), {parts(across_.extent), parts(extent_)});
+    l_.tiles(points, work_ * static_cast<double>(side * side), [&](const Indices& point) {
+      const Indices before(point.begin(), point.end() - 2);
+      l_.part(point.end()[-2], across_.extent, side, [&](const Index& along, std::int64_t rows) {
+        l_.part(point.back(), extent_, side, [&](const Index& v, std::int64_t columns) {
+          if (rows == side && columns == side && is_read_across(before, along, v))
+            return square(before, along, v);
+          l_.serial("j", rows, [&](const Index& j) {
+            l_.vector("v", columns,
+                      [&](const Index& c) { l_.store_outputs(element(before, along + j, v + c)); });
+          });
+        });
+      });
+    });
+  }
+
+  /// The load of the array, of the row at `v` + `r` and its neighbours at `along` + `c`; null if the indices
+  /// there don't show it to be that.
+  Expr row_of_array(const Indices& before, const Index& along, const Index& c, const Index& v,
+                    const Index& r) const {
+    const Block reads = l_.probe([&](Lowering& l) { l.store_outputs(element(before, along + c, v + r)); });
+    Expr row;
+    for (const Stmt& s : reads)
+      each_load(s.value, [&](const Expr& e) {
+        if (across_.reads(*e, c->variable, r->variable)) row = e;
+      });
+    return row;
+  }
+  bool is_read_across(const Indices& before, const Index& along, const Index& v) const {
+    const Index c = make_var("c", l_.lanes()), r = make_var("r", l_.lanes());
+    return row_of_array(before, along, c, v, r) != nullptr;
+  }
+
+  /// Rows of the array as it lies, turned; then of each row of the result what is computed of it.
+  void square(const Indices& before, const Index& along, const Index& v) {
+    const std::int64_t side = l_.lanes();
+    const Reg rows = l_.make_register("square", across_.dtype, RegisterKind::tile, {side}, side);
+    const auto each = [&](const auto& body) {
+      l_.unrolled("r", side,
+                  [&](const Index& r) { l_.vector("c", side, [&](const Index& c) { body(r, c); }, true); });
+    };
+    each([&](const Index& r, const Index& c) {
+      l_.add(write(rows, {r, c}, row_of_array(before, along, c, v, r)));
+    });
+    l_.add(turn(rows));
+    each([&](const Index& r, const Index& c) {
+      Block body = l_.scope([&] { l_.store_outputs(element(before, along + r, v + c)); });
+      for (Stmt& s : body) {
+        s.value = with_rows(s.value, rows, r, c);
+        l_.add(std::move(s));
+      }
+    });
+  }
+  /// The expression, with elements of `rows` instead of loads of the array.
+  Expr with_rows(const Expr& e, const Reg& rows, const Index& r, const Index& c) const {
+    if (across_.reads(*e, r->variable, c->variable)) return read(rows, {r, c});
+    ExprNode node = *e;
+    for (Expr& operand : node.operands) operand = with_rows(operand, rows, r, c);
+    return std::make_shared<const ExprNode>(std::move(node));
+  }
+
+  Lowering& l_;
+  std::span<const std::int64_t> outer_, inner_;
+  std::int64_t extent_;
+  double work_;  ///< of an element
+  Across across_;
+};
+
 }  // namespace
 
 void lower_map(Lowering& l) {
@@ -47,21 +224,8 @@ void lower_map(Lowering& l) {
 
   const std::span<const std::int64_t> all(shape);
   const auto outer = all.first(shape.size() - merged), inner = all.last(merged);
-  const std::int64_t extent = product(inner);
-  l.narrow_lanes(extent);
-  const double work = best * l.lanes();
-  const std::int64_t width = vector_part(extent, work, l.lanes(), l.target());
-  std::vector<std::int64_t> points(outer.begin(), outer.end());
-  points.push_back((extent + width - 1) / width);
-  l.tiles(points, work * static_cast<double>(width), [&](const Indices& point) {
-    l.part(point.back(), extent, width, [&](const Index& start, std::int64_t count) {
-      l.vector("v", count, [&](const Index& v) {
-        Indices index(point.begin(), point.end() - 1);
-        for (const Index& i : unflatten(start + v, inner)) index.push_back(i);
-        l.store_outputs(index);
-      });
-    });
-  });
+  l.narrow_lanes(product(inner));
+  MapKernel(l, outer, inner, best * l.lanes()).build();
 }
 
 }  // namespace kiln::codegen

@@ -67,7 +67,7 @@ const Case cases[] = {
     {"1x1 convolution",
      [](Builder& b) { b.output(conv(b.input({8, 28, 28, 64}), b.input({1, 1, 64, 96}), {})); }},
     {"convolution with a tail",
-     [](Builder& b) { b.output(conv(b.input({8, 28, 28, 6}), b.input({5, 5, 6, 19}), {})); }},
+     [](Builder& b) { b.output(conv(b.input({2, 28, 28, 6}), b.input({5, 5, 6, 19}), {})); }},
     {"gradient of a narrow kernel",
      [](Builder& b) {
        b.output(
@@ -92,6 +92,7 @@ const Case cases[] = {
        const Value y = conv_batch_last(b.input({28, 28, 1, 128}), b.input({5, 5, 1, 6}), {});
        b.output(window_max(y, {.window = {2, 2, 1, 1}, .strides = {2, 2, 1, 1}}));
      }},
+    {"transpose", [](Builder& b) { b.output(transpose(b.input({12, 12, 6, 128}), {3, 0, 1, 2}) * 2.0); }},
     {"elementwise chain",
      [](Builder& b) {
        const Value x = b.input({1000}), y = b.input({1000});

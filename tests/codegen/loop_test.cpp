@@ -238,6 +238,16 @@ TEST(LoopVerify, RefusesBrokenKernels) {
     const Reg r = std::make_shared<const Register>(Register{.name = "r", .dims = {128}});
     k.body[0].body.push_back(write(r, {Index(k.body[0].variable)}, constant_expr(DType::f32, 1)));
   });
+  broken("isn't square", [](Kernel& k) {
+    const Reg r = std::make_shared<const Register>(
+        Register{.name = "r", .kind = RegisterKind::tile, .dims = {8}, .extent = 16, .lane_count = 16});
+    k.body[0].body.push_back(turn(r));
+  });
+  broken("turned inside a vector loop", [](Kernel& k) {
+    const Reg r = std::make_shared<const Register>(
+        Register{.name = "r", .kind = RegisterKind::tile, .dims = {4}, .extent = 4, .lane_count = 4});
+    k.body[0].body[0].body.push_back(turn(r));
+  });
   broken("outside an unrolled vector loop", [](Kernel& k) {
     const Reg r = std::make_shared<const Register>(
         Register{.name = "r", .kind = RegisterKind::tile, .extent = 10, .lane_count = 16});
