@@ -87,8 +87,10 @@ TEST(Memory, PoolingKeepsPlaces) {
       const Memory memory = model.memory({.batch_size = 16});
       const StepMemory& train = memory.step("train");
       const std::int64_t convolved = 16 * 32 * 32 * 16 * 4;
-      EXPECT_GT(train.arena, convolved);
-      EXPECT_LT(train.arena, convolved * 1.7) << activation << "\n" << memory.to_string();
+      // Windows side by side: neither the convolution's result nor its gradient is ever an array.
+      const bool apart = window == 2;
+      EXPECT_GT(train.arena, apart ? convolved / 4 : convolved);
+      EXPECT_LT(train.arena, apart ? convolved : convolved * 1.7) << activation << "\n" << memory.to_string();
     }
   }
 }
