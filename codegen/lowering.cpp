@@ -32,14 +32,12 @@ Index position_at(const graph::Location& location, const Indices& index,
 Indices unflatten(const Index& position, std::span<const std::int64_t> shape) {
   Indices index(shape.size(), Index(0));
   if (product(shape) == 0) return index;  // no position has an element; zeros are as good as any
-  std::size_t first = 0;  // axis whose index is what is left: it is small enough as it is
-  while (first < shape.size() && shape[first] == 1) first++;
   Index rest = position;
-  for (std::size_t i = shape.size(); i-- > first + 1;) {
+  for (std::size_t i = shape.size(); i-- > 1;) {
     index[i] = mod(rest, shape[i]);
     rest = floor_div(rest, shape[i]);
   }
-  if (first < shape.size()) index[first] = rest;
+  if (!shape.empty()) index[0] = shape[0] == 1 ? Index(0) : rest;
   return index;
 }
 

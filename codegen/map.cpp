@@ -81,13 +81,22 @@ class MapKernel {
  private:
   /// Indices of the element at `v` of the inner axes.
   Indices behind(Indices before, const Index& v) const {
-    for (const Index& i : unflatten(v, inner_)) before.push_back(i);
+    append(before, v, inner_);
     return before;
   }
   /// The same, at `along` of the axes that neighbours of the array are along.
   Indices element(Indices before, const Index& along, const Index& v) const {
-    for (const Index& i : unflatten(along, outer_.subspan(across_.first))) before.push_back(i);
+    append(before, along, outer_.subspan(across_.first));
     return behind(std::move(before), v);
+  }
+  /// Leading axes of size 1 are left out of the account: then the first of the others takes what is left, as
+  /// it is, though in a part that is cut short it seems to be too much.
+  static void append(Indices& index, const Index& position, std::span<const std::int64_t> shape) {
+    while (shape.size() > 1 && shape[0] == 1) {
+      index.emplace_back(0);
+      shape = shape.subspan(1);
+    }
+    for (const Index& i : unflatten(position, shape)) index.push_back(i);
   }
 
   /// Squares pay for arrays of some size, read without conditions, and if what is computed of them can be

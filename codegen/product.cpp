@@ -93,25 +93,6 @@ class ProductKernel {
                         static_cast<double>(std::max<std::int64_t>(1, product(p_.contraction)));
     if (streams) stream_rhs(product(p_.outer) * row_tiles);
     if (passes && passes_ == 1) choose_passes(std::min(width, p_.columns), product(p_.outer) * row_tiles);
-    if (passes_ == 1) read_ahead(product(p_.outer) * row_tiles);
-    const auto at_panel = [&](const Indices& outer, const Index& panel, const Index& row_tile,
-                              const Index& pass) {
-      l_.part(panel, p_.columns, width, [&](const Index& column, std::int64_t columns) {
-        l_.part(row_tile, p_.rows, tile.rows, [&](const Index& row, std::int64_t rows) {
-          register_tile(outer, row, rows, column, columns, pass);
-        });
-      });
-    };
-    if (const std::int64_t block = panels_in_a_row(width); block_ == 0 && row_tiles > 1 && panels > block) {
-      std::vector<std::int64_t> points = p_.outer;
-      points.insert(points.end(), {(panels + block - 1) / block, row_tiles, block});
-      l_.tiles(points, work, [&](const Indices& point) {
-        const Index panel = point.end()[-3] * block + point.back();
-        l_.when(in_range(panel, 0, panels),
-                [&] { at_panel(Indices(point.begin(), point.end() - 3), panel, point.end()[-2], 0); });
-      });
-      return;
-    }
     const auto points_of = [&](std::size_t panel_axis) {
       std::vector<std::int64_t> points = p_.outer;
       points.insert(points.begin() + static_cast<std::ptrdiff_t>(panel_axis), panels);
@@ -132,6 +113,29 @@ class ProductKernel {
                   [&](const Index& column, std::int64_t columns) { pack_panel(column, columns, pass); });
         };
       }
+    }
+    if (packed_ < 0 && passes_ == 1) {
+      block_ = 0;
+      tiles_ = most_tiles;
+      read_ahead(product(p_.outer) * row_tiles);
+    }
+    const auto at_panel = [&](const Indices& outer, const Index& panel, const Index& row_tile,
+                              const Index& pass) {
+      l_.part(panel, p_.columns, width, [&](const Index& column, std::int64_t columns) {
+        l_.part(row_tile, p_.rows, tile.rows, [&](const Index& row, std::int64_t rows) {
+          register_tile(outer, row, rows, column, columns, pass);
+        });
+      });
+    };
+    if (const std::int64_t block = panels_in_a_row(width); block_ == 0 && row_tiles > 1 && panels > block) {
+      std::vector<std::int64_t> points = p_.outer;
+      points.insert(points.end(), {(panels + block - 1) / block, row_tiles, block});
+      l_.tiles(points, work, [&](const Indices& point) {
+        const Index panel = point.end()[-3] * block + point.back();
+        l_.when(in_range(panel, 0, panels),
+                [&] { at_panel(Indices(point.begin(), point.end() - 3), panel, point.end()[-2], 0); });
+      });
+      return;
     }
     // In passes, or when they share a copy, all rows of a panel follow one another.
     const std::size_t panel_axis = passes_ > 1 || packed_ >= 0 ? 0 : p_.outer.size();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "graph/elemental.h"
 #include "graph/ops/winograd.h"
 
 namespace kiln::codegen {
@@ -189,7 +190,7 @@ ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, con
 ReductionTile reduction_tile(std::int64_t steps, std::int64_t vectors, int states, bool splits,
                              const Target& target) {
   ReductionTile result;
-  if (splits && steps >= 16) result.chains = 4;
+  if (splits && steps > graph::longest_single_chain) result.chains = 4;
   const int fit = std::max(1, accumulator_registers(target) / (result.chains * states));
   result.vectors = static_cast<int>(std::clamp<std::int64_t>(vectors, 1, std::min(4, fit)));
   return result;

@@ -10,17 +10,21 @@ bool windows_overlap(const Node& node) {
   return false;
 }
 
-bool windows_tile(const Node& node, const Shape& x) {
+bool windows_tile(const Node& node, const Shape& x, const Shape& y) {
   const Ints &window = node.attributes.ints("window"), &low = node.attributes.ints("low");
   if (window != node.attributes.ints("strides")) return false;
-  const Shape& y = (node.op == Op::window_max_grad ? node.operand(1) : node.value()).shape();
   for (std::size_t i = 0; i < window.size(); i++)
     if (low[i] != 0 || y[i] * window[i] > x[i]) return false;
   return true;
 }
 
 bool is_apart_gradient(const Node& node) {
-  return node.op == Op::window_max_grad && windows_tile(node, node.type().shape);
+  if (node.op != Op::window_max_grad) return false;
+  const Shape &x = node.type().shape, &y = node.operand(1).shape();
+  const Ints& window = node.attributes.ints("window");
+  for (std::size_t i = 0; i < window.size(); i++)
+    if (y[i] * window[i] != x[i]) return false;
+  return windows_tile(node, x, y);
 }
 
 bool is_immediate(const Node& node) {

@@ -24,11 +24,15 @@ bool is_expensive(const Node& node);
 /// Windows (of a window op) that share elements.
 bool windows_overlap(const Node& node);
 
-/// Windows that lie side by side and don't stick out of the array of shape `x` that they lie on.
-bool windows_tile(const Node& node, const Shape& x);
+/// Windows that lie side by side from the edge on and don't stick out: those of shape `y` on an array of
+/// shape `x`.
+bool windows_tile(const Node& node, const Shape& x, const Shape& y);
 
-/// The gradient of a maximum over such windows: one element is found from one window.
+/// The gradient of a maximum over such windows, which leave no rest: each element is found from one window.
 bool is_apart_gradient(const Node& node);
+
+/// A sum of at most so many elements has one chain of additions, the same wherever it is computed.
+inline constexpr std::int64_t longest_single_chain = 15;
 
 /// Reduction by a sum, maximum, minimum or product: what may have siblings.
 bool is_reduction(Op op);

@@ -15,14 +15,15 @@ namespace kiln::graph {
 ///
 ///  - `root` is the group's heavy node (reduction, product, window, ...), or null for a pure map.
 ///  - `nodes` are all fused nodes in topological order: producers read at computed indices (elementwise and
-///    movement ops), the root, and the epilogue (elementwise nodes of the root's result shape).
+///    movement ops), the root, and the epilogue (elementwise nodes of the root's result shape; behind a
+///    `pool`, of `space`).
 ///  - `siblings` are further reductions over the same operand shape and axes, computed in the same loops.
 ///  - `rows`: the group works row by row. Its reductions (`root` and `siblings`) are over the last axis of
 ///  `space`; they may need each other's results, and outputs may need both: a row is gone through several
 ///  times while it is near. Outputs are of shape `space`, or hold one element a row (rows.h).
-///  - `pool` is window_max, window_argmax or both, or window_sum, over windows, side by side, of what a convolution (`root`) and
-///  its epilogue give: the kernel pools its results while they are in its tiles. The epilogue then has the
-///  shape of the root's result, and what follows the pool that of `space`.
+///  - `pool` is window_max, window_argmax or both, or window_sum, over windows, side by side, of what a
+///  convolution (`root`) and its epilogue give: the kernel pools its results while they are in its tiles. The
+///  epilogue then has the shape of the root's result, and what follows the pool that of `space`.
 ///  - `outputs` are what is written to memory: all of shape `space` but for a multi-result root (sort,
 ///  top_k),
 ///    which stands alone in its group. A check has none; its space are its rows.
@@ -40,8 +41,9 @@ namespace kiln::graph {
 /// by rows writes over an input only when it goes through the row for the last time.
 ///
 /// Where producers may be fused into a root: reductions, argmax and check (any elementwise or movement
-/// chain); window_sum, window_max and window_argmax whose windows don't overlap; nothing into dot, conv and
-/// their like (their operands are arrays in memory), sort, top_k, cumsum, scatter_add, put_along. A fused
+/// chain); window_sum, window_max and window_argmax whose windows don't overlap; into conv_kernel_sums, the
+/// gradient of such a maximum (join_pool_grads.h); nothing into dot, conv and their like (their operands are
+/// arrays in memory), sort, top_k, cumsum, scatter_add, put_along. A fused
 /// value used by several outputs at the same index is computed once.
 struct Group {
   const Node* root = nullptr;

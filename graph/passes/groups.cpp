@@ -119,6 +119,26 @@ int Arrays::producer(Value written) const {
   return at == producer_.end() ? -1 : at->second;
 }
 
+std::unordered_map<Value, int, ValueHash> only_readers(const Graph& graph, std::span<const Group> groups) {
+  constexpr int none = -1;
+  const Arrays arrays(graph, groups);
+  std::unordered_map<Value, int, ValueHash> readers;
+  const auto add = [&](Value v, int reader) {
+    for (Value written : arrays.written(v)) {
+      const int by = written == v ? reader : none;
+      const auto [at, first] = readers.try_emplace(written, by);
+      if (!first && at->second != by) at->second = none;
+    }
+  };
+  for (std::size_t g = 0; g < groups.size(); g++)
+    for (Value v : groups[g].inputs) add(v, static_cast<int>(g));
+  for (const Output& o : graph.outputs()) add(o.value, none);
+  for (const StateSlot& s : graph.states())
+    if (s.next) add(s.next, none);
+  for (auto at = readers.begin(); at != readers.end();) at = at->second == none ? readers.erase(at) : ++at;
+  return readers;
+}
+
 std::vector<bool> reads_at_own_index(const Group& group) {
   // Users first: a node is evaluated only at the index being written if all its users in the group are
   // elementwise nodes for which that holds. A reduction of a row reads the row before it is written.

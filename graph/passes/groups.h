@@ -51,6 +51,10 @@ class Arrays {
   std::unordered_map<Value, Part, ValueHash> parts_;  // of concatenations
 };
 
+/// For each of the groups' outputs that exactly one group needs, and reads as it was written (not a view or a
+/// part of it, nor what it is a part of): that group. Outputs and states of the graph need theirs, too.
+std::unordered_map<Value, int, ValueHash> only_readers(const Graph& graph, std::span<const Group> groups);
+
 /// For each of the group's inputs: true if the kernel reads element i of it only to compute element i of the
 /// outputs, so that an output may be written over it.
 std::vector<bool> reads_at_own_index(const Group& group);

@@ -1,7 +1,5 @@
 #include "graph/passes/join_pool_grads.h"
 
-#include <algorithm>
-#include <map>
 #include <set>
 
 #include "graph/elemental.h"
@@ -15,12 +13,10 @@ namespace {
 // tile computes the gradient's elements anew.
 constexpr std::int64_t most_rows = 32;
 
-constexpr int outside = -1;
-
 // Null if `sums` (a group) can compute the elements of `grad` (another) where it multiplies them.
 const char* why_apart(const Group& grad, const Group& sums) {
   const Node& root = *sums.root;
-  if (!is_apart_gradient(*grad.root)) return "its windows don't lie side by side, whole";
+  if (!is_apart_gradient(*grad.root)) return "its windows don't lie side by side, or leave a rest";
   if (grad.nodes.size() > 1) return "something is made of it element by element";
   for (const Node* n : sums.nodes)
     for (std::size_t i = 0; i < n->operands.size(); i++)
@@ -33,36 +29,16 @@ const char* why_apart(const Group& grad, const Group& sums) {
   return nullptr;
 }
 
-// The only group that needs each array that a pooling's gradient is, or `outside`.
-std::map<const Node*, int> only_readers(const Graph& graph, const std::vector<Group>& groups) {
-  const Arrays arrays(graph, groups);
-  std::map<const Node*, std::set<int>> readers;
-  const auto add = [&](Value v, int reader) {
-    for (Value written : arrays.written(v))
-      if (written.node->op == Op::window_max_grad)
-        readers[written.node].insert(written == v ? reader : outside);
-  };
-  for (std::size_t g = 0; g < groups.size(); g++)
-    for (Value v : groups[g].inputs) add(v, static_cast<int>(g));
-  for (const Output& o : graph.outputs()) add(o.value, outside);
-  for (const StateSlot& s : graph.states())
-    if (s.next) add(s.next, outside);
-  std::map<const Node*, int> result;
-  for (const auto& [node, groups_of_it] : readers)
-    result[node] = groups_of_it.size() == 1 ? *groups_of_it.begin() : outside;
-  return result;
-}
-
 }  // namespace
 
 std::vector<Group> join_pool_grads(const Graph& graph, std::vector<Group> groups, FusionLog* log) {
-  const std::map<const Node*, int> readers = only_readers(graph, groups);
+  const auto readers = only_readers(graph, groups);
   std::set<std::size_t> joined;
   for (std::size_t g = 0; g < groups.size(); g++) {
     const Group& grad = groups[g];
     if (!grad.root || grad.root->op != Op::window_max_grad) continue;
-    const auto reader = readers.find(grad.root);
-    if (reader == readers.end() || reader->second == outside) continue;
+    const auto reader = readers.find(grad.root->value());
+    if (reader == readers.end()) continue;
     Group& sums = groups[static_cast<std::size_t>(reader->second)];
     if (!sums.root || sums.root->op != Op::conv_kernel_sums) continue;
     const char* reason = why_apart(grad, sums);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <set>
-#include <unordered_map>
 
 #include "graph/elemental.h"
 #include "graph/ops/batch_last.h"
@@ -14,9 +13,11 @@ namespace kiln::graph {
 namespace {
 
 // A convolution that isn't in Winograd's form goes through its kernel once for each row of windows, and keeps
-// the results under these in scratch memory: both should stay in a near cache.
+// the results under these in scratch memory (with the batch last, under one window of many images): both
+// should stay in a near cache.
 constexpr std::int64_t largest_kernel = std::int64_t{128} << 10, largest_scratch = std::int64_t{256} << 10;
-constexpr std::int64_t largest_window = 15;  // elements, which are written out, in one chain of a sum
+constexpr std::int64_t images_at_once = 128;  // where the batch is last
+constexpr std::int64_t fewest_rows = 4;       // that threads share
 
 bool is_conv(Op op) {
   return op == Op::conv || op == Op::conv_batch_last || op == Op::winograd_conv;
@@ -38,13 +39,14 @@ Ints spatial(const Node& conv, const Ints& of_all_axes) {
 const char* why_no_pool(const Node& conv, const Node& pool) {
   const Ints& window = pool.attributes.ints("window");
   if (window != pool.attributes.ints("strides")) return "its windows don't lie side by side";
-  if (!windows_tile(pool, pool.operand(0).shape())) return "its windows stick out";
+  if (!windows_tile(pool, pool.operand(0).shape(), pool.type().shape))
+    return "its windows don't begin at the edge, or stick out";
   std::int64_t elements = 1, of_pixels = 1;
   for (std::int64_t size : window) elements *= size;
   const Ints pixels = spatial(conv, window);
   for (std::int64_t size : pixels) of_pixels *= size;
   if (elements != of_pixels) return "its windows hold more than pixels of one channel";
-  if (elements > largest_window) return "its windows are large";
+  if (elements > longest_single_chain) return "its windows are large";
   if (conv.op != Op::winograd_conv) return nullptr;
   const std::int64_t edge = winograd::results(conv.attributes.integer("window"));
   const bool divide = std::all_of(pixels.begin(), pixels.end(), [&](auto size) { return edge % size == 0; });
@@ -58,12 +60,16 @@ const char* why_no_row(const Node& conv, const Node& pool) {
   const Value kernel = conv.operand(1);
   if (bytes_of(kernel) > largest_kernel) return "the convolution's kernel is large";
   const Ints window = spatial(conv, pool.attributes.ints("window"));
-  if (is_batch_last(conv)) return nullptr;
-  std::int64_t bytes =
-      conv.type().shape.sizes().back() * static_cast<std::int64_t>(size_of(conv.type().dtype));
+  auto bytes = static_cast<std::int64_t>(size_of(conv.type().dtype));
   for (std::int64_t size : window) bytes *= size;
-  bytes *= pool.type().shape[static_cast<std::size_t>(pool.type().shape.rank()) - 2];
-  return bytes <= largest_scratch ? nullptr : "a row of windows is large";
+  const std::vector<std::int64_t>& y = pool.type().shape.sizes();
+  if (is_batch_last(conv))
+    return bytes * y.end()[-2] * images_at_once <= largest_scratch ? nullptr
+                                                                   : "a window of many images is large";
+  std::int64_t rows = 1;
+  for (std::size_t i = 0; i + 2 < y.size(); i++) rows *= y[i];
+  if (rows < fewest_rows) return "there are too few rows of windows to share";
+  return bytes * y.back() * y.end()[-2] <= largest_scratch ? nullptr : "a row of windows is large";
 }
 
 class PoolJoiner {
@@ -72,19 +78,20 @@ class PoolJoiner {
       : graph_(graph), groups_(std::move(groups)), log_(log) {}
 
   std::vector<Group> run() {
-    find_readers();
+    const auto readers = only_readers(graph_, groups_);
     std::set<std::size_t> joined;
     for (Group& conv : groups_) {
       if (!conv.root || !is_conv(conv.root->op) || conv.outputs.size() != 1) continue;
-      const int reader = only_reader(conv.outputs[0]);
-      if (reader < 0) continue;
-      const Group& pool = groups_[static_cast<std::size_t>(reader)];
+      const auto reader = readers.find(conv.outputs[0]);
+      if (reader == readers.end()) continue;
+      const auto number = static_cast<std::size_t>(reader->second);
+      const Group& pool = groups_[number];
       if (!is_pooling(pool)) continue;
       const char* reason = why_apart(conv, pool);
       if (log_) log_->pool(conv, pool, reason);
       if (reason) continue;
       conv = join(conv, pool);
-      joined.insert(static_cast<std::size_t>(reader));
+      joined.insert(number);
     }
     for (auto g = joined.rbegin(); g != joined.rend(); ++g)
       groups_.erase(groups_.begin() + static_cast<std::ptrdiff_t>(*g));
@@ -100,23 +107,6 @@ class PoolJoiner {
     std::vector<const Node*> all{g.root};
     all.insert(all.end(), g.siblings.begin(), g.siblings.end());
     return all;
-  }
-
-  void find_readers() {
-    const Arrays arrays(graph_, groups_);
-    const auto add = [&](Value v, int reader) {
-      for (Value written : arrays.written(v)) readers_[written].insert(reader);
-    };
-    for (std::size_t g = 0; g < groups_.size(); g++)
-      for (Value v : groups_[g].inputs) add(v, static_cast<int>(g));
-    for (const Output& o : graph_.outputs()) add(o.value, outside);
-    for (const StateSlot& s : graph_.states())
-      if (s.next) add(s.next, outside);
-  }
-  // The only group that needs an array, or `outside`.
-  int only_reader(Value array) const {
-    const auto at = readers_.find(array);
-    return at != readers_.end() && at->second.size() == 1 ? *at->second.begin() : outside;
   }
 
   static const char* why_apart(const Group& conv, const Group& pool) {
@@ -149,8 +139,6 @@ class PoolJoiner {
   const Graph& graph_;
   std::vector<Group> groups_;
   FusionLog* log_;
-  static constexpr int outside = -1;
-  std::unordered_map<Value, std::set<int>, ValueHash> readers_;  // groups
 };
 
 }  // namespace

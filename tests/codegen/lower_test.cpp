@@ -158,6 +158,17 @@ TEST(Lower, ConvolutionsOfFewPixelsAskForLaterRowsOfTheKernel) {
   EXPECT_EQ(asked_for(14, 32, true), "");
 }
 
+TEST(Lower, WhatIsCopiedIsNotAskedForWhereItWas) {
+  const std::string text = lower_text(R"(graph "g" {
+      %0 = input "x" : f32[128,512]
+      %1 = input "w" : f32[512,1024]
+      %2 = dot(%0, %1) {lhs_batch=[], lhs_contract=[1], rhs_batch=[], rhs_contract=[0]} : f32[128,1024]
+      output "z" = %2
+    })");
+  EXPECT_EQ(text.find("prefetch b1"), std::string::npos) << text;
+  EXPECT_NE(text.find("store b3"), std::string::npos) << "the copy:\n" << text;
+}
+
 TEST(Lower, ProductsAskForTheNextRowsOfTheirLeftOperand) {
   const std::string small = lower_text(R"(graph "g" {
       %0 = input "x" : f32[128,784]

@@ -58,6 +58,19 @@ TEST_F(JoinPools, NotIfTheConvolutionsResultIsNeeded) {
   EXPECT_EQ(groups(), (Names{"conv+add", "window_max"}));
 }
 
+TEST_F(JoinPools, NotIfAViewOfItIsReadToo) {
+  const Value same_numbers = slice(reshape(y, {2, 6, 6, 64}), {0, 0, 0, 0}, {2, 6, 6, 16}, {1, 1, 1, 1});
+  g.output("sum", window_max(y, windows(2, 2)) + same_numbers);
+  EXPECT_EQ(groups().size(), 2U);
+}
+
+TEST_F(JoinPools, NotIfThreadsWouldHaveNothingToShare) {
+  const Value sound = g.input("sound", {DType::f32, {1, 80, 1}});
+  const Value z = conv(sound, g.input("filter", {DType::f32, {3, 1, 16}}), {});
+  g.output("m", window_max(z, {{1, 2, 1}, {1, 2, 1}, {0, 0, 0}, {0, 0, 0}}));
+  EXPECT_EQ(reason(), "there are too few rows of windows to share");
+}
+
 TEST_F(JoinPools, NotIfItIsReadTwice) {
   g.output("m", window_max(y, windows(2, 2)));
   g.output("sum", reduce_sum(y, {1, 2}));
@@ -71,7 +84,7 @@ TEST_F(JoinPools, NotIfWindowsOverlap) {
 
 TEST_F(JoinPools, NotIfWindowsStickOut) {
   g.output("m", window_max(y, windows(5, 5, 0, 3)));
-  EXPECT_EQ(reason(), "its windows stick out");
+  EXPECT_EQ(reason(), "its windows don't begin at the edge, or stick out");
 }
 
 TEST_F(JoinPools, NotAcrossWinogradsTiles) {
