@@ -1,5 +1,7 @@
 """PyTorch, eager or through torch.compile (--compile), channels last; --reference computes in float64."""
 
+import itertools
+import math
 import sys
 
 import numpy as np
@@ -145,9 +147,13 @@ def prepare(row):
     if COMPILE:
         loss_of = torch.compile(loss_of)
 
+    steps = itertools.count(1)
+
     def step(x, y):
         loss = loss_of(to_torch(x), torch.from_numpy(y).long())
         loss.backward()
+        if row["optimizer"] == "adam":  # Keras adds epsilon to the root before its bias is corrected, PyTorch after
+            optimizer.param_groups[0]["eps"] = 1e-7 / math.sqrt(1 - 0.999 ** next(steps))
         optimizer.step()
         optimizer.zero_grad()  # here, so that between the steps no gradients take memory
         return loss.item()
