@@ -196,10 +196,9 @@ void KernelEmitter::write(const Stmt& s) {
   b_.CreateStore(vector, cell);
 }
 
-/// By halves: the blocks off the diagonal change places, then those within each block, down to single lanes.
+/// By halves: the blocks off the diagonal change places, then those within each block, down to single units.
 void KernelEmitter::turn(const Stmt& s) {
-  const int n = s.reg->lane_count;
-  if ((n & (n - 1)) != 0) fail(fmt::format("register {} of {} lanes is turned", s.reg->name, n));
+  const int n = static_cast<int>(s.reg->dims[0]), lane_count = s.reg->lane_count;
   std::vector<llvm::AllocaInst*> cells;
   std::vector<llvm::Value*> rows;
   for (int row = 0; row < n; ++row) {
@@ -207,10 +206,12 @@ void KernelEmitter::turn(const Stmt& s) {
     rows.push_back(b_.CreateLoad(cells.back()->getAllocatedType(), cells.back()));
   }
   for (int half = n / 2; half > 0; half /= 2) {
+    const int lanes_apart = half * s.unit;
     std::vector<int> upper, lower;
-    for (int lane = 0; lane < n; ++lane) {
-      upper.push_back((lane & half) == 0 ? lane : n + lane - half);
-      lower.push_back((lane & half) == 0 ? lane + half : n + lane);
+    for (int lane = 0; lane < lane_count; ++lane) {
+      const bool first = (lane & lanes_apart) == 0;
+      upper.push_back(first ? lane : lane_count + lane - lanes_apart);
+      lower.push_back(first ? lane + lanes_apart : lane_count + lane);
     }
     for (int row = 0; row < n; ++row) {
       if ((row & half) != 0) continue;

@@ -220,9 +220,10 @@ Stmt prefetch(int buffer, Index index, CacheLevel into) {
   return s;
 }
 
-Stmt turn(Reg reg) {
+Stmt turn(Reg reg, int unit) {
   Stmt s;
   s.kind = StmtKind::turn;
+  s.unit = unit;
   s.reg = std::move(reg);
   return s;
 }

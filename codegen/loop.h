@@ -176,7 +176,9 @@ struct Stmt {
   Expr predicate;
   CacheLevel into = CacheLevel::nearest;  ///< prefetch
   // write: register[subscripts] = value
-  // turn: the transpose of a `tile` register of as many vectors as a vector has lanes takes its place
+  // turn: a `tile` register of n vectors, whose lanes are rows of n units of `unit` lanes each (as many rows
+  // as fill a vector): unit j of vector i and unit i of vector j change places, in each of those rows
+  int unit = 1;
   Reg reg;
   std::vector<Index> subscripts;
 };
@@ -187,7 +189,7 @@ Stmt store(int buffer, Index index, Expr value, Expr predicate = nullptr);
 Stmt write(Reg reg, std::vector<Index> subscripts, Expr value);
 Stmt branch(Expr condition, Block then, Block otherwise = {});
 Stmt prefetch(int buffer, Index index, CacheLevel into = CacheLevel::nearest);
-Stmt turn(Reg reg);
+Stmt turn(Reg reg, int unit = 1);
 
 // ---- kernels ----------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class Printer {
                            s.into == CacheLevel::second ? " into the second cache" : "");
         break;
       case StmtKind::turn:
-        line = fmt::format("turn {}", element(s.reg, {}));
+        line = fmt::format("turn {} by {}", element(s.reg, {}), s.unit);
         break;
     }
     out_ += indent + line + "\n";

@@ -91,8 +91,11 @@ class Verifier {
       case StmtKind::turn: {
         const Register& r = *s.reg;
         if (vector_ != nullptr) fail(fmt::format("register {} is turned inside a vector loop", r.name));
-        if (r.kind != RegisterKind::tile || r.dims != std::vector{r.extent} || r.extent != r.lane_count)
-          fail(fmt::format("register {} is turned, but isn't square", r.name));
+        const auto is_power_of_two = [](std::int64_t n) { return n > 0 && (n & (n - 1)) == 0; };
+        if (r.kind != RegisterKind::tile || r.dims.size() != 1 || r.extent != r.lane_count ||
+            !is_power_of_two(r.lane_count) || !is_power_of_two(r.dims[0]) || !is_power_of_two(s.unit) ||
+            r.dims[0] * s.unit > r.lane_count)
+          fail(fmt::format("register {} can't be turned by {}", r.name, s.unit));
         break;
       }
     }

@@ -99,11 +99,9 @@ class MapKernel {
     for (const Index& i : unflatten(position, shape)) index.push_back(i);
   }
 
-  /// Squares pay for arrays of some size, read without conditions, and if what is computed of them can be
-  /// written out for all their rows.
+  /// Squares pay for arrays of some size, read without conditions.
   bool find_across() {
-    constexpr std::int64_t fewest_elements = 4096, fewest_lanes = 4;
-    constexpr double most_instructions = 32;
+    constexpr std::int64_t fewest_elements = 1 << 14, fewest_lanes = 4;
     const int lanes = l_.lanes();
     if (lanes < fewest_lanes || extent_ < lanes || product(outer_) * extent_ < fewest_elements) return false;
     for (std::size_t first = 0; first < outer_.size(); first++) {
@@ -117,7 +115,6 @@ class MapKernel {
         for (std::size_t i = 0; i < first; i++) before.emplace_back(l.fresh("i", outer_[i]));
         l.store_outputs(element(before, start(across_.extent) + row, start(extent_) + column));
       });
-      if (vector_cost(body, column, lanes) - lanes > most_instructions) return false;
       if (find_across(body, row, column)) return true;
     }
     return false;
@@ -144,6 +141,9 @@ class MapKernel {
 
   void in_squares() {
     const std::int64_t side = l_.lanes();
+    // The arrays have to be the parameters that they were in the probe: these first, then the scratch.
+    l_.scope([&] { l_.store_outputs(Indices(outer_.size() + inner_.size(), Index(0))); });
+    turned_ = l_.scratch_buffer(across_.dtype, side * side);
     const auto parts = [&](std::int64_t n) { return (n + side - 1) / side; };
     std::vector<std::int64_t> points(outer_.begin(),
                                      outer_.begin() + static_cast<std::ptrdiff_t>(across_.first));
@@ -180,31 +180,51 @@ class MapKernel {
     return row_of_array(before, along, c, v, r) != nullptr;
   }
 
-  /// Rows of the array as it lies, turned; then of each row of the result what is computed of it.
+  /// Turns rows of the array as it lies; then, row by row of the result, what is computed of them. In between
+  /// they are in scratch memory, and long vectors are turned in rounds (the low bits of rows and lanes change
+  /// places, then the high ones): a square written out at once takes long to compile.
   void square(const Indices& before, const Index& along, const Index& v) {
-    const std::int64_t side = l_.lanes();
-    const Reg rows = l_.make_register("square", across_.dtype, RegisterKind::tile, {side}, side);
-    const auto each = [&](const auto& body) {
-      l_.unrolled("r", side,
-                  [&](const Index& r) { l_.vector("c", side, [&](const Index& c) { body(r, c); }, true); });
-    };
-    each([&](const Index& r, const Index& c) {
-      l_.add(write(rows, {r, c}, row_of_array(before, along, c, v, r)));
-    });
-    l_.add(turn(rows));
-    each([&](const Index& r, const Index& c) {
-      Block body = l_.scope([&] { l_.store_outputs(element(before, along + r, v + c)); });
-      for (Stmt& s : body) {
-        s.value = with_rows(s.value, rows, r, c);
-        l_.add(std::move(s));
-      }
+    const std::int64_t side = l_.lanes(), most = side > 8 ? 4 : side;
+    std::int64_t group = 0;
+    const auto scratch = [&](const Index& r, const Index& c) { return r * side + c; };
+    for (std::int64_t unit = 1; unit < side; unit *= group) {
+      group = std::min(most, side / unit);
+      const Reg rows = l_.make_register("rows", across_.dtype, RegisterKind::tile, {group}, side);
+      l_.serial("g", side / group, [&](const Index& g) {
+        const auto each = [&](const auto& body) {
+          l_.unrolled("r", group, [&](const Index& r) {
+            l_.vector("c", side, [&](const Index& c) { body(r, c); }, true);
+          });
+        };
+        // Rows whose numbers differ in the bits that are this round's.
+        const Index first = floor_div(g, unit) * (unit * group) + mod(g, unit);
+        each([&](const Index& r, const Index& c) {
+          const Expr row = unit == 1 ? row_of_array(before, along, c, v + first, r)
+                                     : load(turned_, across_.dtype, scratch(first + r * unit, c));
+          l_.add(write(rows, {r, c}, row));
+        });
+        l_.add(turn(rows, static_cast<int>(unit)));
+        each([&](const Index& r, const Index& c) {
+          l_.add(store(turned_, scratch(first + r * unit, c), read(rows, {r, c})));
+        });
+      });
+    }
+    l_.serial("r", side, [&](const Index& r) {
+      l_.vector("c", side, [&](const Index& c) {
+        Block body = l_.scope([&] { l_.store_outputs(element(before, along + r, v + c)); });
+        const Expr turned = load(turned_, across_.dtype, scratch(r, c));
+        for (Stmt& s : body) {
+          s.value = with_turned(s.value, turned, r, c);
+          l_.add(std::move(s));
+        }
+      });
     });
   }
-  /// The expression, with elements of `rows` instead of loads of the array.
-  Expr with_rows(const Expr& e, const Reg& rows, const Index& r, const Index& c) const {
-    if (across_.reads(*e, r->variable, c->variable)) return read(rows, {r, c});
+  /// The expression, with `turned` instead of loads of the array.
+  Expr with_turned(const Expr& e, const Expr& turned, const Index& r, const Index& c) const {
+    if (across_.reads(*e, r->variable, c->variable)) return turned;
     ExprNode node = *e;
-    for (Expr& operand : node.operands) operand = with_rows(operand, rows, r, c);
+    for (Expr& operand : node.operands) operand = with_turned(operand, turned, r, c);
     return std::make_shared<const ExprNode>(std::move(node));
   }
 
@@ -213,6 +233,7 @@ class MapKernel {
   std::int64_t extent_;
   double work_;  ///< of an element
   Across across_;
+  int turned_ = -1;  ///< parameter where a turned square lies
 };
 
 }  // namespace

@@ -238,10 +238,11 @@ TEST(LoopVerify, RefusesBrokenKernels) {
     const Reg r = std::make_shared<const Register>(Register{.name = "r", .dims = {128}});
     k.body[0].body.push_back(write(r, {Index(k.body[0].variable)}, constant_expr(DType::f32, 1)));
   });
-  broken("isn't square", [](Kernel& k) {
+  broken("can't be turned by 4", [](Kernel& k) {
     const Reg r = std::make_shared<const Register>(
         Register{.name = "r", .kind = RegisterKind::tile, .dims = {8}, .extent = 16, .lane_count = 16});
-    k.body[0].body.push_back(turn(r));
+    k.body[0].body.push_back(turn(r, 2));
+    k.body[0].body.push_back(turn(r, 4));
   });
   broken("turned inside a vector loop", [](Kernel& k) {
     const Reg r = std::make_shared<const Register>(

@@ -30,11 +30,11 @@ struct Case {
   Ints permutation;
 };
 const Case cases[] = {
-    {{64, 96}, {1, 0}},                // whole squares
-    {{67, 101}, {1, 0}},               // and rests
+    {{128, 160}, {1, 0}},              // whole squares
+    {{131, 165}, {1, 0}},              // and rests
     {{128, 28, 28, 1}, {1, 2, 3, 0}},  // a batch becomes the last axis
     {{12, 12, 6, 40}, {3, 0, 1, 2}},   // and the first again
-    {{5, 33, 37}, {0, 2, 1}},          // each matrix by itself
+    {{5, 63, 67}, {0, 2, 1}},          // each matrix by itself
     {{1024, 40}, {1, 0}},              // that meet in few sets of the cache, written so
     {{40, 1024}, {1, 0}},
 };
@@ -50,12 +50,12 @@ TEST(Transposes, OfAxesWithOthersBetween) {
 
 TEST(Transposes, AreTurnedInRegisters) {
   for (const Case& c : cases) EXPECT_TRUE(turns(transposed(c.shape, c.permutation, DType::f32)));
-  EXPECT_FALSE(turns(transposed({8, 16}, {1, 0}, DType::f32))) << "too small to pay";
+  EXPECT_FALSE(turns(transposed({64, 96}, {1, 0}, DType::f32))) << "too small to pay";
 }
 
 TEST(Transposes, WithWhatIsComputedOfThem) {
   Graph g("computed");
-  const Value x = g.input("x", {DType::f32, {70, 90}}), y = g.input("y", {DType::f32, {90, 70}});
+  const Value x = g.input("x", {DType::f32, {140, 150}}), y = g.input("y", {DType::f32, {150, 140}});
   const Value t = transpose(x, {1, 0});
   g.output("sum", t * y + t);
   g.output("compared", select(compare(t, y, "gt"), t, y));
@@ -65,22 +65,22 @@ TEST(Transposes, WithWhatIsComputedOfThem) {
 
 TEST(Transposes, OfTwoPlacesOfOneArrayAreNotMixedUp) {
   Graph g("places");
-  const Value x = g.input("x", {DType::f32, {80, 91}});
-  const Value a = slice(x, {0, 0}, {80, 90}, {1, 1}), b = slice(x, {0, 1}, {80, 91}, {1, 1});
+  const Value x = g.input("x", {DType::f32, {160, 131}});
+  const Value a = slice(x, {0, 0}, {160, 130}, {1, 1}), b = slice(x, {0, 1}, {160, 131}, {1, 1});
   g.output("differences", transpose(b, {1, 0}) - transpose(a, {1, 0}));
   expect_compiled_equals_interpreted(g);
 }
 
 TEST(Transposes, UnderAPredicateStayAsTheyAre) {
   Graph g("padded");
-  const Value x = g.input("x", {DType::f32, {80, 90}});
+  const Value x = g.input("x", {DType::f32, {160, 130}});
   g.output("padded", transpose(pad(x, scalar(x, 3), {1, 2}, {2, 1}, {0, 0}), {1, 0}));
   expect_compiled_equals_interpreted(g);
 }
 
 TEST(Transposes, OfBools) {
   Graph g("bools");
-  const Value x = g.input("x", {DType::bool_, {80, 90}});
+  const Value x = g.input("x", {DType::bool_, {160, 130}});
   g.output("turned", logical_not(transpose(x, {1, 0})));
   expect_compiled_equals_interpreted(g);
 }
