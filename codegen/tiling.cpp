@@ -59,7 +59,7 @@ std::int64_t vector_part(std::int64_t extent, double work, int lanes, const Targ
 std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
                           std::int64_t row_bytes, const Target& target) {
   // A quarter of the cache, as the panel's rows lie far apart and may fall on few of its sets. Whole pages
-  // apart they surely do: on a page's worth of sets less those of its other columns.
+  // apart they surely do: of each page's sets, on those of the panel's columns.
   constexpr std::int64_t page = 4096;
   const std::int64_t room =
       target.l2_bytes / 4 * (row_bytes % page == 0 ? std::min(step_bytes, page) : page) / page;
