@@ -99,7 +99,7 @@ class Lowering {
   Index let_if_deep(const Index& index);
   /// Adds what `body` adds; what it binds and knows ends with it.
   void isolated(const std::function<void()>& body);
-  /// What `body` adds, not yet added.
+  /// What `fill` adds, not yet added.
   Block scope(const std::function<void()>& fill);
   /// A loop; nothing for an extent of 0, the bare body for 1.
   void serial(const std::string& name, std::int64_t extent, const Body& body);

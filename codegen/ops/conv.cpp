@@ -253,11 +253,11 @@ void conv_kernel(Lowering& l) {
 /// One window of many images: its elements' sums, (element, filter, image), lie in scratch memory until they
 /// are pooled.
 void pooled_batch_last_kernel(Lowering& l, const Conv& c, const Pool& pool) {
-  constexpr std::int64_t most_images = 128;
   const DType dtype = c.node->type().dtype;
   const std::vector<std::int64_t> windows(pool.shape().begin(), pool.shape().end() - 2);
   const std::vector<std::int64_t> sizes(pool.window.begin(), pool.window.end() - 2);
-  const std::int64_t images = std::min(c.images, most_images), blocks = (c.images + images - 1) / images;
+  const std::int64_t images = std::min(c.images, graph::most_pooled_images),
+                     blocks = (c.images + images - 1) / images;
   l.set_lanes(dtype);
   l.narrow_lanes(images);
   const int sums = l.scratch_buffer(dtype, product(sizes) * c.filters * images);

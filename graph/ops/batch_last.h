@@ -11,4 +11,8 @@ Shape batch_last(const Shape& shape);
 Tensor batch_first(const Tensor& tensor);
 Tensor batch_last(const Tensor& tensor);
 
+/// A convolution that pools its results keeps those of one window, of at most so many images, beside its
+/// tiles.
+inline constexpr std::int64_t most_pooled_images = 128;
+
 }  // namespace kiln::graph

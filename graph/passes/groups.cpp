@@ -139,6 +139,11 @@ std::unordered_map<Value, int, ValueHash> only_readers(const Graph& graph, std::
   return readers;
 }
 
+void remove_groups(std::vector<Group>& groups, const std::set<std::size_t>& numbers) {
+  for (auto g = numbers.rbegin(); g != numbers.rend(); ++g)
+    groups.erase(groups.begin() + static_cast<std::ptrdiff_t>(*g));
+}
+
 std::vector<bool> reads_at_own_index(const Group& group) {
   // Users first: a node is evaluated only at the index being written if all its users in the group are
   // elementwise nodes for which that holds. A reduction of a row reads the row before it is written.

@@ -1,4 +1,5 @@
 #pragma once
+#include <set>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -54,6 +55,9 @@ class Arrays {
 /// For each of the groups' outputs that exactly one group needs, and reads as it was written (not a view or a
 /// part of it, nor what it is a part of): that group. Outputs and states of the graph need theirs, too.
 std::unordered_map<Value, int, ValueHash> only_readers(const Graph& graph, std::span<const Group> groups);
+
+/// Takes those out whose numbers are given.
+void remove_groups(std::vector<Group>& groups, const std::set<std::size_t>& numbers);
 
 /// For each of the group's inputs: true if the kernel reads element i of it only to compute element i of the
 /// outputs, so that an output may be written over it.

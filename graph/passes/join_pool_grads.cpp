@@ -48,8 +48,7 @@ std::vector<Group> join_pool_grads(const Graph& graph, std::vector<Group> groups
     complete_group(sums);
     joined.insert(g);
   }
-  for (auto g = joined.rbegin(); g != joined.rend(); ++g)
-    groups.erase(groups.begin() + static_cast<std::ptrdiff_t>(*g));
+  remove_groups(groups, joined);
   return groups;
 }
 

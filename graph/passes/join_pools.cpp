@@ -16,8 +16,7 @@ namespace {
 // the results under these in scratch memory (with the batch last, under one window of many images): both
 // should stay in a near cache.
 constexpr std::int64_t largest_kernel = std::int64_t{128} << 10, largest_scratch = std::int64_t{256} << 10;
-constexpr std::int64_t images_at_once = 128;  // where the batch is last
-constexpr std::int64_t fewest_rows = 4;       // that threads share
+constexpr std::int64_t fewest_rows = 4;  // that threads share
 
 bool is_conv(Op op) {
   return op == Op::conv || op == Op::conv_batch_last || op == Op::winograd_conv;
@@ -64,8 +63,8 @@ const char* why_no_row(const Node& conv, const Node& pool) {
   for (std::int64_t size : window) bytes *= size;
   const std::vector<std::int64_t>& y = pool.type().shape.sizes();
   if (is_batch_last(conv))
-    return bytes * y.end()[-2] * images_at_once <= largest_scratch ? nullptr
-                                                                   : "a window of many images is large";
+    return bytes * y.end()[-2] * most_pooled_images <= largest_scratch ? nullptr
+                                                                       : "a window of many images is large";
   std::int64_t rows = 1;
   for (std::size_t i = 0; i + 2 < y.size(); i++) rows *= y[i];
   if (rows < fewest_rows) return "there are too few rows of windows to share";
@@ -93,8 +92,7 @@ class PoolJoiner {
       conv = join(conv, pool);
       joined.insert(number);
     }
-    for (auto g = joined.rbegin(); g != joined.rend(); ++g)
-      groups_.erase(groups_.begin() + static_cast<std::ptrdiff_t>(*g));
+    remove_groups(groups_, joined);
     return std::move(groups_);
   }
 

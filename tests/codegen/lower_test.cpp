@@ -115,16 +115,21 @@ TEST(Lower, ProductsAreRegisterTiles) {
 )");
 }
 
-/// The kernel of x (a matrix of `rows` rows, or its transpose) times f32[2048,1024].
-std::string large_product(std::int64_t rows, bool transposed) {
+/// The kernel of x (a matrix of `rows` rows) times a matrix of `steps` rows and `columns` columns.
+std::string product_kernel(std::int64_t rows, std::int64_t steps, std::int64_t columns,
+                           bool transposed = false) {
   return lower_text(fmt::format(R"(graph g {{
       %0 = input "x" : f32[{},{}]
-      %1 = input "w" : f32[2048,1024]
-      %2 = dot(%0, %1) {{lhs_batch=[], lhs_contract=[{}], rhs_batch=[], rhs_contract=[0]}} : f32[{},1024]
+      %1 = input "w" : f32[{},{}]
+      %2 = dot(%0, %1) {{lhs_batch=[], lhs_contract=[{}], rhs_batch=[], rhs_contract=[0]}} : f32[{},{}]
       output "z" = %2
     }})",
-                                transposed ? 2048 : rows, transposed ? rows : 2048, transposed ? 0 : 1,
-                                rows));
+                                transposed ? steps : rows, transposed ? rows : steps, steps, columns,
+                                transposed ? 0 : 1, rows, columns));
+}
+/// With x or its transpose times f32[2048,1024].
+std::string large_product(std::int64_t rows, bool transposed) {
+  return product_kernel(rows, 2048, 1024, transposed);
 }
 
 TEST(Lower, ProductsOfFewRowsAskForTheirRightOperandAhead) {
@@ -159,23 +164,13 @@ TEST(Lower, ConvolutionsOfFewPixelsAskForLaterRowsOfTheKernel) {
 }
 
 TEST(Lower, WhatIsCopiedIsNotAskedForWhereItWas) {
-  const std::string text = lower_text(R"(graph "g" {
-      %0 = input "x" : f32[128,512]
-      %1 = input "w" : f32[512,1024]
-      %2 = dot(%0, %1) {lhs_batch=[], lhs_contract=[1], rhs_batch=[], rhs_contract=[0]} : f32[128,1024]
-      output "z" = %2
-    })");
+  const std::string text = product_kernel(128, 512, 1024);
   EXPECT_EQ(text.find("prefetch b1"), std::string::npos) << text;
   EXPECT_NE(text.find("store b3"), std::string::npos) << "the copy:\n" << text;
 }
 
 TEST(Lower, ProductsAskForTheNextRowsOfTheirLeftOperand) {
-  const std::string small = lower_text(R"(graph "g" {
-      %0 = input "x" : f32[128,784]
-      %1 = input "w" : f32[784,64]
-      %2 = dot(%0, %1) {lhs_batch=[], lhs_contract=[1], rhs_batch=[], rhs_contract=[0]} : f32[128,64]
-      output "z" = %2
-    })");
+  const std::string small = product_kernel(128, 784, 64);
   EXPECT_TRUE(std::regex_search(small, std::regex("prefetch b0\\[.*k.* \\+ 4704\\]"))) << small;
   // Six rows at a time, a line for each in eight steps.
   const std::string rows = large_product(512, false);

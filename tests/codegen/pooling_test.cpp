@@ -21,6 +21,16 @@ struct Case {
   ConvAttrs attrs = {};
 };
 
+/// Windows of pixels, one beside the other.
+WindowAttrs side_by_side(const Ints& pixels) {
+  WindowAttrs attrs;
+  attrs.window = {1};
+  attrs.window.insert(attrs.window.end(), pixels.begin(), pixels.end());
+  attrs.window.push_back(1);
+  attrs.strides = attrs.window;
+  return attrs;
+}
+
 enum class Kind : std::uint8_t { maximum, maximum_and_place, average };
 
 /// A layer's outputs: what pooling gives, with a bias before and an activation behind.
@@ -28,11 +38,7 @@ Graph pooled(const Case& c, DType dtype, Kind kind) {
   Graph g("pooled");
   const Value x = g.input("x", {dtype, c.x}), kernel = g.input("kernel", {dtype, c.kernel});
   const Value y = conv(x, kernel, c.attrs) + g.input("bias", {dtype, {c.kernel.back()}});
-  WindowAttrs attrs;
-  attrs.window = {1};
-  attrs.window.insert(attrs.window.end(), c.window.begin(), c.window.end());
-  attrs.window.push_back(1);
-  attrs.strides = attrs.window;
+  const WindowAttrs attrs = side_by_side(c.window);
   const Value pool = kind == Kind::average ? window_sum(y, attrs) * 0.3 : window_max(y, attrs);
   g.output("y", maximum(pool, scalar(pool, 0)));
   if (kind == Kind::maximum_and_place) g.output("place", window_argmax(y, attrs));
@@ -154,11 +160,7 @@ Graph first_layer_gradient(const Case& c, DType dtype, bool batch_last) {
   Graph g("first layer");
   const Value x = g.input("x", {dtype, c.x}), kernel = g.input("kernel", {dtype, c.kernel});
   const Value y = conv(x, kernel, c.attrs);
-  WindowAttrs attrs;
-  attrs.window = {1};
-  attrs.window.insert(attrs.window.end(), c.window.begin(), c.window.end());
-  attrs.window.push_back(1);
-  attrs.strides = attrs.window;
+  const WindowAttrs attrs = side_by_side(c.window);
   const Value place = window_argmax(y, attrs);
   const Value dy = g.input("dy", {dtype, place.shape()});
   if (!batch_last) {

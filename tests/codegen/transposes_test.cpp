@@ -4,7 +4,6 @@
 #include "codegen/lower.h"
 #include "kiln/graph/ops.h"
 #include "tests/codegen/compile_support.h"
-#include "tests/codegen/lower_support.h"
 
 namespace kiln::codegen {
 namespace {
@@ -35,8 +34,8 @@ const Case cases[] = {
     {{128, 28, 28, 1}, {1, 2, 3, 0}},  // a batch becomes the last axis
     {{12, 12, 6, 40}, {3, 0, 1, 2}},   // and the first again
     {{5, 63, 67}, {0, 2, 1}},          // each matrix by itself
-    {{1024, 40}, {1, 0}},              // that meet in few sets of the cache, written so
-    {{40, 1024}, {1, 0}},
+    {{1024, 40}, {1, 0}},              // rows that meet in few sets of the cache as they are written
+    {{40, 1024}, {1, 0}},              // and as they are read
 };
 
 TEST(Transposes, AgreeWithTheInterpreter) {

@@ -24,20 +24,8 @@ struct JoinPoolGrads : ::testing::Test {
   Value sums(Value images, Value dy) {
     return conv_kernel_sums(images, dy, {3, 3, images.shape()[3], 16}, {}, 4);
   }
-  std::vector<std::string> groups() const {
-    std::vector<std::string> names;
-    for (const Group& group : fuse(g)) names.push_back(group.name);
-    return names;
-  }
-  // Why the two are apart.
-  std::string reason() const {
-    FusionLog log;
-    fuse(g, {}, &log);
-    const std::string text = log.text(), apart = "\": apart: ";
-    const std::size_t at = text.rfind(apart);
-    return at == std::string::npos ? ""
-                                   : text.substr(at + apart.size(), text.find('\n', at) - at - apart.size());
-  }
+  std::vector<std::string> groups() const { return group_names(g); }
+  std::string reason() const { return reason_apart(g); }
 };
 using Names = std::vector<std::string>;
 

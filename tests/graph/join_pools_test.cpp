@@ -21,20 +21,11 @@ struct JoinPools : ::testing::Test {
 
   // Names of the groups, after the passes.
   std::vector<std::string> groups(ConvAlgorithm algorithm = ConvAlgorithm::direct) const {
-    const Graph optimized = optimize(g, {.conv = algorithm});
-    std::vector<std::string> names;
-    for (const Group& group : fuse(optimized)) names.push_back(group.name);
-    return names;
+    return group_names(optimize(g, {.conv = algorithm}));
   }
   // Why the convolution and the maxima are apart.
   std::string reason(ConvAlgorithm algorithm = ConvAlgorithm::direct) const {
-    const Graph optimized = optimize(g, {.conv = algorithm});
-    FusionLog log;
-    fuse(optimized, {}, &log);
-    const std::string text = log.text(), apart = "\": apart: ";
-    const std::size_t at = text.rfind(apart);
-    return at == std::string::npos ? ""
-                                   : text.substr(at + apart.size(), text.find('\n', at) - at - apart.size());
+    return reason_apart(optimize(g, {.conv = algorithm}));
   }
 };
 using Names = std::vector<std::string>;

@@ -7,6 +7,7 @@
 
 #include "graph/elemental.h"
 #include "graph/op_def.h"
+#include "graph/passes/fusion_log.h"
 #include "graph/passes/passes.h"
 #include "graph/plan.h"
 #include "kiln/graph/interpreter.h"
@@ -22,6 +23,22 @@ inline void expect_pass(Graph (*pass)(const Graph&), std::string_view before, st
 }
 inline void expect_unchanged(Graph (*pass)(const Graph&), std::string_view text) {
   expect_pass(pass, text, text);
+}
+
+/// Names of the groups that fusion makes of a graph as it is.
+inline std::vector<std::string> group_names(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const Group& group : fuse(graph)) names.push_back(group.name);
+  return names;
+}
+/// Why fusion left two of its nodes or groups apart, the last of those that its log names; empty: none.
+inline std::string reason_apart(const Graph& graph) {
+  FusionLog log;
+  fuse(graph, {}, &log);
+  const std::string text = log.text(), apart = "\": apart: ";
+  const std::size_t at = text.rfind(apart);
+  return at == std::string::npos ? ""
+                                 : text.substr(at + apart.size(), text.find('\n', at) - at - apart.size());
 }
 
 /// Fusion, schedule and memory plan of a graph as it is, without the passes before; verified.
