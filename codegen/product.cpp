@@ -99,22 +99,11 @@ class ProductKernel {
       points.push_back(row_tiles);
       return points;
     };
-    Lowering::PassBody pack;
-    if (block_ > 0 && !streamed_) {
-      const std::vector<std::int64_t> points = points_of(0);
-      // The panel is the same for all points of a tile, and they are enough to make up for the copy.
-      const double most = std::min(tiles_, static_cast<double>(product(points)) / fewest_packed_tiles);
-      const Tiling tiling = tile_box(points, work, l_.target(), most);
-      if (tiling.tiles > 1 && tiling.axis > 0 && product(points) / tiling.tiles >= fewest_packed_tiles) {
-        tiles_ = most;
-        packed_ = l_.scratch_buffer(p_.dtype, block_ * width);
-        pack = [&](const Indices& tile, const Index& pass) {
-          l_.part(tile[0], p_.columns, width,
-                  [&](const Index& column, std::int64_t columns) { pack_panel(column, columns, pass); });
-        };
-      }
+    if (block_ > 0 && !streamed_ && product(p_.outer) * row_tiles >= fewest_packed_tiles) {
+      build_packed(tile.rows, panels, row_tiles);
+      return;
     }
-    if (packed_ < 0 && passes_ == 1) {
+    if (passes_ == 1) {
       block_ = 0;
       tiles_ = most_tiles;
       read_ahead(product(p_.outer) * row_tiles);
@@ -137,15 +126,15 @@ class ProductKernel {
       });
       return;
     }
-    // In passes, or when they share a copy, all rows of a panel follow one another.
-    const std::size_t panel_axis = passes_ > 1 || packed_ >= 0 ? 0 : p_.outer.size();
+    // In passes, all rows of a panel follow one another.
+    const std::size_t panel_axis = passes_ > 1 ? 0 : p_.outer.size();
     const std::vector<std::int64_t> points = points_of(panel_axis);
     const auto body = [&](const Indices& point, const Index& pass) {
       Indices outer(point.begin(), point.end() - 1);
       outer.erase(outer.begin() + static_cast<std::ptrdiff_t>(panel_axis));
       at_panel(outer, point[panel_axis], point.back(), pass);
     };
-    l_.tiles_in_passes(points, work, passes_, tiles_, body, pack);
+    l_.tiles_in_passes(points, work, passes_, tiles_, body);
   }
 
  private:
@@ -232,6 +221,39 @@ class ProductKernel {
     Indices k = unflatten(floor_div(pass, parts), loops.first(loops.size() - 1));
     k.push_back(mod(pass, parts) * block_ + step);
     return k;
+  }
+
+  /// Panels are copied to where their rows follow one another, each copy for a block of the rows' tiles.
+  void build_packed(std::int64_t tile_rows, std::int64_t panels, std::int64_t row_tiles) {
+    packed_ = l_.scratch_buffer(p_.dtype, block_ * width_);
+    std::vector<std::int64_t> tiles_of_rows = p_.outer;
+    tiles_of_rows.push_back(row_tiles);
+    const std::int64_t count = product(tiles_of_rows),
+                       bytes = tile_rows * block_ * static_cast<std::int64_t>(size_of(p_.dtype)),
+                       block = packed_row_tiles(count, bytes, panels, l_.target());
+    const auto multiply = [&](const Index& number, const Index& column, std::int64_t columns,
+                              const Index& pass) {
+      Indices outer = unflatten(number, tiles_of_rows);
+      const Index row_tile = outer.back();
+      outer.pop_back();
+      l_.part(row_tile, p_.rows, tile_rows, [&](const Index& row, std::int64_t rows) {
+        register_tile(outer, row, rows, column, columns, pass);
+      });
+    };
+    // Blocks outermost: their rows stay in the last cache while all panels pass.
+    const std::int64_t points[] = {(count + block - 1) / block, panels};
+    const double work = static_cast<double>(block * tile_rows * width_ * product(p_.contraction));
+    l_.tiles(points, work, [&](const Indices& point) {
+      l_.part(point[1], p_.columns, width_, [&](const Index& column, std::int64_t columns) {
+        l_.serial("pass", passes_, [&](const Index& pass) {
+          pack_panel(column, columns, pass);
+          l_.serial("i", block, [&](const Index& i) {
+            const Index number = point[0] * block + i;
+            l_.when(in_range(number, 0, count), [&] { multiply(number, column, columns, pass); });
+          });
+        });
+      });
+    });
   }
 
   /// Copies a panel's part of the right operand, whose rows lie far apart in memory and meet in few sets of

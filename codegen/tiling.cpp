@@ -1,6 +1,7 @@
 #include "codegen/tiling.h"
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "graph/elemental.h"
@@ -58,16 +59,29 @@ std::int64_t vector_part(std::int64_t extent, double work, int lanes, const Targ
 
 std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
                           std::int64_t row_bytes, const Target& target) {
-  // A quarter of the cache, as the panel's rows lie far apart and may fall on few of its sets. Whole pages
-  // apart they surely do: of each page's sets, on those of the panel's columns.
+  // A quarter of the cache, as the panel's rows lie far apart and may fall on few of its sets. Where their
+  // distance has a large divisor in common with a page, they do: three quarters of those sets.
   constexpr std::int64_t page = 4096;
+  const std::int64_t pattern = std::gcd(row_bytes, page);
   const std::int64_t room =
-      target.l2_bytes / 4 * (row_bytes % page == 0 ? std::min(step_bytes, page) : page) / page;
+      pattern <= step_bytes ? target.l2_bytes / 4 : target.l2_bytes * 3 / 4 * step_bytes / pattern;
   if (all_steps * step_bytes < room) return 0;
-  constexpr std::int64_t fewest = 64, most = 512;  // below, loading and storing the sums would show
+  constexpr std::int64_t fewest = 64;  // below, loading and storing the sums would show
+  const std::int64_t most = target.l2_bytes / 4 / step_bytes;
   for (std::int64_t block = std::min(steps, most); block >= fewest; block--)
     if (steps % block == 0) return block;
   return 0;
+}
+
+std::int64_t packed_row_tiles(std::int64_t count, std::int64_t bytes, std::int64_t panels,
+                              const Target& target) {
+  // A copy takes as long as the products of several tiles. So the left operand comes from the last cache,
+  // which hides behind the products; from memory it wouldn't.
+  constexpr std::int64_t fewest_tiles = 16;  // of the work, for all threads
+  const std::int64_t last_cache = 4 * target.l2_bytes;
+  const std::int64_t blocks = std::max(ceil_div(count, std::max(fewest_packed_tiles, last_cache / bytes)),
+                                       ceil_div(fewest_tiles, panels));
+  return std::max(fewest_packed_tiles, ceil_div(count, blocks));
 }
 
 std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, std::int64_t tiles_of_rows,

@@ -47,6 +47,11 @@ std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64
 /// Tiles of rows that make up for a copy of the part of the right operand that they share.
 inline constexpr std::int64_t fewest_packed_tiles = 12;
 
+/// How many of them share one: all `count` tiles of rows, each of which reads `bytes` of the left operand
+/// with each of the `panels`, or blocks of them.
+std::int64_t packed_row_tiles(std::int64_t count, std::int64_t bytes, std::int64_t panels,
+                              const Target& target);
+
 /// Rows of a right operand (`steps` rows of `row_bytes`) that are read side by side where its elements serve
 /// only `tiles_of_rows` tiles; 0 if it fits into the cache, can't be cut so, or serves enough tiles to be
 /// packed for them.

@@ -174,7 +174,7 @@ TEST(Lower, ProductsAskForTheNextRowsOfTheirLeftOperand) {
   EXPECT_TRUE(std::regex_search(small, std::regex("prefetch b0\\[.*k.* \\+ 4704\\]"))) << small;
   // Six rows at a time, a line for each in eight steps.
   const std::string rows = large_product(512, false);
-  EXPECT_TRUE(std::regex_search(rows, std::regex("prefetch b[0-9]\\[.* \\+ pass\\*512 .* \\+ 12288\\]")))
+  EXPECT_TRUE(std::regex_search(rows, std::regex("prefetch b[0-9]\\[.* \\+ pass\\*1024 .* \\+ 12288\\]")))
       << rows;
   // One step's rows lie side by side: they come with this tile's.
   EXPECT_EQ(large_product(512, true).find("prefetch"), std::string::npos);
@@ -189,8 +189,22 @@ TEST(Lower, ProductsCopyPanelsWhoseRowsMeetInFewSetsOfTheCache) {
     return lower_all(std::move(g)).at(0).kernel.scratch_stride;
   };
   EXPECT_EQ(scratch_bytes(512, 1024), 512 * 4 * 64);  // rows whole pages apart: all steps of a panel
+  EXPECT_EQ(scratch_bytes(512, 512), 512 * 4 * 64);   // half a page
+  EXPECT_EQ(scratch_bytes(512, 256), 0);              // four rows on a page: all sets are used
   EXPECT_EQ(scratch_bytes(512, 1008), 0);
   EXPECT_EQ(scratch_bytes(48, 1024), 0);  // too few tiles of rows to make up for the copy
+}
+
+TEST(Lower, CopiedPanelsServeBlocksOfRows) {
+  // Sixteen panels are enough tiles for all threads; four are not, and four blocks of rows share each.
+  EXPECT_NE(large_product(512, false).find("parallel t in 0..16 {"), std::string::npos);
+  using namespace graph;
+  Graph g("dot");
+  const Value x = g.input("x", {DType::f32, {960, 1536}}), w = g.input("w", {DType::f32, {1536, 256}});
+  g.output("y", matmul(x, w));
+  const std::string few_panels = print(lower_all(std::move(g)).at(0).kernel);
+  EXPECT_NE(few_panels.find("store b1"), std::string::npos) << few_panels;
+  EXPECT_NE(few_panels.find("for i in 0..40 {"), std::string::npos) << few_panels;
 }
 
 TEST(Lower, ConvolutionsWalkTheKernelOverRowsOfPixels) {
