@@ -84,6 +84,11 @@ class Lowering {
   /// Parameter that is the run's error record, seen as numbers of this type.
   int error_buffer(DType dtype);
 
+  /// Elements of a parameter.
+  std::int64_t buffer_elements(int buffer) const {
+    return kernel_.buffers[static_cast<std::size_t>(buffer)].elements;
+  }
+
   /// Parameter for `elements` elements of the thread's own, free to use within a tile.
   int scratch_buffer(DType dtype, std::int64_t elements);
 

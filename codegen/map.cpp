@@ -73,12 +73,36 @@ class MapKernel {
     l_.tiles(points, work_ * static_cast<double>(width), [&](const Indices& point) {
       l_.part(point.back(), extent_, width, [&](const Index& start, std::int64_t count) {
         const Indices before(point.begin(), point.end() - 1);
-        l_.vector("v", count, [&](const Index& v) { l_.store_outputs(behind(before, start + v)); });
+        l_.vector("v", count, [&](const Index& v) {
+          Block body = l_.scope([&] { l_.store_outputs(behind(before, start + v)); });
+          read_ahead(body, v);
+          for (Stmt& s : body) l_.add(std::move(s));
+        });
       });
     });
   }
 
  private:
+  /// Asks for what large arrays will be read for a page later: the machine's own prefetching stops at the end
+  /// of each page, and memory is waited for at the beginning of the next.
+  void read_ahead(const Block& body, const Index& v) {
+    constexpr std::int64_t page = 4096;
+    const auto bytes_of = [&](const ExprNode& e) { return static_cast<std::int64_t>(size_of(e.dtype)); };
+    std::vector<Expr> seen;
+    for (const Stmt& s : body)
+      each_load(s.value, [&](const Expr& e) {
+        std::int64_t stride = 0;
+        const bool in_order = !e->predicate && affine_in(e->index, v->variable, stride) && stride == 1;
+        if (!in_order || l_.buffer_elements(e->buffer) * bytes_of(*e) <= l_.target().l2_bytes) return;
+        if (std::any_of(seen.begin(), seen.end(), [&](const Expr& other) {
+              return other->buffer == e->buffer && same(other->index, e->index);
+            }))
+          return;
+        seen.push_back(e);
+        l_.add(prefetch(e->buffer, e->index + page / bytes_of(*e)));
+      });
+  }
+
   /// Indices of the element at `v` of the inner axes.
   Indices behind(Indices before, const Index& v) const {
     append(before, v, inner_);

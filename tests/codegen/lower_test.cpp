@@ -195,6 +195,22 @@ TEST(Lower, ProductsCopyPanelsWhoseRowsMeetInFewSetsOfTheCache) {
   EXPECT_EQ(scratch_bytes(48, 1024), 0);  // too few tiles of rows to make up for the copy
 }
 
+TEST(Lower, MapsAskForThePagesOfLargeArraysAhead) {
+  const auto map_of = [](std::int64_t elements) {
+    using namespace graph;
+    Graph g("map");
+    const Value x = g.input("x", {DType::f32, {elements}}), y = g.input("y", {DType::f32, {1}});
+    g.output("z", (x * x + exp(x)) * broadcast_to(y, {elements}));
+    return print(lower_all(std::move(g)).at(0).kernel);
+  };
+  const std::string large = map_of(1 << 20);
+  const std::size_t first = large.find("prefetch b0[");  // once, of the array that is read in order
+  ASSERT_NE(first, std::string::npos) << large;
+  EXPECT_NE(large.find("v + 1024]", first), std::string::npos) << large;
+  EXPECT_EQ(large.find("prefetch", first + 1), std::string::npos) << large;
+  EXPECT_EQ(map_of(1 << 16).find("prefetch"), std::string::npos);  // it stays in the cache
+}
+
 TEST(Lower, CopiedPanelsServeBlocksOfRows) {
   // Sixteen panels are enough tiles for all threads; four are not, and four blocks of rows share each.
   EXPECT_NE(large_product(512, false).find("parallel t in 0..16 {"), std::string::npos);
