@@ -18,10 +18,14 @@ void ask_for(Lowering& l, const Expr& element, CacheLevel into = CacheLevel::nea
     l.add(prefetch(element->buffer, element->index, into));
 }
 
+std::int64_t line_elements(DType dtype) {
+  return 64 / static_cast<std::int64_t>(size_of(dtype));
+}
+
 /// Asks for a row of a right operand.
 template <class Rhs>
 void ask_for_row(Lowering& l, DType dtype, std::int64_t columns, CacheLevel into, const Rhs& rhs) {
-  const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(dtype));
+  const std::int64_t line = line_elements(dtype);
   for (std::int64_t c = 0; c < columns; c += line) ask_for(l, rhs(Index(c)), into);
 }
 
@@ -174,7 +178,7 @@ class ProductKernel {
     const std::int64_t block =
         cached_steps(steps, product(p_.contraction), width * size, p_.columns * size, l_.target());
     if (block == 0) return;
-    set_passes(block, most_large_tiles);
+    set_passes(block, most_large_tiles, tiles_of_rows >= fewest_packed_tiles);
   }
 
   /// Few tiles of rows use each element of a large right operand seldom: to read it is what takes the time.
@@ -185,7 +189,8 @@ class ProductKernel {
     const std::int64_t row_bytes = p_.columns * static_cast<std::int64_t>(size_of(p_.dtype));
     const std::int64_t block = streamed_steps(steps, row_bytes, tiles_of_rows, l_.target());
     if (block == 0) return;
-    set_passes(block, std::max(fewest_streamed_tiles, static_cast<double>(row_bytes) / streamed_bytes));
+    set_passes(block, std::max(fewest_streamed_tiles, static_cast<double>(row_bytes) / streamed_bytes),
+               false);
     streamed_ = passes_ > 1;
     constexpr std::int64_t few_tiles = 2;  // up to here there is hardly anything to do but read
     if (streamed_) ahead_ = tiles_of_rows <= few_tiles ? Ahead::pass : Ahead::panel;
@@ -201,13 +206,14 @@ class ProductKernel {
       ahead_ = Ahead::steps;
   }
 
-  /// The sums wait in the output between passes of `block` steps.
-  void set_passes(std::int64_t block, double tiles) {
+  /// The sums wait in the output between passes of `block` steps; where it lies over an input, in scratch
+  /// memory, if a tile of the work has any.
+  void set_passes(std::int64_t block, double tiles, bool scratch) {
     const std::int64_t passes = product(p_.contraction) / block;
     if (passes > 1) {
       waiting_output_ = l_.private_output(p_.dtype);
-      if (waiting_output_ < 0) return;
-      waiting_ = l_.output_buffer(waiting_output_);
+      if (waiting_output_ >= 0) waiting_ = l_.output_buffer(waiting_output_);
+      if (waiting_ < 0 && !scratch) return;
     }
     block_ = block;
     passes_ = passes;
@@ -231,6 +237,7 @@ class ProductKernel {
     const std::int64_t count = product(tiles_of_rows),
                        bytes = tile_rows * block_ * static_cast<std::int64_t>(size_of(p_.dtype)),
                        block = packed_row_tiles(count, bytes, panels, l_.target());
+    if (passes_ > 1 && waiting_ < 0) waiting_ = l_.scratch_buffer(p_.dtype, block * tile_rows * width_);
     const auto multiply = [&](const Index& number, const Index& column, std::int64_t columns,
                               const Index& pass) {
       Indices outer = unflatten(number, tiles_of_rows);
@@ -249,6 +256,7 @@ class ProductKernel {
           pack_panel(column, columns, pass);
           l_.serial("i", block, [&](const Index& i) {
             const Index number = point[0] * block + i;
+            waiting_row_ = i * tile_rows;
             l_.when(in_range(number, 0, count), [&] { multiply(number, column, columns, pass); });
           });
         });
@@ -267,8 +275,8 @@ class ProductKernel {
     });
   }
 
-  /// Asks for the next tile's part of the left operand, a line a step. Its rows come from far away, each in a
-  /// piece too short for the machine's own prefetching. `k_at`: the contraction's indices at a step.
+  /// Asks for later tiles' part of the left operand, a line a step: it comes from far away, in pieces too
+  /// short for the machine's own prefetching. `k_at`: the contraction's indices at a step.
   template <class At>
   void prefetch_lhs(const Indices& outer, const Index& row, std::int64_t rows, const Index& step,
                     const At& k_at) {
@@ -277,11 +285,18 @@ class ProductKernel {
     const Expr here = lhs(row, step);
     std::int64_t stride = 0;
     if (here->kind != ExprKind::load || here->predicate || step->kind != IndexKind::variable ||
-        !affine_in(here->index, step->variable, stride) || stride != 1)
+        !affine_in(here->index, step->variable, stride))
       return;
-    const std::int64_t steps_for_all_rows = rows <= 8 ? 8 : 16;  // at most those that a line serves
-    const Index next = mod(step, steps_for_all_rows);
-    ask_for(l_, lhs(row + rows + next, step - next));
+    if (stride == 1) {  // a row's steps lie side by side: the next tile's rows
+      const std::int64_t steps_for_all_rows = rows <= 8 ? 8 : 16;  // at most those that a line serves
+      const Index next = mod(step, steps_for_all_rows);
+      return ask_for(l_, lhs(row + rows + next, step - next));
+    }
+    const Var next = make_var("r", 2);
+    const Expr in_order = lhs(row + Index(next), step);
+    if (in_order->kind != ExprKind::load || !affine_in(in_order->index, next, stride) || stride != 1) return;
+    constexpr std::int64_t lines = 2;  // a step's rows lie side by side: their second line from here
+    ask_for(l_, lhs(row + rows - 1 + lines * line_elements(p_.dtype), step), CacheLevel::second);
   }
 
   /// Asks for what `ahead_` says, beside this step's row of the right operand.
@@ -311,7 +326,8 @@ class ProductKernel {
                      std::int64_t columns, const Index& pass) {
     const RegisterTile sum(l_, "acc", p_.dtype, rows, columns);
     const auto waiting_place = [&](const Index& r, const Index& c) {
-      return l_.output_position(waiting_output_, p_.result(outer, row + r, column + c));
+      return waiting_output_ < 0 ? (waiting_row_ + r) * width_ + c
+                                 : l_.output_position(waiting_output_, p_.result(outer, row + r, column + c));
     };
     const auto zero = [&](const Index&, const Index&) { return constant_expr(p_.dtype, 0); };
     l_.when(
@@ -399,9 +415,11 @@ class ProductKernel {
   bool streamed_ = false;  ///< passes of few steps, for few rows
   Ahead ahead_ = Ahead::nothing;
   double tiles_ = most_tiles;
-  int packed_ = -1;                         ///< parameter that holds a pass's part of the right operand
-  int waiting_output_ = -1, waiting_ = -1;  ///< output where sums wait between passes, and its parameter
-  std::int64_t width_ = 0;                  ///< columns of a tile
+  int packed_ = -1;               ///< parameter that holds a pass's part of the right operand
+  int waiting_ = -1;              ///< parameter where sums wait between passes
+  int waiting_output_ = -1;       ///< the output that it is; -1: scratch memory
+  Index waiting_row_ = Index(0);  ///< there, of this tile of rows
+  std::int64_t width_ = 0;        ///< columns of a tile
   int totals_ = -1;  ///< parameter where a tile's totals lie for a loop of their own; -1: written out
 };
 

@@ -67,7 +67,7 @@ std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64
       pattern <= step_bytes ? target.l2_bytes / 4 : target.l2_bytes * 3 / 4 * step_bytes / pattern;
   if (all_steps * step_bytes < room) return 0;
   constexpr std::int64_t fewest = 64;  // below, loading and storing the sums would show
-  const std::int64_t most = target.l2_bytes / 4 / step_bytes;
+  const std::int64_t most = std::min<std::int64_t>(1024, target.l2_bytes / 4 / step_bytes);
   for (std::int64_t block = std::min(steps, most); block >= fewest; block--)
     if (steps % block == 0) return block;
   return 0;
@@ -79,9 +79,8 @@ std::int64_t packed_row_tiles(std::int64_t count, std::int64_t bytes, std::int64
   // which hides behind the products; from memory it wouldn't.
   constexpr std::int64_t fewest_tiles = 16;  // of the work, for all threads
   const std::int64_t last_cache = 4 * target.l2_bytes;
-  const std::int64_t blocks = std::max(ceil_div(count, std::max(fewest_packed_tiles, last_cache / bytes)),
-                                       ceil_div(fewest_tiles, panels));
-  return std::max(fewest_packed_tiles, ceil_div(count, blocks));
+  const std::int64_t wanted = std::max(ceil_div(count * bytes, last_cache), ceil_div(fewest_tiles, panels));
+  return ceil_div(count, std::clamp<std::int64_t>(wanted, 1, count / fewest_packed_tiles));
 }
 
 std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, std::int64_t tiles_of_rows,

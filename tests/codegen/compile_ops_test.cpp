@@ -132,6 +132,18 @@ TEST(CompiledOps, ProductsLargerThanTheCache) {
 }
 
 // Of few rows, whose right operand is streamed: 1056 = 96 * 11 steps, columns beyond whole panels and tiles.
+// A weight is read when the sum that updates it is complete: the sum can't wait in its place.
+TEST(CompiledOps, UpdatesByLongSums) {
+  Graph g("update");
+  const Value x = g.input("x", {DType::f32, {2048, 81}}), dy = g.input("dy", {DType::f32, {2048, 520}});
+  const Value w = g.state("w", {DType::f32, {81, 520}});
+  g.update(w, w - matmul(transpose(x, {1, 0}), dy) * 0.1);
+  const Value narrow = g.input("narrow", {DType::f32, {2048, 512}}),
+              b = g.state("b", {DType::f32, {81, 512}});
+  g.update(b, b - matmul(transpose(x, {1, 0}), narrow) * 0.1);
+  expect_compiled_equals_interpreted(g);
+}
+
 TEST(CompiledOps, ProductsOfFewRowsByALargeMatrix) {
   for (const std::int64_t rows : {1, 3, 8, 17, 31, 70}) {
     Graph g("few_rows");

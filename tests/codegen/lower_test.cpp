@@ -176,8 +176,22 @@ TEST(Lower, ProductsAskForTheNextRowsOfTheirLeftOperand) {
   const std::string rows = large_product(512, false);
   EXPECT_TRUE(std::regex_search(rows, std::regex("prefetch b[0-9]\\[.* \\+ pass\\*1024 .* \\+ 12288\\]")))
       << rows;
-  // One step's rows lie side by side: they come with this tile's.
-  EXPECT_EQ(large_product(512, true).find("prefetch"), std::string::npos);
+  // One step's rows lie side by side: their lines come with this tile's, so those after the next.
+  const std::string columns = large_product(512, true);
+  EXPECT_TRUE(std::regex_search(columns, std::regex("prefetch b[0-9]\\[.*k.*\\*512 .* \\+ 37\\] into")))
+      << columns;
+}
+
+// A weight that is updated in place is read when its gradient's sum is complete: parts of it wait elsewhere.
+TEST(Lower, SumsOfUpdatesWaitInScratchMemory) {
+  using namespace graph;
+  Graph g("update");
+  const Value x = g.input("x", {DType::f32, {2048, 96}}), dy = g.input("dy", {DType::f32, {2048, 512}});
+  const Value w = g.state("w", {DType::f32, {96, 512}});
+  g.update(w, w - matmul(transpose(x, {1, 0}), dy));
+  const Kernel kernel = lower_all(std::move(g)).back().kernel;
+  const std::int64_t panel = 1024 * 64, sums = 96 * 64;
+  EXPECT_EQ(kernel.scratch_stride, 4 * (panel + sums)) << print(kernel);
 }
 
 TEST(Lower, ProductsCopyPanelsWhoseRowsMeetInFewSetsOfTheCache) {
