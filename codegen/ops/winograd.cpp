@@ -276,13 +276,14 @@ class ConvKernel : WinogradKernel {
   /// Vectors run along the batch, and a block is the same tile of many images. The sums are those above, in
   /// the same order.
   void build_batch_last(std::int64_t channels, std::int64_t filters) {
-    constexpr std::int64_t most = 32;
+    constexpr std::int64_t most = 64;
     const std::int64_t images = std::min(tiles_.images, most), blocks = (tiles_.images + images - 1) / images;
     const Squares inputs(l_, dtype_, channels, images), sums(l_, dtype_, filters, images);
     const double work = static_cast<double>(positions * images) * static_cast<double>(channels * filters);
-    l_.tiles(std::array{tiles_.down * tiles_.across, blocks}, work, [&](const Indices& point) {
-      const Place at = place(point[0]);
-      l_.part(point[1], tiles_.images, images, [&](const Index& first, std::int64_t count) {
+    // All tiles of the same images follow one another: what they share of the input is still in the cache.
+    l_.tiles(std::array{blocks, tiles_.down * tiles_.across}, work, [&](const Indices& point) {
+      const Place at = place(point[1]);
+      l_.part(point[0], tiles_.images, images, [&](const Index& first, std::int64_t count) {
         l_.serial("channel", channels, [&](const Index& channel) {
           transform_inputs(inputs, channel, at, count,
                            [&](const Index& row, const Index& column, const Index& n) {
