@@ -128,4 +128,9 @@ const MachineLimits& machine_limits(int threads) {
   return at->second;
 }
 
+std::int64_t cache_bytes() {
+  static const std::int64_t bytes = Target::host().l2_bytes;
+  return bytes;
+}
+
 }  // namespace kiln::codegen

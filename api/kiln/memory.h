@@ -8,7 +8,7 @@
 namespace kiln {
 
 struct MemoryArgs {
-  std::int64_t batch_size = 32;
+  std::int64_t batch_size = 32;  ///< of predictions, as many of its rows as go through the model at once
 };
 
 /// An array that a step holds at the time when it needs the most memory.

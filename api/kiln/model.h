@@ -71,7 +71,7 @@ struct EvaluateArgs {
 };
 
 struct PredictArgs {
-  std::int64_t batch_size = 32;
+  std::int64_t batch_size = 32;  ///< rows between two calls of callbacks; no result depends on it
   int verbose = 1;
   std::optional<std::int64_t> steps = {};
   std::vector<CallbackHandle> callbacks = {};

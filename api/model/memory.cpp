@@ -145,7 +145,8 @@ Memory Model::memory(MemoryArgs args) {
     add("test", *trainer.step(Mode::test, types));
   }
   internal::Predictor& predictor = model.predictor();
-  add("predict", *predictor.step(predictor.expected_types(args.batch_size)));
+  const std::int64_t rows = predictor.rows_at_once(args.batch_size);
+  memory.steps.push_back(memory_of("predict", rows, *predictor.step(predictor.expected_types(rows)), owners));
   return memory;
 }
 

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <shared_mutex>
 
+#include "kiln/codegen/machine.h"
+
 namespace kiln::internal {
 namespace {
 
@@ -20,10 +22,10 @@ void* row_address(const Tensor& t, std::int64_t row) {
          static_cast<std::size_t>(row) * row_bytes(t);
 }
 
-// The batch's size, or the next power of two for a part of one.
-std::int64_t padded_rows(std::int64_t rows, std::int64_t batch_size) {
+// As many rows as go through at once, or the next power of two for fewer.
+std::int64_t padded_rows(std::int64_t rows, std::int64_t at_once) {
   const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(rows)));
-  return std::min(power, batch_size);
+  return std::min(power, at_once);
 }
 
 }  // namespace
@@ -71,6 +73,27 @@ BatchTypes Predictor::expected_types(std::int64_t batch_size) {
   return types;
 }
 
+std::int64_t Predictor::rows_at_once(std::int64_t batch_size) const {
+  constexpr std::int64_t fewest = 32;  // weights are read once for as many
+  if (batch_size <= fewest) return batch_size;
+  const auto row_bytes = [](const Shape& shape, DType dtype) {
+    auto bytes = static_cast<std::int64_t>(size_of(dtype));
+    for (std::size_t i = 1; i < shape.rank(); i++) bytes *= std::max<std::int64_t>(1, shape[i]);
+    return bytes;
+  };
+  std::int64_t most = 1;
+  for (const auto& application : model_.applications()) {
+    std::int64_t bytes = 0;
+    for (const SymbolicTensor& x : application->inputs) bytes += row_bytes(x.shape(), x.dtype());
+    for (std::size_t i = 0; i < application->output_shapes.size(); i++)
+      bytes += row_bytes(application->output_shapes[i], application->output_dtypes[i]);
+    most = std::max(most, bytes);
+  }
+  const std::int64_t rows = codegen::cache_bytes() * runtime::num_threads() / most;
+  if (rows < fewest) return batch_size;
+  return std::min(batch_size, static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(rows))));
+}
+
 graph::Type Predictor::output_type(std::size_t i, std::span<const Tensor> x) {
   const SymbolicTensor& y = model_.outputs()[i];
   Shape shape = y.shape();
@@ -104,10 +127,12 @@ void Predictor::predict_into(std::span<const Tensor> x, std::span<Tensor> out, s
   scratch.inputs.resize(x.size());
   scratch.outputs.resize(out.size());
   const std::int64_t rows = x[0].dim(0);
-  std::int64_t batch = 0;
-  for (std::int64_t first = 0; first < rows; first += batch_size) {
-    const std::int64_t count = std::min(batch_size, rows - first);
-    const std::int64_t padded = padded_rows(count, batch_size);
+  const std::int64_t at_once = rows_at_once(batch_size);
+  std::int64_t batch = 0, count = 0;
+  for (std::int64_t first = 0; first < rows; first += count) {
+    const std::int64_t batch_end = std::min((batch + 1) * batch_size, rows);
+    count = std::min(at_once, batch_end - first);
+    const std::int64_t padded = padded_rows(count, at_once);
     const std::shared_ptr<Step> step = step_for(x, padded, scratch.types);
     for (std::size_t i = 0; i < x.size(); i++) {
       scratch.inputs[i] = row_address(x[i], first);
@@ -138,7 +163,9 @@ void Predictor::predict_into(std::span<const Tensor> x, std::span<Tensor> out, s
         if (row_bytes(out[i]) > 0)
           std::memcpy(row_address(out[i], first), scratch.outputs[i],
                       row_bytes(out[i]) * static_cast<std::size_t>(count));
-    if (after_batch) after_batch(++batch);
+    if (first + count < batch_end) continue;
+    batch++;
+    if (after_batch) after_batch(batch);
   }
 }
 

@@ -6,7 +6,7 @@
 namespace kiln::internal {
 
 /// Runs a model forward. Batches are padded up to 1, 2, 4, ... rows, so that many batch sizes need few
-/// graphs; a row's result doesn't depend on its batch. Any number of threads may use one.
+/// graphs, and large ones are cut; a row's result doesn't depend on its batch. Any number of threads may use one.
 class Predictor {
  public:
   explicit Predictor(ModelImpl& model) : model_(model) {}
@@ -17,6 +17,9 @@ class Predictor {
   /// The same into tensors of the right shapes and types.
   void predict_into(std::span<const Tensor> x, std::span<Tensor> out, std::int64_t batch_size,
                     const std::function<void(std::int64_t)>& after_batch = {});
+  /// How many rows of a batch go through the model at once: all, or as many as the cores' caches hold what
+  /// one layer hands to the next for.
+  std::int64_t rows_at_once(std::int64_t batch_size) const;
   /// Shape and type of output `i` for that many rows of x.
   graph::Type output_type(std::size_t i, std::span<const Tensor> x);
 

@@ -91,7 +91,7 @@ Profile Model::profile(const Tensors& x, ProfileArgs args) const {
   check_arguments(args);
   ModelImpl& model = model_impl();
   const std::vector<Tensor> inputs = internal::prepare_inputs(model, "profile", x);
-  const std::int64_t rows = std::min(args.batch_size, inputs[0].dim(0));
+  const std::int64_t rows = model.predictor().rows_at_once(std::min(args.batch_size, inputs[0].dim(0)));
   if (rows == 0) throw ValueError("profile: x has no samples");
   BatchTypes types;
   const std::shared_ptr<Step> step = model.predictor().step_for(inputs, rows, types);

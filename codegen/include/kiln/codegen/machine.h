@@ -1,4 +1,6 @@
 #pragma once
+#include <cstdint>
+
 #include "kiln/runtime/error.h"
 
 namespace kiln::codegen {
@@ -13,5 +15,8 @@ struct MachineLimits {
 /// Measured with that many threads at the first call, about half a second; the same figures afterwards.
 /// Thread-safe.
 KILN_API const MachineLimits& machine_limits(int threads);
+
+/// Bytes of the cache that each core has for itself (the second level).
+KILN_API std::int64_t cache_bytes();
 
 }  // namespace kiln::codegen
