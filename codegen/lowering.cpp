@@ -375,12 +375,12 @@ void Lowering::tiles(std::span<const std::int64_t> extents, double work,
 }
 
 void Lowering::tiles_in_passes(std::span<const std::int64_t> extents, double work, std::int64_t passes,
-                               double most, const PassBody& body, const PassBody& before) {
+                               double most,
+                               const std::function<void(const Indices&, const Index& pass)>& body) {
   if (product(extents) == 0) return;
   const Tiling tiling = tile_box(extents, work, *target_, most);
   if (tiling.tiles == 1) {
     serial("pass", passes, [&](const Index& pass) {
-      if (before) before({}, pass);
       nest("i", extents, false, [&](const Indices& point) { body(point, pass); });
     });
     return;
@@ -395,7 +395,6 @@ void Lowering::tiles_in_passes(std::span<const std::int64_t> extents, double wor
   const Var tile = fresh("t", tiling.tiles);
   const Indices first = unflatten(Index(tile), outer);
   const auto in_tile = [&](const Index& pass) {
-    if (before) before(Indices(first.begin(), first.end() - 1), pass);
     serial("i", tiling.block, [&](const Index& i) {
       const Index here = first.back() * tiling.block + i;
       when(in_range(here, 0, extent), [&] {

@@ -121,11 +121,8 @@ class Lowering {
   void tiles(std::span<const std::int64_t> extents, double work,
              const std::function<void(const Indices&)>& body);
   /// The same in passes: each tile goes through all its points `passes` times. At most about `most` tiles.
-  /// `before`, if given, comes at the beginning of each pass, with the indices that are the same for all
-  /// points of the tile: those in front of tile_box's axis.
-  using PassBody = std::function<void(const Indices&, const Index& pass)>;
   void tiles_in_passes(std::span<const std::int64_t> extents, double work, std::int64_t passes, double most,
-                       const PassBody& body, const PassBody& before = {});
+                       const std::function<void(const Indices&, const Index& pass)>& body);
   /// Part number `number` of an axis that is cut into parts of `width`: calls `body(start, width)`, and, if
   /// the last part is narrower, a second time in the other branch with its width.
   void part(const Index& number, std::int64_t extent, std::int64_t width,

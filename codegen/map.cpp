@@ -92,7 +92,8 @@ class MapKernel {
     for (const Stmt& s : body)
       each_load(s.value, [&](const Expr& e) {
         std::int64_t stride = 0;
-        const bool in_order = !e->predicate && affine_in(e->index, v->variable, stride) && stride == 1;
+        const bool in_order =
+            !e->predicate && !has_value(e->index) && affine_in(e->index, v->variable, stride) && stride == 1;
         if (!in_order || l_.buffer_elements(e->buffer) * bytes_of(*e) <= l_.target().l2_bytes) return;
         if (std::any_of(seen.begin(), seen.end(), [&](const Expr& other) {
               return other->buffer == e->buffer && same(other->index, e->index);
@@ -191,17 +192,22 @@ class MapKernel {
   /// there don't show it to be that.
   Expr row_of_array(const Indices& before, const Index& along, const Index& c, const Index& v,
                     const Index& r) const {
-    const Block reads = l_.probe([&](Lowering& l) { l.store_outputs(element(before, along + c, v + r)); });
+    // Any row of the square: within fewer, other places of the array could seem to be read so, too.
+    const Index any = make_var("r", l_.lanes());
+    const Block reads = l_.probe([&](Lowering& l) { l.store_outputs(element(before, along + c, v + any)); });
     Expr row;
+    bool elsewhere = false;
     for (const Stmt& s : reads)
       each_load(s.value, [&](const Expr& e) {
-        if (across_.reads(*e, c->variable, r->variable)) row = e;
+        if (!across_.reads(*e, c->variable, any->variable)) return;
+        elsewhere = elsewhere || (row && !same(row->index, e->index));
+        row = e;
       });
-    return row;
+    return row && !elsewhere ? load(row->buffer, row->dtype, row->index + (r - any) * across_.stride)
+                             : nullptr;
   }
   bool is_read_across(const Indices& before, const Index& along, const Index& v) const {
-    const Index c = make_var("c", l_.lanes()), r = make_var("r", l_.lanes());
-    return row_of_array(before, along, c, v, r) != nullptr;
+    return row_of_array(before, along, make_var("c", l_.lanes()), v, 0) != nullptr;
   }
 
   /// Turns rows of the array as it lies; then, row by row of the result, what is computed of them. In between
@@ -223,7 +229,7 @@ class MapKernel {
         // Rows whose numbers differ in the bits that are this round's.
         const Index first = floor_div(g, unit) * (unit * group) + mod(g, unit);
         each([&](const Index& r, const Index& c) {
-          const Expr row = unit == 1 ? row_of_array(before, along, c, v + first, r)
+          const Expr row = unit == 1 ? row_of_array(before, along, c, v, first + r)
                                      : load(turned_, across_.dtype, scratch(first + r * unit, c));
           l_.add(write(rows, {r, c}, row));
         });

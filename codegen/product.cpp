@@ -131,7 +131,8 @@ class ProductKernel {
       return;
     }
     // In passes, all rows of a panel follow one another.
-    const std::size_t panel_axis = passes_ > 1 ? 0 : p_.outer.size();
+    const bool panels_outermost = passes_ > 1 || reads_panels_once(product(p_.outer) * p_.rows);
+    const std::size_t panel_axis = panels_outermost ? 0 : p_.outer.size();
     const std::vector<std::int64_t> points = points_of(panel_axis);
     const auto body = [&](const Indices& point, const Index& pass) {
       Indices outer(point.begin(), point.end() - 1);
@@ -158,6 +159,16 @@ class ProductKernel {
     return std::max<std::int64_t>(1, static_cast<std::int64_t>(streamed_bytes) / (width * size));
   }
 
+  /// Where the right operand doesn't stay in the cache, but the left one's few rows (of images, say) do, they
+  /// pass by each panel, instead of all panels by each of them.
+  bool reads_panels_once(std::int64_t all_rows) const {
+    if (!p_.one_rhs || p_.contraction.empty()) return false;
+    const auto size = static_cast<std::int64_t>(size_of(p_.dtype));
+    const std::int64_t last_cache = 4 * l_.target().l2_bytes;
+    return product(p_.contraction) * p_.columns * size > l_.target().l2_bytes / 2 &&
+           all_rows * p_.contraction.back() * size <= last_cache;
+  }
+
   /// A function of each total, written out for a whole tile, is thousands of instructions that the compiler
   /// mixes until registers run out; a loop over the tile takes the same time and a fifth of the code. (Not
   /// over tails: a CPU waits long for what it has just stored under a mask.)
@@ -169,7 +180,7 @@ class ProductKernel {
   }
 
   /// A right operand larger than the cache is gone through in passes over all rows, a part of the k loops
-  /// each; the sums wait in the output meanwhile. That changes no bit of them.
+  /// each; the sums wait meanwhile. That changes no bit of them.
   void choose_passes(std::int64_t width, std::int64_t tiles_of_rows) {
     constexpr std::int64_t fewest_tiles = 4;  // that share a part
     if (!p_.one_rhs || partial_sums() || p_.contraction.empty() || tiles_of_rows < fewest_tiles) return;
@@ -247,7 +258,7 @@ class ProductKernel {
         register_tile(outer, row, rows, column, columns, pass);
       });
     };
-    // Blocks outermost: their rows stay in the last cache while all panels pass.
+    // Blocks outermost: what a pass reads of their rows may still be in the last cache at the next panel.
     const std::int64_t points[] = {(count + block - 1) / block, panels};
     const double work = static_cast<double>(block * tile_rows * width_ * product(p_.contraction));
     l_.tiles(points, work, [&](const Indices& point) {

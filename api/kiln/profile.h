@@ -8,6 +8,7 @@
 namespace kiln {
 
 struct ProfileArgs {
+  /// At most all samples of x; of predictions, as many of its rows as go through the model at once.
   std::int64_t batch_size = 32;
   std::int64_t repeats = 20;  ///< runs; each kernel's time is the median of as many
 };

@@ -276,8 +276,8 @@ class ConvKernel : WinogradKernel {
   /// Vectors run along the batch, and a block is the same tile of many images. The sums are those above, in
   /// the same order.
   void build_batch_last(std::int64_t channels, std::int64_t filters) {
-    constexpr std::int64_t most = 64;
-    const std::int64_t images = std::min(tiles_.images, most), blocks = (tiles_.images + images - 1) / images;
+    const std::int64_t images = images_of_block(channels, filters);
+    const std::int64_t blocks = (tiles_.images + images - 1) / images;
     const Squares inputs(l_, dtype_, channels, images), sums(l_, dtype_, filters, images);
     const double work = static_cast<double>(positions * images) * static_cast<double>(channels * filters);
     // All tiles of the same images follow one another: what they share of the input is still in the cache.
@@ -299,6 +299,15 @@ class ConvKernel : WinogradKernel {
         });
       });
     });
+  }
+
+  /// As many as the cache holds squares of.
+  std::int64_t images_of_block(std::int64_t channels, std::int64_t filters) const {
+    constexpr std::int64_t most = 64;
+    std::int64_t images = std::min(tiles_.images, most);
+    while (images > l_.lanes() && positions * (channels + filters) * images * 4 > l_.target().l2_bytes / 2)
+      images /= 2;
+    return images;
   }
 
   void multiply_batch_last(const Squares& inputs, const Squares& sums, std::int64_t filters,

@@ -73,27 +73,27 @@ TEST(Predict, ManyBatchSizesGiveTheRightRows) {
   EXPECT_EQ(model.programs().size(), 7u);  // for 20 rows, and for 1, 2, 4, 8, 16, 32
 }
 
-// Of 16 KiB a row between the layers, no core's cache holds 600 rows.
+// Of 4 KiB a row between the layers, no core's cache holds 6,000 rows, and each holds 32.
 TEST(Predict, LargeBatchesAreCut) {
   set_num_threads(1);
-  Sequential model({Input({16}), Dense(4096, {.activation = "relu"}), Dense(3)});
+  Sequential model({Input({16}), Dense(1024, {.activation = "relu"}), Dense(3)});
   std::vector<float> values;
-  for (int i = 0; i < 700 * 16; i++) values.push_back(static_cast<float>(i % 37 - i % 11));
-  const Tensor x(values, {700, 16});
+  for (int i = 0; i < 7000 * 16; i++) values.push_back(static_cast<float>(i % 37 - i % 11));
+  const Tensor x(values, {7000, 16});
   struct Recorder : Callback {
     std::vector<std::int64_t> ended;
     void on_predict_batch_end(std::int64_t batch, const Logs&) override { ended.push_back(batch); }
   };
   Recorder recorder;
-  const auto all = floats(model.predict(x, {.batch_size = 600, .verbose = 0, .callbacks = {recorder}}));
+  const auto all = floats(model.predict(x, {.batch_size = 6000, .verbose = 0, .callbacks = {recorder}}));
   EXPECT_EQ(recorder.ended, (std::vector<std::int64_t>{0, 1}));  // batches are the user's
-  const std::int64_t at_once = model.memory({.batch_size = 600}).step("predict").batch_size;
-  EXPECT_LT(at_once, 600);
+  const std::int64_t at_once = model.memory({.batch_size = 6000}).step("predict").batch_size;
+  EXPECT_LT(at_once, 6000);
   EXPECT_GE(at_once, 32);
-  EXPECT_EQ(floats(model.predict(x, {.batch_size = 700, .verbose = 0})), all);
+  EXPECT_EQ(floats(model.predict(x, {.batch_size = 7000, .verbose = 0})), all);
   EXPECT_EQ(floats(model.predict(x, {.batch_size = 32, .verbose = 0})), all);
-  EXPECT_EQ(floats(model.predict(x.slice(599, 601), {.verbose = 0})),
-            std::vector<float>(all.begin() + 599 * 3, all.begin() + 601 * 3));
+  EXPECT_EQ(floats(model.predict(x.slice(5999, 6001), {.verbose = 0})),
+            std::vector<float>(all.begin() + 5999 * 3, all.begin() + 6001 * 3));
   set_num_threads(0);
 }
 

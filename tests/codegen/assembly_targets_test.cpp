@@ -96,7 +96,8 @@ const Case cases[] = {
     {"elementwise chain",
      [](Builder& b) {
        const Value x = b.input({1000}), y = b.input({1000});
-       b.output(sigmoid(x) * tanh(y) + x * 0.5);
+       const Value s = sigmoid(x), t = tanh(y), st = s * t;
+       b.output(st + x * 0.5);
      }},
     {"softmax",
      [](Builder& b) {

@@ -131,7 +131,6 @@ TEST(CompiledOps, ProductsLargerThanTheCache) {
   expect_compiled_equals_interpreted(g);
 }
 
-// Of few rows, whose right operand is streamed: 1056 = 96 * 11 steps, columns beyond whole panels and tiles.
 // A weight is read when the sum that updates it is complete: the sum can't wait in its place.
 TEST(CompiledOps, UpdatesByLongSums) {
   Graph g("update");
@@ -144,6 +143,7 @@ TEST(CompiledOps, UpdatesByLongSums) {
   expect_compiled_equals_interpreted(g);
 }
 
+// Of few rows, whose right operand is streamed: 1056 = 96 * 11 steps, columns beyond whole panels and tiles.
 TEST(CompiledOps, ProductsOfFewRowsByALargeMatrix) {
   for (const std::int64_t rows : {1, 3, 8, 17, 31, 70}) {
     Graph g("few_rows");
@@ -239,6 +239,16 @@ TEST(CompiledOps, Indexing) {
              dynamic_update_slice(table, g.input("w", {DType::f32, {4, (n + 1) / 2}}), starts));
     expect_compiled_equals_interpreted(g);
   }
+}
+
+// What is read in order, but from a place that comes from memory.
+TEST(CompiledOps, IndexingOfLargeArrays) {
+  Graph g("large");
+  const Value table = g.input("table", {DType::f32, {20000, 64}}), rows = g.input("rows", {DType::i32, {9}});
+  g.output("gather", gather(table, rows, 0) * 2.0);
+  g.output("take_along", take_along(table, g.input("places", {DType::i32, {5, 64}}), 0));
+  g.output("dynamic_slice", dynamic_slice(table, g.input("starts", {DType::i64, {2}}), {30, 50}));
+  expect_compiled_equals_interpreted(g);
 }
 
 TEST(CompiledOps, Order) {

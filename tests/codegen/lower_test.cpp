@@ -237,6 +237,20 @@ TEST(Lower, CopiedPanelsServeBlocksOfRows) {
   EXPECT_NE(few_panels.find("for i in 0..40 {"), std::string::npos) << few_panels;
 }
 
+TEST(Lower, FewRowsPassByEachPanelOfALargeKernel) {
+  const auto panel_of_tile = [](std::int64_t channels) {
+    using namespace graph;
+    Graph g("conv");
+    const Value x = g.input("x", {DType::f32, {16, 8, 8, channels}});
+    g.output("y", conv(x, g.input("kernel", {DType::f32, {3, 3, channels, 320}}), {}));
+    const std::string text = print(lower_all(std::move(g)).back().kernel);
+    std::smatch column;
+    return std::regex_search(text, column, std::regex("\\+ ([^+]*)\\*64 \\+ c")) ? column.str(1) : text;
+  };
+  EXPECT_EQ(panel_of_tile(96), "(t/32)");  // 1.1 MiB, more than the cache: a panel, then all images
+  EXPECT_NE(panel_of_tile(16), "(t/32)");  // all panels, then the next row of pixels
+}
+
 TEST(Lower, ConvolutionsWalkTheKernelOverRowsOfPixels) {
   EXPECT_EQ(lower_text(R"(graph g {
     %0 = input "x" : f32[1,10,4,3]

@@ -70,6 +70,16 @@ TEST(Transposes, OfTwoPlacesOfOneArrayAreNotMixedUp) {
   expect_compiled_equals_interpreted(g);
 }
 
+// Within four rows the second is read as the first is.
+TEST(Transposes, OfTwoPlacesThatLookAlikeInFewRows) {
+  Graph g("rows");
+  const Value x = g.input("x", {DType::f32, {512, 256}});
+  const Value first = slice(x, {0, 0}, {256, 256}, {1, 1});
+  const Value blocks = slice(reshape(x, {64, 8, 256}), {0, 0, 0}, {64, 4, 256}, {1, 1, 1});
+  g.output("differences", transpose(first, {1, 0}) - transpose(reshape(blocks, {256, 256}), {1, 0}));
+  expect_compiled_equals_interpreted(g);
+}
+
 TEST(Transposes, UnderAPredicateStayAsTheyAre) {
   Graph g("padded");
   const Value x = g.input("x", {DType::f32, {160, 130}});

@@ -85,7 +85,7 @@ class PlanInterpreter {
         p = arena_.data() + l.offset;
         break;
     }
-    static std::byte nothing[8];
+    alignas(8) static std::byte nothing[8];
     return Tensor::view(p ? p : nothing, v.shape(), v.dtype());
   }
   // Of a part, the array that it lies in.
