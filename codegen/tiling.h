@@ -47,8 +47,8 @@ std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64
 /// Tiles of rows that make up for a copy of the part of the right operand that they share.
 inline constexpr std::int64_t fewest_packed_tiles = 12;
 
-/// How many of them share one: all `count` tiles of rows, each of which reads `bytes` of the left operand
-/// with each of the `panels`, or blocks of them.
+/// How many of `count` tiles of rows share a copy. With each of the `panels` and each pass, a tile reads
+/// `bytes` of the left operand.
 std::int64_t packed_row_tiles(std::int64_t count, std::int64_t bytes, std::int64_t panels,
                               const Target& target);
 

@@ -71,8 +71,8 @@ struct EvaluateArgs {
 };
 
 struct PredictArgs {
-  std::int64_t batch_size =
-      32;  ///< rows between two calls of callbacks. They may be padded or cut: layers must not mix rows
+  /// Rows between two calls of callbacks. They may be padded or cut: a model's layers don't mix rows.
+  std::int64_t batch_size = 32;
   int verbose = 1;
   std::optional<std::int64_t> steps = {};
   std::vector<CallbackHandle> callbacks = {};

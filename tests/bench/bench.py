@@ -194,7 +194,7 @@ def title(result):
 
 
 def reached(result):
-    """Whether the row's target is met, None if it has none."""
+    """Whether the row's target is met; None if it has none, or nobody ran to tell."""
     if "compile_s" in result:
         target = result["target_compile_s"]
         return None if target is None else all(
@@ -202,7 +202,7 @@ def reached(result):
     if "target" not in result:
         return None
     near = "roofline_ms" in result and result["kiln_ms"] <= NEAR_ROOFLINE * result["roofline_ms"]
-    return near or result.get("ratio", 0) >= result["target"]
+    return near or (result["ratio"] >= result["target"] if "ratio" in result else None)
 
 
 def show(result, old):
