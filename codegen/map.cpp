@@ -177,8 +177,9 @@ class MapKernel {
       const Indices before(point.begin(), point.end() - 2);
       l_.part(point.end()[-2], across_.extent, side, [&](const Index& along, std::int64_t rows) {
         l_.part(point.back(), extent_, side, [&](const Index& v, std::int64_t columns) {
-          if (rows == side && columns == side && is_read_across(before, along, v))
-            return square(before, along, v);
+          if (rows == side && columns == side)
+            if (const Expr corner = corner_of_array(before, along, v))
+              return square(before, along, v, corner);
           l_.serial("j", rows, [&](const Index& j) {
             l_.vector("v", columns,
                       [&](const Index& c) { l_.store_outputs(element(before, along + j, v + c)); });
@@ -188,32 +189,26 @@ class MapKernel {
     });
   }
 
-  /// The load of the array, of the row at `v` + `r` and its neighbours at `along` + `c`; null if the indices
-  /// there don't show it to be that.
-  Expr row_of_array(const Indices& before, const Index& along, const Index& c, const Index& v,
-                    const Index& r) const {
-    // Any row of the square: within fewer, other places of the array could seem to be read so, too.
-    const Index any = make_var("r", l_.lanes());
-    const Block reads = l_.probe([&](Lowering& l) { l.store_outputs(element(before, along + c, v + any)); });
+  /// The load of the array at `along` and `v`, from where rows and neighbours go on; null if the indices in
+  /// the square there don't show them to do so.
+  Expr corner_of_array(const Indices& before, const Index& along, const Index& v) const {
+    const Index c = make_var("c", l_.lanes()), r = make_var("r", l_.lanes());
+    const Block reads = l_.probe([&](Lowering& l) { l.store_outputs(element(before, along + c, v + r)); });
     Expr row;
     bool elsewhere = false;
     for (const Stmt& s : reads)
       each_load(s.value, [&](const Expr& e) {
-        if (!across_.reads(*e, c->variable, any->variable)) return;
+        if (!across_.reads(*e, c->variable, r->variable)) return;
         elsewhere = elsewhere || (row && !same(row->index, e->index));
         row = e;
       });
-    return row && !elsewhere ? load(row->buffer, row->dtype, row->index + (r - any) * across_.stride)
-                             : nullptr;
-  }
-  bool is_read_across(const Indices& before, const Index& along, const Index& v) const {
-    return row_of_array(before, along, make_var("c", l_.lanes()), v, 0) != nullptr;
+    return row && !elsewhere ? load(row->buffer, row->dtype, row->index - c - r * across_.stride) : nullptr;
   }
 
   /// Turns rows of the array as it lies; then, row by row of the result, what is computed of them. In between
   /// they are in scratch memory, and long vectors are turned in rounds (the low bits of rows and lanes change
   /// places, then the high ones): a square written out at once takes long to compile.
-  void square(const Indices& before, const Index& along, const Index& v) {
+  void square(const Indices& before, const Index& along, const Index& v, const Expr& corner) {
     const std::int64_t side = l_.lanes(), most = side > 8 ? 4 : side;
     std::int64_t group = 0;
     const auto scratch = [&](const Index& r, const Index& c) { return r * side + c; };
@@ -229,9 +224,10 @@ class MapKernel {
         // Rows whose numbers differ in the bits that are this round's.
         const Index first = floor_div(g, unit) * (unit * group) + mod(g, unit);
         each([&](const Index& r, const Index& c) {
-          const Expr row = unit == 1 ? row_of_array(before, along, c, v, first + r)
-                                     : load(turned_, across_.dtype, scratch(first + r * unit, c));
-          l_.add(write(rows, {r, c}, row));
+          l_.add(write(rows, {r, c},
+                       unit == 1 ? load(corner->buffer, across_.dtype,
+                                        corner->index + (first + r) * across_.stride + c)
+                                 : load(turned_, across_.dtype, scratch(first + r * unit, c))));
         });
         l_.add(turn(rows, static_cast<int>(unit)));
         each([&](const Index& r, const Index& c) {

@@ -93,24 +93,16 @@ class ProductKernel {
       totals_ = l_.scratch_buffer(p_.dtype, tile.rows * width);
     const std::int64_t panels = (p_.columns + width - 1) / width,
                        row_tiles = (p_.rows + tile.rows - 1) / tile.rows;
+    const std::int64_t tiles_of_rows = product(p_.outer) * row_tiles;
     const double work = static_cast<double>(tile.rows) * static_cast<double>(std::min(width, p_.columns)) *
                         static_cast<double>(std::max<std::int64_t>(1, product(p_.contraction)));
-    if (streams) stream_rhs(product(p_.outer) * row_tiles);
-    if (passes && passes_ == 1) choose_passes(std::min(width, p_.columns), product(p_.outer) * row_tiles);
-    const auto points_of = [&](std::size_t panel_axis) {
-      std::vector<std::int64_t> points = p_.outer;
-      points.insert(points.begin() + static_cast<std::ptrdiff_t>(panel_axis), panels);
-      points.push_back(row_tiles);
-      return points;
-    };
-    if (block_ > 0 && !streamed_ && product(p_.outer) * row_tiles >= fewest_packed_tiles) {
-      build_packed(tile.rows, panels, row_tiles);
-      return;
-    }
+    if (streams) stream_rhs(tiles_of_rows);
+    if (passes && passes_ == 1) choose_passes(std::min(width, p_.columns), tiles_of_rows);
+    if (packs_) return build_packed(tile.rows, panels, row_tiles);
     if (passes_ == 1) {
       block_ = 0;
       tiles_ = most_tiles;
-      read_ahead(product(p_.outer) * row_tiles);
+      read_ahead(tiles_of_rows);
     }
     const auto at_panel = [&](const Indices& outer, const Index& panel, const Index& row_tile,
                               const Index& pass) {
@@ -133,7 +125,9 @@ class ProductKernel {
     // In passes, all rows of a panel follow one another.
     const bool panels_outermost = passes_ > 1 || reads_panels_once(product(p_.outer) * p_.rows);
     const std::size_t panel_axis = panels_outermost ? 0 : p_.outer.size();
-    const std::vector<std::int64_t> points = points_of(panel_axis);
+    std::vector<std::int64_t> points = p_.outer;
+    points.insert(points.begin() + static_cast<std::ptrdiff_t>(panel_axis), panels);
+    points.push_back(row_tiles);
     const auto body = [&](const Indices& point, const Index& pass) {
       Indices outer(point.begin(), point.end() - 1);
       outer.erase(outer.begin() + static_cast<std::ptrdiff_t>(panel_axis));
@@ -164,9 +158,11 @@ class ProductKernel {
   bool reads_panels_once(std::int64_t all_rows) const {
     if (!p_.one_rhs || p_.contraction.empty()) return false;
     const auto size = static_cast<std::int64_t>(size_of(p_.dtype));
-    const std::int64_t last_cache = 4 * l_.target().l2_bytes;
-    return product(p_.contraction) * p_.columns * size > l_.target().l2_bytes / 2 &&
-           all_rows * p_.contraction.back() * size <= last_cache;
+    return rhs_bytes() > l_.target().l2_bytes / 2 &&
+           all_rows * p_.contraction.back() * size <= last_cache_bytes(l_.target());
+  }
+  std::int64_t rhs_bytes() const {
+    return product(p_.contraction) * p_.columns * static_cast<std::int64_t>(size_of(p_.dtype));
   }
 
   /// A function of each total, written out for a whole tile, is thousands of instructions that the compiler
@@ -189,7 +185,8 @@ class ProductKernel {
     const std::int64_t block =
         cached_steps(steps, product(p_.contraction), width * size, p_.columns * size, l_.target());
     if (block == 0) return;
-    set_passes(block, most_large_tiles, tiles_of_rows >= fewest_packed_tiles);
+    packs_ = tiles_of_rows >= fewest_packed_tiles;
+    set_passes(block, most_large_tiles);
   }
 
   /// Few tiles of rows use each element of a large right operand seldom: to read it is what takes the time.
@@ -200,8 +197,7 @@ class ProductKernel {
     const std::int64_t row_bytes = p_.columns * static_cast<std::int64_t>(size_of(p_.dtype));
     const std::int64_t block = streamed_steps(steps, row_bytes, tiles_of_rows, l_.target());
     if (block == 0) return;
-    set_passes(block, std::max(fewest_streamed_tiles, static_cast<double>(row_bytes) / streamed_bytes),
-               false);
+    set_passes(block, std::max(fewest_streamed_tiles, static_cast<double>(row_bytes) / streamed_bytes));
     streamed_ = passes_ > 1;
     constexpr std::int64_t few_tiles = 2;  // up to here there is hardly anything to do but read
     if (streamed_) ahead_ = tiles_of_rows <= few_tiles ? Ahead::pass : Ahead::panel;
@@ -211,20 +207,19 @@ class ProductKernel {
   /// machine's own prefetching.
   void read_ahead(std::int64_t tiles_of_rows) {
     constexpr std::int64_t most_tiles_of_rows = 24;
-    const std::int64_t bytes =
-        product(p_.contraction) * p_.columns * static_cast<std::int64_t>(size_of(p_.dtype));
-    if (p_.one_rhs && p_.rows > 1 && tiles_of_rows <= most_tiles_of_rows && bytes > l_.target().l1_bytes)
+    if (p_.one_rhs && p_.rows > 1 && tiles_of_rows <= most_tiles_of_rows &&
+        rhs_bytes() > l_.target().l1_bytes)
       ahead_ = Ahead::steps;
   }
 
   /// The sums wait in the output between passes of `block` steps; where it lies over an input, in scratch
-  /// memory, if a tile of the work has any.
-  void set_passes(std::int64_t block, double tiles, bool scratch) {
+  /// memory, if panels are copied.
+  void set_passes(std::int64_t block, double tiles) {
     const std::int64_t passes = product(p_.contraction) / block;
     if (passes > 1) {
       waiting_output_ = l_.private_output(p_.dtype);
       if (waiting_output_ >= 0) waiting_ = l_.output_buffer(waiting_output_);
-      if (waiting_ < 0 && !scratch) return;
+      if (waiting_ < 0 && !packs_) return;
     }
     block_ = block;
     passes_ = passes;
@@ -424,6 +419,7 @@ class ProductKernel {
   std::int64_t passes_ = 1;  ///< over the rows of a panel, `block_` steps each
   std::int64_t block_ = 0;
   bool streamed_ = false;  ///< passes of few steps, for few rows
+  bool packs_ = false;     ///< panels are copied, for many rows
   Ahead ahead_ = Ahead::nothing;
   double tiles_ = most_tiles;
   int packed_ = -1;               ///< parameter that holds a pass's part of the right operand

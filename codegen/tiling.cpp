@@ -78,8 +78,8 @@ std::int64_t packed_row_tiles(std::int64_t count, std::int64_t bytes, std::int64
   // A copy takes as long as the products of several tiles. So the left operand comes from the last cache,
   // which hides behind the products; from memory it wouldn't.
   constexpr std::int64_t fewest_tiles = 16;  // of the work, for all threads
-  const std::int64_t last_cache = 4 * target.l2_bytes;
-  const std::int64_t wanted = std::max(ceil_div(count * bytes, last_cache), ceil_div(fewest_tiles, panels));
+  const std::int64_t wanted =
+      std::max(ceil_div(count * bytes, last_cache_bytes(target)), ceil_div(fewest_tiles, panels));
   return ceil_div(count, std::clamp<std::int64_t>(wanted, 1, count / fewest_packed_tiles));
 }
 

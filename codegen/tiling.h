@@ -44,6 +44,11 @@ ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, con
 std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
                           std::int64_t row_bytes, const Target& target);
 
+/// The cache behind the second, of which we know no more than that it is several times as large.
+inline std::int64_t last_cache_bytes(const Target& target) {
+  return 4 * target.l2_bytes;
+}
+
 /// Tiles of rows that make up for a copy of the part of the right operand that they share.
 inline constexpr std::int64_t fewest_packed_tiles = 12;
 

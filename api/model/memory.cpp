@@ -131,8 +131,8 @@ Memory Model::memory(MemoryArgs args) {
   Owners owners;
   for (const auto& [name, weight] : named_weights()) owners.weights.push_back(weight.storage().raw());
   Memory memory;
-  const auto add = [&](const char* mode, const Step& step) {
-    memory.steps.push_back(memory_of(mode, args.batch_size, step, owners));
+  const auto add = [&](const char* mode, std::int64_t rows, const Step& step) {
+    memory.steps.push_back(memory_of(mode, rows, step, owners));
   };
   if (model.compiled()) {
     internal::Trainer& trainer = model.trainer("memory");
@@ -141,12 +141,12 @@ Memory Model::memory(MemoryArgs args) {
     for (const Tensor& slot : optimizer.variables()) owners.optimizer.push_back(slot.raw());
     owners.optimizer.push_back(optimizer.learning_rate().raw());
     owners.optimizer.push_back(optimizer.iterations().raw());
-    add("train", *trainer.step(Mode::train, types));
-    add("test", *trainer.step(Mode::test, types));
+    add("train", args.batch_size, *trainer.step(Mode::train, types));
+    add("test", args.batch_size, *trainer.step(Mode::test, types));
   }
   internal::Predictor& predictor = model.predictor();
   const std::int64_t rows = predictor.rows_at_once(args.batch_size);
-  memory.steps.push_back(memory_of("predict", rows, *predictor.step(predictor.expected_types(rows)), owners));
+  add("predict", rows, *predictor.step(predictor.expected_types(rows)));
   return memory;
 }
 

@@ -76,17 +76,17 @@ BatchTypes Predictor::expected_types(std::int64_t batch_size) {
 std::int64_t Predictor::rows_at_once(std::int64_t batch_size) const {
   constexpr std::int64_t fewest = 32;  // weights are read once for as many
   if (batch_size <= fewest) return batch_size;
-  const auto row_bytes = [](const Shape& shape, DType dtype) {
+  const auto bytes_of_row = [](const Shape& shape, DType dtype) {
     auto bytes = static_cast<std::int64_t>(size_of(dtype));
-    for (std::size_t i = 1; i < shape.rank(); i++) bytes *= std::max<std::int64_t>(1, shape[i]);
+    for (int i = 1; i < shape.rank(); i++) bytes *= std::max<std::int64_t>(1, shape.dim(i));
     return bytes;
   };
   std::int64_t most = 1;
   for (const auto& application : model_.applications()) {
     std::int64_t bytes = 0;
-    for (const SymbolicTensor& x : application->inputs) bytes += row_bytes(x.shape(), x.dtype());
+    for (const SymbolicTensor& x : application->inputs) bytes += bytes_of_row(x.shape(), x.dtype());
     for (std::size_t i = 0; i < application->output_shapes.size(); i++)
-      bytes += row_bytes(application->output_shapes[i], application->output_dtypes[i]);
+      bytes += bytes_of_row(application->output_shapes[i], application->output_dtypes[i]);
     most = std::max(most, bytes);
   }
   const std::int64_t rows = codegen::cache_bytes() * runtime::num_threads() / most;

@@ -6,7 +6,8 @@
 namespace kiln::internal {
 
 /// Runs a model forward. Batches are padded up to 1, 2, 4, ... rows, so that many batch sizes need few
-/// graphs, and large ones are cut; a row's result doesn't depend on its batch. Any number of threads may use one.
+/// graphs, and large ones are cut; a row's result doesn't depend on its batch. Any number of threads may use
+/// one.
 class Predictor {
  public:
   explicit Predictor(ModelImpl& model) : model_(model) {}
