@@ -54,7 +54,8 @@ Value* integer_division(llvm::IRBuilder<>& b, DType dtype, bool quotient, Value*
   Value* by_minus_one = b.CreateICmpEQ(y, llvm::Constant::getAllOnesValue(x->getType()));
   Value* divisor = b.CreateSelect(b.CreateOr(by_zero, by_minus_one), one, y);
   if (!quotient) return b.CreateSelect(by_zero, zero, b.CreateSRem(x, divisor));
-  Value* result = b.CreateSelect(by_minus_one, b.CreateNeg(x), b.CreateSDiv(x, divisor));
+  Value* quotient_of_x = b.CreateSDiv(x, divisor);
+  Value* result = b.CreateSelect(by_minus_one, b.CreateNeg(x), quotient_of_x);
   return b.CreateSelect(by_zero, zero, result);
 }
 

@@ -113,7 +113,8 @@ KernelEmitter::Lanes KernelEmitter::less(const ExprNode& e) {
   if (!a.varies() && !c.varies()) return {b_.CreateICmpSLT(a.uniform, c.uniform)};
   // Both sides in the wider of their types.
   llvm::Type* type = lane_type(e.index)->isIntegerTy(64) ? lane_type(e.index) : lane_type(e.other);
-  return {b_.CreateICmpSLT(spread(address(e.index, type), type), spread(address(e.other, type), type)), true};
+  llvm::Value* right = spread(address(e.other, type), type);
+  return {b_.CreateICmpSLT(spread(address(e.index, type), type), right), true};
 }
 
 // ---- indices ----------------------------------------------------------------------------------------------
@@ -206,7 +207,8 @@ KernelEmitter::Address KernelEmitter::address(const Index& index, llvm::Type* la
         llvm::Value* zero = llvm::Constant::getNullValue(x->getType());
         llvm::Value* remainder = b_.CreateSRem(x, divisor);
         llvm::Value* below = b_.CreateICmpSLT(remainder, zero);
-        result = quotient ? b_.CreateAdd(b_.CreateSDiv(x, divisor), b_.CreateSExt(below, x->getType()))
+        llvm::Value* step = b_.CreateSExt(below, x->getType());
+        result = quotient ? b_.CreateAdd(b_.CreateSDiv(x, divisor), step)
                           : b_.CreateSelect(below, b_.CreateAdd(remainder, divisor), remainder);
       }
       if (a.varies()) return {i64(0), 0, result};

@@ -11,6 +11,9 @@ namespace kiln::codegen {
 /// Shorthand for writing formulas in one floating type, f32 or f64, scalar or vector: the type is that of the
 /// value given. Nothing here sets fast-math flags. What a CPU has no instruction for (a fused multiply-add,
 /// rounding to whole numbers) is made of others, without calls.
+///
+/// Instructions come in the order of the calls, and C++ leaves open which argument is evaluated first: at
+/// most one argument of a call makes instructions, or code and its registers would hang on who compiled Kiln.
 class FloatBuilder {
  public:
   FloatBuilder(llvm::IRBuilder<>& builder, const Target& target, llvm::Type* type)
@@ -50,12 +53,14 @@ class FloatBuilder {
   V round(V x) {
     if (target.has_rounding) return b.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x);
     V limit = c(is_f64 ? 0x1p52 : 0x1p23), size = abs(x);
-    return select(lt(size, limit), with_sign_of(sub(add(size, limit), limit), x), x);
+    V whole = with_sign_of(sub(add(size, limit), limit), x);
+    return select(lt(size, limit), whole, x);
   }
   V floor(V x) {
     if (target.has_rounding) return b.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x);
     V nearest = round(x);
-    return select(gt(nearest, x), sub(nearest, c(1)), nearest);
+    V below = sub(nearest, c(1));
+    return select(gt(nearest, x), below, nearest);
   }
   V ceil(V x) {
     if (target.has_rounding) return b.CreateUnaryIntrinsic(llvm::Intrinsic::ceil, x);
@@ -93,7 +98,8 @@ class FloatBuilder {
   /// x 2^n, rounded once, for n down to below the subnormals and up to above infinity: in two steps.
   V scale(V x, V n) {
     V half = b.CreateAShr(n, i(1));
-    return mul(mul(x, power_of_two(half)), power_of_two(b.CreateSub(n, half)));
+    V other = power_of_two(b.CreateSub(n, half));
+    return mul(mul(x, power_of_two(half)), other);
   }
 
   /// Horner's rule; the constant coefficient first.
@@ -113,7 +119,8 @@ class FloatBuilder {
   /// x + y exactly.
   Pair two_sum(V x, V y) {
     V s = add(x, y), t = sub(s, x);
-    return {s, add(sub(x, sub(s, t)), sub(y, t))};
+    V of_y = sub(y, t);
+    return {s, add(sub(x, sub(s, t)), of_y)};
   }
   /// The same where |x| >= |y| or x = 0.
   Pair fast_two_sum(V x, V y) {
@@ -126,7 +133,8 @@ class FloatBuilder {
     if (target.has_fma) return {p, fma(x, y, neg(p))};
     const Pair u = halves(x), v = halves(y);
     V rest = sub(mul(u.high, v.high), p);
-    rest = add(add(rest, mul(u.high, v.low)), mul(u.low, v.high));
+    V cross = mul(u.low, v.high);
+    rest = add(add(rest, mul(u.high, v.low)), cross);
     return {p, add(rest, mul(u.low, v.low))};
   }
 

@@ -70,12 +70,14 @@ V long_division(FloatBuilder& f, V x, V y) {
   // A quarter of the largest numbers, so that q y doesn't overflow where it is computed apart.
   V huge = f.gt(f.abs(rest), f.c(0x1p1000));
   V down = f.select(huge, f.c(0.25), f.c(1)), up = f.select(huge, f.c(4), f.c(1));
-  V next = f.mul(f.residue(f.mul(rest, down), quotient, f.mul(divisor, down)), up);
+  V scaled = f.mul(divisor, down);
+  V next = f.mul(f.residue(f.mul(rest, down), quotient, scaled), up);
   rest->addIncoming(f.select(unfinished, next, rest), step);
   b.CreateBr(head);
 
   b.SetInsertPoint(done);
-  return f.select(f.lt(rest, f.c(0)), f.add(rest, y), rest);
+  V above = f.add(rest, y);
+  return f.select(f.lt(rest, f.c(0)), above, rest);
 }
 
 }  // namespace
@@ -85,8 +87,10 @@ llvm::Value* emit_remainder(llvm::IRBuilder<>& b, const Target& target, llvm::Va
   FloatBuilder f(b, target, x->getType()->getWithNewType(b.getDoubleTy()));
   V a = f.abs(narrow.is_f64 ? x : b.CreateFPExt(x, f.type));
   V d = f.abs(narrow.is_f64 ? y : b.CreateFPExt(y, f.type));
-  V valid = b.CreateAnd(f.lt(a, f.infinity()), f.gt(d, f.c(0)));
-  V rest = long_division(f, f.select(valid, a, f.c(0)), f.select(valid, d, f.c(1)));
+  V positive = f.gt(d, f.c(0));
+  V valid = b.CreateAnd(f.lt(a, f.infinity()), positive);
+  V divisor = f.select(valid, d, f.c(1));
+  V rest = long_division(f, f.select(valid, a, f.c(0)), divisor);
   rest = f.select(valid, rest, f.nan());
   return narrow.with_sign_of(narrow.is_f64 ? rest : b.CreateFPTrunc(rest, narrow.type), x);
 }

@@ -18,7 +18,8 @@ Reduced reduce(FloatBuilder& f, V x) {
 
 /// e^r - 1 for a reduced r
 V expm1_of_reduced(FloatBuilder& f, V r) {
-  return f.fma(f.mul(r, r), f.polynomial(r, tables::exp_f32, tables::exp_f64), r);
+  V tail = f.polynomial(r, tables::exp_f32, tables::exp_f64);
+  return f.fma(f.mul(r, r), tail, r);
 }
 
 /// Beyond these exp is 0 or infinite, after rounding.
@@ -33,7 +34,8 @@ double highest(const FloatBuilder& f) {
 
 V emit_exp(FloatBuilder& f, V x) {
   const Reduced a = reduce(f, f.clamp(x, lowest(f), highest(f)));
-  return f.scale(f.add(expm1_of_reduced(f, a.r), f.c(1)), f.to_integer(a.n));
+  V n = f.to_integer(a.n);
+  return f.scale(f.add(expm1_of_reduced(f, a.r), f.c(1)), n);
 }
 
 V emit_exp(FloatBuilder& f, FloatBuilder::Pair x) {
@@ -41,7 +43,8 @@ V emit_exp(FloatBuilder& f, FloatBuilder::Pair x) {
   // Where the head was clamped (or infinite) the tail means nothing.
   V low = f.select(f.eq(high, x.high), x.low, f.c(0));
   const Reduced a = reduce(f, high);
-  return f.scale(f.add(expm1_of_reduced(f, f.add(a.r, low)), f.c(1)), f.to_integer(a.n));
+  V n = f.to_integer(a.n);
+  return f.scale(f.add(expm1_of_reduced(f, f.add(a.r, low)), f.c(1)), n);
 }
 
 V emit_expm1(FloatBuilder& f, V x) {
@@ -63,7 +66,8 @@ V emit_tanh(FloatBuilder& f, V x) {
 /// 1 / (1 + e^-x), and e^x / (1 + e^x) for negative x, which keeps small results precise.
 V emit_sigmoid(FloatBuilder& f, V x) {
   V e = emit_exp(f, f.neg(f.abs(x)));
-  return f.div(f.select(f.lt(x, f.c(0)), e, f.c(1)), f.add(f.c(1), e));
+  V below = f.add(f.c(1), e);
+  return f.div(f.select(f.lt(x, f.c(0)), e, f.c(1)), below);
 }
 
 /// x + x P(x^2) up to 1; from there 1 - erfc(x), erfc(x) = exp(P(x)), to where it rounds to 1.
@@ -73,7 +77,8 @@ V emit_erf(FloatBuilder& f, V x) {
   const double top = f.is_f64 ? 6 : 4, middle = f.is_f64 ? 3.5 : 2.5;
   V t = f.sub(f.select(f.gt(a, f.c(top)), f.c(top), a), f.c(middle));
   V large = f.sub(f.c(1), emit_exp(f, f.polynomial(t, tables::erf_large_f32, tables::erf_large_f64)));
-  return f.select(f.lt(a, f.c(1)), small, f.with_sign_of(large, x));
+  large = f.with_sign_of(large, x);
+  return f.select(f.lt(a, f.c(1)), small, large);
 }
 
 }  // namespace kiln::codegen

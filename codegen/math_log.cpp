@@ -42,7 +42,8 @@ Decomposed decompose(FloatBuilder& f, V x) {
   const std::int64_t root_half = f.is_f64 ? 0x3fe6a09e667f3bcd : 0x3f3504f3;
   V exponent = f.b.CreateAShr(f.b.CreateSub(bits, f.i(root_half)), f.i(mantissa_bits));
   V one_plus = f.from_bits(f.b.CreateSub(bits, f.b.CreateShl(exponent, f.i(mantissa_bits))));
-  V adjusted = f.sub(f.to_float(exponent), f.select(subnormal, f.c(shift), f.c(0)));
+  V shifted = f.select(subnormal, f.c(shift), f.c(0));
+  V adjusted = f.sub(f.to_float(exponent), shifted);
   return {f.sub(one_plus, f.c(1)), adjusted};
 }
 
@@ -53,8 +54,10 @@ V emit_log(FloatBuilder& f, V x) {
 /// u = 1 + x rounds; what it lost, c, returns to first order: log(u + c) = log(u) + c / u.
 V emit_log1p(FloatBuilder& f, V x) {
   V u = f.add(x, f.c(1));
-  V lost = f.select(f.gt(x, f.c(1)), f.sub(f.c(1), f.sub(u, x)), f.sub(x, f.sub(u, f.c(1))));
-  V result = log_sum(f, decompose(f, u), f.div(lost, u));
+  V of_x = f.sub(x, f.sub(u, f.c(1))), of_one = f.sub(f.c(1), f.sub(u, x));
+  V lost = f.select(f.gt(x, f.c(1)), of_one, of_x);
+  V correction = f.div(lost, u);
+  V result = log_sum(f, decompose(f, u), correction);
   return f.with_sign_of(log_specials(f, result, x, -1), x);  // keeps -0
 }
 
@@ -66,7 +69,8 @@ Pair log_pair(FloatBuilder& f, V x) {
   const Decomposed d = decompose(f, x);
   const Pair sum = f.fast_two_sum(f.c(2), d.fraction);
   V s = f.div(d.fraction, sum.high);
-  V s_low = f.div(f.fma(f.neg(s), sum.low, f.residue(d.fraction, s, sum.high)), sum.high);
+  V rest_of_s = f.residue(d.fraction, s, sum.high);
+  V s_low = f.div(f.fma(f.neg(s), sum.low, rest_of_s), sum.high);
 
   const Pair square = f.two_product(s, s);
   V z = square.high;
@@ -76,14 +80,15 @@ Pair log_pair(FloatBuilder& f, V x) {
   Pair third = f.two_product(cube.high, f.c(tables::two_thirds[0]));
   third.low = f.add(
       third.low, f.fma(cube_low, f.c(tables::two_thirds[0]), f.mul(cube.high, f.c(tables::two_thirds[1]))));
-  V rest = f.mul(f.mul(cube.high, z), f.polynomial(z, tables::log_tail_f64));
+  V tail = f.polynomial(z, tables::log_tail_f64);
+  V rest = f.mul(f.mul(cube.high, z), tail);
 
   // exponent ln2 + 2 s + third + rest, largest first.
   V head = f.mul(d.exponent, f.c(tables::ln2_split_f64[0]));  // exact
   const Pair first = f.two_sum(head, f.mul(s, f.c(2)));
   const Pair second = f.two_sum(first.high, third.high);
-  V low = f.add(first.low, f.add(second.low, f.add(f.fma(s_low, f.c(2), third.low),
-                                                   f.fma(d.exponent, f.c(tables::ln2_split_f64[1]), rest))));
+  V smallest = f.fma(d.exponent, f.c(tables::ln2_split_f64[1]), rest);
+  V low = f.add(first.low, f.add(second.low, f.add(f.fma(s_low, f.c(2), third.low), smallest)));
   return f.fast_two_sum(second.high, low);
 }
 
@@ -112,16 +117,20 @@ llvm::Value* emit_pow(llvm::IRBuilder<>& b, const Target& target, llvm::Value* x
   }
   V zero = f.c(0), one = f.c(1);
   // log(1) = 0 times an infinite y is NaN, but (+-1)^(+-inf) is 1.
-  power = f.select(b.CreateAnd(f.eq(magnitude, one), b.CreateNot(f.is_nan(y))), one, power);
+  V is_number = b.CreateNot(f.is_nan(y));
+  power = f.select(b.CreateAnd(f.eq(magnitude, one), is_number), one, power);
 
   V half = f.mul(y, f.c(0.5));
   V whole = f.eq(f.floor(y), y);
   V odd = b.CreateAnd(whole, b.CreateFCmpONE(f.floor(half), half));
   V negative = b.CreateICmpSLT(f.bits(x), f.i(0));
-  power = f.select(b.CreateAnd(negative, odd), f.neg(power), power);
-  V finite_negative = b.CreateAnd(f.lt(x, zero), f.gt(x, f.neg(f.infinity())));
+  V negated = f.neg(power);
+  power = f.select(b.CreateAnd(negative, odd), negated, power);
+  V finite = f.gt(x, f.neg(f.infinity()));
+  V finite_negative = b.CreateAnd(f.lt(x, zero), finite);
   power = f.select(b.CreateAnd(finite_negative, b.CreateNot(whole)), f.nan(), power);
-  return f.select(b.CreateOr(f.eq(y, zero), f.eq(x, one)), one, power);
+  V of_one = f.eq(x, one);
+  return f.select(b.CreateOr(f.eq(y, zero), of_one), one, power);
 }
 
 }  // namespace kiln::codegen

@@ -63,14 +63,18 @@ Quadrant exact_reduction(FloatBuilder& scalar, V x) {
     window[k] = b.CreateIntrinsic(llvm::Intrinsic::fshl, {i64}, {words[k], words[k + 1], shift});
   }
   const auto wide = [&](V v) { return b.CreateZExt(v, i128); };
-  V lowest = b.CreateMul(wide(mantissa), wide(window[2]));
-  V middle = b.CreateAdd(b.CreateMul(wide(mantissa), wide(window[1])), b.CreateLShr(lowest, 64));
-  V top = b.CreateAdd(b.CreateMul(mantissa, window[0]), b.CreateTrunc(b.CreateLShr(middle, 64), i64));
-  V product = b.CreateOr(b.CreateShl(wide(top), 64), wide(b.CreateTrunc(middle, i64)));
+  V wide_mantissa = wide(mantissa);
+  V lowest = b.CreateMul(wide_mantissa, wide(window[2]));
+  V carry = b.CreateLShr(lowest, 64);
+  V middle = b.CreateAdd(b.CreateMul(wide_mantissa, wide(window[1])), carry);
+  carry = b.CreateTrunc(b.CreateLShr(middle, 64), i64);
+  V top = b.CreateAdd(b.CreateMul(mantissa, window[0]), carry);
+  V bottom = wide(b.CreateTrunc(middle, i64));
+  V product = b.CreateOr(b.CreateShl(wide(top), 64), bottom);
 
   // Two bits of quadrant, 126 of fraction; rounded to the nearest quadrant the fraction is signed.
-  V n = b.CreateAdd(b.CreateTrunc(b.CreateLShr(product, 126), i64),
-                    b.CreateAnd(b.CreateTrunc(b.CreateLShr(product, 125), i64), 1));
+  V round_up = b.CreateAnd(b.CreateTrunc(b.CreateLShr(product, 125), i64), 1);
+  V n = b.CreateAdd(b.CreateTrunc(b.CreateLShr(product, 126), i64), round_up);
   V fraction = b.CreateShl(product, 2);
   V negative = b.CreateICmpSLT(fraction, llvm::Constant::getNullValue(i128));
   V size = b.CreateSelect(negative, b.CreateNeg(fraction), fraction);
@@ -94,7 +98,8 @@ Quadrant exact_reduction(FloatBuilder& scalar, V x) {
 Quadrant reduce(FloatBuilder& f, V x) {
   llvm::IRBuilder<>& b = f.b;
   const Quadrant quick = quick_reduction(f, x);
-  V large = b.CreateAnd(f.gt(x, f.c(quick_bound)), f.lt(x, f.infinity()));
+  V finite = f.lt(x, f.infinity());
+  V large = b.CreateAnd(f.gt(x, f.c(quick_bound)), finite);
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(f.type);
 
   llvm::BasicBlock* before = b.GetInsertBlock();
@@ -164,13 +169,15 @@ V emit_sin_cos(FloatBuilder& f, V x, bool cosine) {
   }
   V z = f.mul(high, high);
   V half_z = f.mul(z, f.c(0.5));
-  V sine_tail = f.fma(f.mul(z, high), f.polynomial(z, tables::sin_f32, tables::sin_f64),
-                      f.mul(low, f.sub(f.c(1), half_z)));
+  V of_low = f.mul(low, f.sub(f.c(1), half_z));
+  V polynomial = f.polynomial(z, tables::sin_f32, tables::sin_f64);
+  V sine_tail = f.fma(f.mul(z, high), polynomial, of_low);
   V sine = f.add(high, sine_tail);
   V rounded = f.sub(f.c(1), half_z);
   V lost = f.sub(f.sub(f.c(1), rounded), half_z);
-  V cosine_tail =
-      f.fma(f.mul(z, z), f.polynomial(z, tables::cos_f32, tables::cos_f64), f.fma(f.neg(high), low, lost));
+  of_low = f.fma(f.neg(high), low, lost);
+  polynomial = f.polynomial(z, tables::cos_f32, tables::cos_f64);
+  V cosine_tail = f.fma(f.mul(z, z), polynomial, of_low);
   V cosine_value = f.add(rounded, cosine_tail);
 
   // sin(r + n pi/2) = sin r, cos r, -sin r, -cos r; the cosine is one quadrant ahead.
