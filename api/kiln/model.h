@@ -122,8 +122,9 @@ class KILN_API Model : public Layer {
   Tensor predict(const Tensors& x, PredictArgs args = {}) const;
   /// All outputs of a model with several.
   std::vector<Tensor> predict_all(const Tensors& x, PredictArgs args = {}) const;
-  /// Writes the prediction into `out`, which must be contiguous and of the output's shape and type. After the
-  /// first call with as many rows, nothing is allocated.
+  /// Writes the prediction into `out`, which must be contiguous and of the output's shape and type (else
+  /// ShapeError, or TypeError where only the type differs). After the first call with as many rows, nothing is
+  /// allocated.
   void predict_into(const Tensor& x, Tensor& out, std::int64_t batch_size = 32) const;
   void predict_into(const Tensors& x, Tensor& out, std::int64_t batch_size = 32) const;
 

@@ -140,10 +140,12 @@ void predict_rows(ModelImpl& model, std::span<const Tensor> x, Tensor& out, std:
   if (fits && !sizes_known) fits = model.predictor().output_type(0, inputs).shape == out.shape();
   if (!fits) {
     const graph::Type type = model.predictor().output_type(0, inputs);
-    throw ShapeError(fmt::format(
+    const std::string problem = fmt::format(
         "predict_into: `out` must be contiguous, of shape {} and type {}, but it has shape {} and "
         "type {}",
-        type.shape.to_string(), name(type.dtype), out.shape().to_string(), name(out.dtype())));
+        type.shape.to_string(), name(type.dtype), out.shape().to_string(), name(out.dtype()));
+    if (out.defined() && out.shape() == type.shape && out.dtype() != type.dtype) throw TypeError(problem);
+    throw ShapeError(problem);
   }
   model.predictor().predict_into(inputs, {&out, 1}, batch_size);
 }

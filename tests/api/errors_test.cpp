@@ -177,6 +177,9 @@ TEST(Errors, OutputsThatDoNotFitTheCall) {
   Tensor wrong = Tensor::zeros({4, 2});
   EXPECT_ERROR(ShapeError, "of shape (4, 3) and type float32, but it has shape (4, 2)",
                one.predict_into(Tensor::zeros({4, 2}), wrong));
+  Tensor whole_numbers = Tensor::zeros({4, 3}, DType::i32);
+  EXPECT_ERROR(TypeError, "type float32, but it has shape (4, 3) and type int32",
+               one.predict_into(Tensor::zeros({4, 2}), whole_numbers));
   EXPECT_ERROR(ShapeError, "has 2 weights, but set_weights got 1", one.set_weights({wrong}));
   EXPECT_ERROR(ShapeError, "(2, 3), but set_weights got shape (4, 2)", one.set_weights({wrong, wrong}));
 }
