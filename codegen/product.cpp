@@ -73,8 +73,11 @@ class ProductKernel {
   void build() {
     l_.set_lanes(p_.dtype);
     l_.narrow_lanes(p_.columns);
-    const std::vector<ProductTile> tiles =
+    std::vector<ProductTile> tiles =
         product_tiles(p_.rows, p_.columns, l_.lanes(), l_.target(), p_.row_group);
+    if (p_.panel_columns > 0)
+      std::erase_if(tiles,
+                    [&](const ProductTile& t) { return p_.panel_columns % (t.vectors * l_.lanes()) != 0; });
     // The ways: the best tiles; and with the very best, other ways through a large right operand.
     const int count = static_cast<int>(std::min<std::size_t>(tiles.size(), 5));
     const int way = l_.choose_way(count + 2);
@@ -96,9 +99,13 @@ class ProductKernel {
     const std::int64_t tiles_of_rows = product(p_.outer) * row_tiles;
     const double work = static_cast<double>(tile.rows) * static_cast<double>(std::min(width, p_.columns)) *
                         static_cast<double>(std::max<std::int64_t>(1, product(p_.contraction)));
+    if (p_.panel_columns > 0) {
+      choose_steps_of_panels();
+      return build_by_panels(tile.rows, panels, row_tiles);
+    }
     if (streams) stream_rhs(tiles_of_rows);
     if (passes && passes_ == 1) choose_passes(std::min(width, p_.columns), tiles_of_rows);
-    if (packs_) return build_packed(tile.rows, panels, row_tiles);
+    if (packs_) return build_by_panels(tile.rows, panels, row_tiles);
     if (passes_ == 1) {
       block_ = 0;
       tiles_ = most_tiles;
@@ -235,14 +242,26 @@ class ProductKernel {
     return k;
   }
 
-  /// Panels are copied to where their rows follow one another, each copy for a block of the rows' tiles.
-  void build_packed(std::int64_t tile_rows, std::int64_t panels, std::int64_t row_tiles) {
-    packed_ = l_.scratch_buffer(p_.dtype, block_ * width_);
+  /// A right operand that lies in panels: so many steps at a time that a panel's part stays in the cache.
+  void choose_steps_of_panels() {
+    const std::int64_t steps = p_.contraction[0],
+                       row_bytes = width_ * static_cast<std::int64_t>(size_of(p_.dtype));
+    const std::int64_t block = cached_steps(steps, steps, row_bytes, row_bytes, l_.target());
+    block_ = block == 0 ? steps : block;
+    passes_ = steps == 0 ? 1 : steps / block_;
+    ahead_ = Ahead::steps;
+  }
+
+  /// Each part of a panel serves a block of the rows' tiles. Where its rows lie far apart, they are copied to
+  /// where they follow one another.
+  void build_by_panels(std::int64_t tile_rows, std::int64_t panels, std::int64_t row_tiles) {
+    if (packs_) packed_ = l_.scratch_buffer(p_.dtype, block_ * width_);
     std::vector<std::int64_t> tiles_of_rows = p_.outer;
     tiles_of_rows.push_back(row_tiles);
     const std::int64_t count = product(tiles_of_rows),
                        bytes = tile_rows * block_ * static_cast<std::int64_t>(size_of(p_.dtype)),
-                       block = packed_row_tiles(count, bytes, panels, l_.target());
+                       block = packs_ ? packed_row_tiles(count, bytes, panels, l_.target())
+                                      : panel_row_tiles(count, bytes, panels, l_.target());
     if (passes_ > 1 && waiting_ < 0) waiting_ = l_.scratch_buffer(p_.dtype, block * tile_rows * width_);
     const auto multiply = [&](const Index& number, const Index& column, std::int64_t columns,
                               const Index& pass) {
@@ -259,7 +278,7 @@ class ProductKernel {
     l_.tiles(points, work, [&](const Indices& point) {
       l_.part(point[1], p_.columns, width_, [&](const Index& column, std::int64_t columns) {
         l_.serial("pass", passes_, [&](const Index& pass) {
-          pack_panel(column, columns, pass);
+          if (packs_) pack_panel(column, columns, pass);
           l_.serial("i", block, [&](const Index& i) {
             const Index number = point[0] * block + i;
             waiting_row_ = i * tile_rows;
@@ -355,7 +374,7 @@ class ProductKernel {
         sum.set(
             [&](const Index& r, const Index& c) { return apply(Op::add, {sum.at(r, c), part.at(r, c)}); });
       });
-    } else if (passes_ > 1 || packed_ >= 0) {
+    } else if (block_ > 0) {
       l_.serial("k", block_, [&](const Index& step) {
         const auto k_at = [&](const Index& s) { return steps_of(pass, s); };
         const Indices k = k_at(step);

@@ -18,6 +18,8 @@ struct Product {
   std::vector<std::int64_t> contraction;  ///< the k loops, outermost first
   /// The right operand is the same for all outer loops.
   bool one_rhs = false;
+  /// The right operand's columns lie in panels of so many, one panel after the other; 0: in whole rows.
+  std::int64_t panel_columns = 0;
   /// One sum for each iteration of the first k loop, added up: for sums over whole batches of images.
   bool partial_sums = false;
   std::function<Expr(Lowering&, const Indices& outer, const Index& row, const Indices& k)> lhs;

@@ -73,14 +73,28 @@ std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64
   return 0;
 }
 
+namespace {
+
+/// Tiles of rows in a block: what they read stays in a cache, and there are enough blocks for all threads.
+std::int64_t row_tiles_of_block(std::int64_t count, std::int64_t bytes, std::int64_t panels,
+                                std::int64_t cache_bytes, std::int64_t most_blocks) {
+  constexpr std::int64_t fewest_tiles = 16;
+  const std::int64_t wanted = std::max(ceil_div(count * bytes, cache_bytes), ceil_div(fewest_tiles, panels));
+  return ceil_div(count, std::clamp<std::int64_t>(wanted, 1, most_blocks));
+}
+
+}  // namespace
+
 std::int64_t packed_row_tiles(std::int64_t count, std::int64_t bytes, std::int64_t panels,
                               const Target& target) {
   // A copy takes as long as the products of several tiles. So the left operand comes from the last cache,
   // which hides behind the products; from memory it wouldn't.
-  constexpr std::int64_t fewest_tiles = 16;  // of the work, for all threads
-  const std::int64_t wanted =
-      std::max(ceil_div(count * bytes, last_cache_bytes(target)), ceil_div(fewest_tiles, panels));
-  return ceil_div(count, std::clamp<std::int64_t>(wanted, 1, count / fewest_packed_tiles));
+  return row_tiles_of_block(count, bytes, panels, last_cache_bytes(target), count / fewest_packed_tiles);
+}
+
+std::int64_t panel_row_tiles(std::int64_t count, std::int64_t bytes, std::int64_t panels,
+                             const Target& target) {
+  return row_tiles_of_block(count, bytes, panels, target.l2_bytes / 2, count);
 }
 
 std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, std::int64_t tiles_of_rows,

@@ -57,6 +57,10 @@ inline constexpr std::int64_t fewest_packed_tiles = 12;
 std::int64_t packed_row_tiles(std::int64_t count, std::int64_t bytes, std::int64_t panels,
                               const Target& target);
 
+/// The same for a right operand that lies in panels.
+std::int64_t panel_row_tiles(std::int64_t count, std::int64_t bytes, std::int64_t panels,
+                             const Target& target);
+
 /// Rows of a right operand (`steps` rows of `row_bytes`) that are read side by side where its elements serve
 /// only `tiles_of_rows` tiles; 0 if it fits into the cache, can't be cut so, or serves enough tiles to be
 /// packed for them.

@@ -96,6 +96,8 @@ struct Plan {
 
 struct PlanOptions {
   ConvAlgorithm conv = ConvAlgorithm::automatic;
+  /// Bytes of the smallest weights that are kept as panels for prediction (pack_weights.cpp).
+  std::int64_t least_packed_bytes = std::int64_t{4} << 20;
   bool fuse = true;           ///< false: one group a node (to test fusion against)
   bool reuse = true;          ///< false: no two values share memory (asan and to test reuse against)
   std::int64_t red_zone = 0;  ///< bytes left free after each arena value

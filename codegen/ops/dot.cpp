@@ -1,4 +1,5 @@
-// Matrix products, in the form that canonicalize gives them: [batch,] M,K (or K,M) by [batch,] K,N.
+// Matrix products, in the form that canonicalize gives them: [batch,] M,K (or K,M) by [batch,] K,N; and by
+// weights in panels.
 #include "codegen/ops/register.h"
 #include "codegen/product.h"
 #include "codegen/reduction.h"
@@ -63,6 +64,28 @@ void column_kernel(Lowering& l, const Dot& dot) {
   lower_reduction(l, std::move(r));
 }
 
+/// The right operand in panels.
+void dot_panels_kernel(Lowering& l) {
+  const Node& node = l.root();
+  const Shape& panels = node.operand(1).shape();
+  Product p;
+  p.dtype = node.type().dtype;
+  p.rows = node.type().shape[0];
+  p.columns = node.type().shape[1];
+  p.contraction = {panels[1]};
+  p.one_rhs = true;
+  p.panel_columns = graph::panel_columns;
+  p.lhs = [&](Lowering& low, const Indices&, const Index& row, const Indices& k) {
+    return low.operand(node, 0, {row, k[0]});
+  };
+  p.rhs = [&](Lowering& low, const Indices&, const Indices& k, const Index& column) {
+    return low.operand(node, 1,
+                       {floor_div(column, graph::panel_columns), k[0], mod(column, graph::panel_columns)});
+  };
+  p.result = [](const Indices&, const Index& row, const Index& column) { return Indices{row, column}; };
+  lower_product(l, p);
+}
+
 void dot_kernel(Lowering& l) {
   const Dot dot(l.root());
   if (dot.columns == 1) return column_kernel(l, dot);
@@ -89,6 +112,7 @@ void dot_kernel(Lowering& l) {
 
 void register_dot_lowering(LoweringTable& table) {
   entry(table, Op::dot).root = dot_kernel;
+  entry(table, Op::dot_panels).root = dot_panels_kernel;
 }
 
 }  // namespace kiln::codegen

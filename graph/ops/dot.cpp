@@ -137,6 +137,33 @@ void evaluate_dot(const EvalContext& c) {
   });
 }
 
+std::vector<Type> infer_dot_panels(const InferContext& c) {
+  require_type<Floats>(c, 0);
+  require_same_dtype(c, 0, 1);
+  const Shape &lhs = c.shape(0), &rhs = c.shape(1);
+  if (lhs.rank() != 2 || rhs.rank() != 3 || lhs[1] != rhs[1] || rhs[2] != panel_columns)
+    shape_error(c, fmt::format("the operands must be (rows, steps) and (panels, steps, {}); got {} and {}",
+                               panel_columns, lhs.to_string(), rhs.to_string()));
+  return {{c.type(0).dtype, {lhs[0], rhs[0] * panel_columns}}};
+}
+
+// The sums of evaluate_dot, in the same order.
+void evaluate_dot_panels(const EvalContext& c) {
+  const Shape& panels = c.operands[1].shape();
+  const std::int64_t steps = panels[1], width = panel_columns, columns = panels[0] * width;
+  visit_types<Floats>(c.results[0].dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T *lhs = c.operands[0].data<T>(), *rhs = c.operands[1].data<T>();
+    T* result = c.results[0].data<T>();
+    for (std::int64_t m = 0; m < c.operands[0].dim(0); m++)
+      for (std::int64_t n = 0; n < columns; n++) {
+        const T* right = rhs + n / width * steps * width + n % width;
+        for (std::int64_t k = 0; k < steps; k++)
+          result[m * columns + n] += lhs[m * steps + k] * right[k * width];
+      }
+  });
+}
+
 /// The leading axes (all but the last two) of both, broadcast as numpy does.
 Shape broadcast_leading(Value x, Value y) {
   const Shape &a = x.shape(), &b = y.shape();
@@ -171,6 +198,10 @@ Value dot(Value a, Value b, Ints lhs_batch, Ints rhs_batch, Ints lhs_contract, I
                {"rhs_contract", std::move(rhs_contract)}});
 }
 
+Value dot_panels(Value lhs, Value panels) {
+  return emit(Op::dot_panels, {lhs, panels}, {});
+}
+
 Value matmul(Value a, Value b) {
   if (a.rank() < 2 || b.rank() < 2)
     build_error(
@@ -197,6 +228,13 @@ void register_dot_ops(Registry& registry) {
                 .infer = infer_dot,
                 .gradient = gradient_dot,
                 .evaluate = evaluate_dot});
+  registry.add({.op = Op::dot_panels,
+                .op_class = OpClass::heavy,
+                .operands = 2,
+                .attributes = {},
+                .infer = infer_dot_panels,
+                .gradient = nullptr,  // passes make it, of gradients too
+                .evaluate = evaluate_dot_panels});
 }
 
 }  // namespace kiln::graph

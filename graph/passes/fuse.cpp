@@ -38,6 +38,7 @@ constexpr std::int64_t small = 16384;  // elements: kernels that take less time 
 bool takes_epilogue(const Node& node) {
   switch (node.op) {
     case Op::dot:
+    case Op::dot_panels:
     case Op::conv:
     case Op::conv_input_grad:
     case Op::conv_kernel_grad:
@@ -212,8 +213,8 @@ class Fuser {
     for (std::size_t i = 0; i < chain.size() && chain.size() < most; i++) {
       const Node& node = *chain[i];
       if (node.type().shape != v.shape()) continue;
-      if (node.op == Op::dot || node.op == Op::conv || node.op == Op::winograd_conv ||
-          node.op == Op::window_max || node.op == Op::window_sum)
+      if (node.op == Op::dot || node.op == Op::dot_panels || node.op == Op::conv ||
+          node.op == Op::winograd_conv || node.op == Op::window_max || node.op == Op::window_sum)
         return true;
       if (definition(node.op).op_class != OpClass::elementwise) continue;
       for (Value operand : node.operands)

@@ -37,5 +37,7 @@ Graph split_reductions(const Graph& graph);
 Graph siblings(const Graph& graph);
 /// Takes masks that a gradient needs from results that are kept anyway: relu's from its result.
 Graph masks(const Graph& graph);
+/// Weights that no step changes, of at least so many bytes, are kept as panels for the products of many rows.
+Graph pack_weights(const Graph& graph, std::int64_t least_bytes);
 
 }  // namespace kiln::graph

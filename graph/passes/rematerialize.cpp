@@ -34,6 +34,7 @@ double multiply_adds(const Node& n) {
     const auto channels = static_cast<double>(n.operand(0).shape().dim(last ? -2 : -1));
     return elements(y) / (edge * edge) * static_cast<double>(winograd::positions) * channels;
   }
+  if (n.op == Op::dot_panels) return elements(n.value()) * static_cast<double>(n.operand(1).shape()[1]);
   // A kernel (or matrix) has so many elements for one filter (or column), and each result needs them all.
   const Shape& kernel = n.operand(1).shape();
   const double sums = n.op == Op::conv_kernel_sums ? static_cast<double>(n.type().shape[0]) : 1;
@@ -47,6 +48,7 @@ double cost(const Node& n) {
   const double results = elements(n.value());
   switch (n.op) {
     case Op::dot:
+    case Op::dot_panels:
     case Op::conv:
     case Op::conv_input_grad:
     case Op::conv_kernel_grad:

@@ -62,7 +62,8 @@ class KernelRow final : public Row {
     void* x = x_.data<float>() + number_++ % count_ * (x_.size() / count_);
     void* weights = weights_.empty() ? nullptr : weights_[0].data<float>();
     void* y = y_[0].data<float>();
-    executable_->run_raw(&x, &weights, &y);
+    constexpr std::uint64_t unchanged = 1;  // the weights stay
+    executable_->run_raw(&x, &weights, &y, unchanged);
     return 0;
   }
 

@@ -73,6 +73,10 @@ TEST(Autotune, AllWaysToBuildAProductGiveTheSameBits) {
   expect_same_bits_in_all_ways(dense(20, 1056, 1101), 6);  // streamed, in passes, or at once
   expect_same_bits_in_all_ways(dense(400, 1200, 300), 5);  // packed, in passes
   expect_same_bits_in_all_ways(dense(200, 330, 1024), 5);  // packed, at once
+  Graph g("panels");
+  const Value x = g.input("x", {DType::f32, {43, 300}});
+  g.output("y", dot_panels(x, g.input("w", {DType::f32, {2, 300, panel_columns}})));
+  expect_same_bits_in_all_ways(g, 3);
 }
 
 TEST(Autotune, AllWaysToBuildAConvolutionGiveTheSameBits) {

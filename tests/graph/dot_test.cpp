@@ -85,6 +85,16 @@ TEST(Matmul, MatrixOnTheRightNeedsNoBroadcast) {
   EXPECT_NEAR(e.evaluate(y)(1, 2, 1), sum, 1e-14);
 }
 
+// The sums have the same order, so the same bits.
+TEST(DotPanels, AreAMatrixInOtherPlaces) {
+  Expression e;
+  Draw draw(1);
+  const Value x = e.input(draw.tensor({3, 7})), w = e.input(draw.tensor({7, 128}));
+  const Value panels = transpose(reshape(w, {7, 2, 64}), {1, 0, 2});
+  EXPECT_TRUE(e.evaluate(dot_panels(x, panels)).to_vector<double>() ==
+              e.evaluate(matmul(x, w)).to_vector<double>());
+}
+
 struct DotErrors : ::testing::Test {
   Graph g;
   Value f32(Shape shape) { return g.input("x", {DType::f32, std::move(shape)}); }
@@ -119,6 +129,13 @@ TEST_F(DotErrors, TypesDiffer) {
 TEST_F(DotErrors, Integers) {
   const Value a = g.input("a", {DType::i32, {2, 2}});
   expect_error<TypeError>([&] { dot(a, a, {}, {}, {1}, {0}); }, {"float32 or float64", "int32", "convert"});
+}
+TEST_F(DotErrors, PanelsOfOtherShapes) {
+  const Value x = f32({2, 3});
+  for (const Shape& panels : {Shape{3, 64}, Shape{2, 4, 64}, Shape{2, 3, 32}})
+    expect_error<ShapeError>([&] { dot_panels(x, f32(panels)); },
+                             {"(panels, steps, 64)", "(2, 3)", panels.to_string()});
+  expect_error<TypeError>([&] { dot_panels(x, g.input("w", {DType::f64, {2, 3, 64}})); }, {"float64"});
 }
 TEST_F(DotErrors, MatmulOfVectors) {
   LabelScope scope(g, "attention");

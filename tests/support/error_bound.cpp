@@ -330,6 +330,7 @@ void bound(const ErrorContext& c) {
     case Op::reduce_sum:
     case Op::reduce_prod:
     case Op::dot:
+    case Op::dot_panels:
     case Op::conv:
     case Op::conv_input_grad:
     case Op::conv_kernel_grad:

@@ -37,6 +37,7 @@ Graph every_op() {
   g.output("argmax", argmax(x, 1));
 
   g.update(w, w - dot(x, dot(x, w, {}, {}, {1}, {0}), {}, {}, {0}, {0}));
+  g.output("dot_panels", dot_panels(x, full(g, {DType::f32, {2, x.shape()[1], panel_columns}}, 0.5)));
   const ConvAttrs conv_attrs{
       .strides = {2, 1}, .low = {1, 0}, .high = {1, 2}, .dilation = {1, 2}, .groups = 2};
   const Value kernel = broadcast(slice(x, {0, 0}, {1, 2}), {3, 2, 2, 6}, {0, 1});

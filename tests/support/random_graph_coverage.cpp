@@ -76,9 +76,9 @@ std::vector<std::string> required() {
   std::vector<std::string> all;
   for (int i = 0; i < op_count; i++) {
     const Op op = static_cast<Op>(i);
-    // Made by the compiler, of convolutions.
-    if (op != Op::winograd_conv && op != Op::winograd_kernel_grad && op != Op::conv_kernel_sums &&
-        op != Op::conv_batch_last)
+    // Made by the compiler, of products and convolutions.
+    if (op != Op::dot_panels && op != Op::winograd_conv && op != Op::winograd_kernel_grad &&
+        op != Op::conv_kernel_sums && op != Op::conv_batch_last)
       all.emplace_back(op_name(op));
   }
   const auto typed = [&](std::initializer_list<const char*> ops, std::initializer_list<const char*> types) {

@@ -64,6 +64,7 @@ KILN_OP(reduce_prod)
 KILN_OP(argmax)
 // products: graph/ops/dot.cpp, graph/ops/conv.cpp
 KILN_OP(dot)
+KILN_OP(dot_panels)
 KILN_OP(conv)
 KILN_OP(conv_input_grad)
 KILN_OP(conv_kernel_grad)
