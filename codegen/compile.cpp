@@ -201,6 +201,7 @@ ProgramImage make_image(const graph::Graph& graph, const CompileOptions& options
   plan_options.conv = options.conv;
   plan_options.fuse = options.fuse;
   plan_options.reuse = options.reuse_memory;
+  plan_options.weights_stay = options.weights_stay;
   plan_options.memory_limit = options.memory_limit;
   // The runtime poisons what lies between the values, and so accesses outside an array show.
   plan_options.red_zone = built_with_address_sanitizer ? 64 : 0;

@@ -38,9 +38,9 @@ class EntryEmitter {
     llvm::Value* thread = b_.CreateCall(runtime("__kmpc_global_thread_num", i32, {pointer}), {place()});
     b_.CreateCall(runtime("__kmpc_push_num_threads", b_.getVoidTy(), {pointer, i32, i32}),
                   {place(), thread, threads});
-    b_.CreateCall(runtime("__kmpc_fork_call", b_.getVoidTy(), {pointer, i32, pointer}, true),
-                  {place(), b_.getInt32(3), region(symbol), table, error,
-                   b_.CreateIntToPtr(b_.CreateZExt(prepared, b_.getInt64Ty()), pointer)});
+    llvm::FunctionCallee fork = runtime("__kmpc_fork_call", b_.getVoidTy(), {pointer, i32, pointer}, true);
+    b_.CreateCall(fork, {place(), b_.getInt32(3), region(symbol), table, error,
+                         b_.CreateIntToPtr(b_.CreateZExt(prepared, b_.getInt64Ty()), pointer)});
     leave(error);
   }
 

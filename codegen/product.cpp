@@ -80,7 +80,7 @@ class ProductKernel {
                     [&](const ProductTile& t) { return p_.panel_columns % (t.vectors * l_.lanes()) != 0; });
     // The ways: the best tiles; and with the very best, other ways through a large right operand.
     const int count = static_cast<int>(std::min<std::size_t>(tiles.size(), 5));
-    const int way = l_.choose_way(count + 2);
+    const int way = l_.choose_way(p_.panel_columns > 0 ? count : count + 2);
     const bool streams = way < count, passes = way <= count;
     ProductTile tile = tiles[streams ? static_cast<std::size_t>(way) : 0];
     // Totals are touched once a part: when parts are long, they may as well be spilled.

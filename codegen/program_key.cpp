@@ -32,8 +32,8 @@ std::string llvm_identity() {
 
 template <class Archive>
 static void fields(Archive& archive, const CompileOptions& options) {
-  const auto& [conv, fuse, reuse_memory, vector_bits, cpu, memory_limit, autotune] = options;
-  archive(conv, fuse, reuse_memory, vector_bits, cpu, memory_limit, autotune);
+  const auto& [conv, fuse, reuse_memory, weights_stay, vector_bits, cpu, memory_limit, autotune] = options;
+  archive(conv, fuse, reuse_memory, weights_stay, vector_bits, cpu, memory_limit, autotune);
 }
 
 template <class Archive>

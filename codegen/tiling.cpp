@@ -106,8 +106,13 @@ std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, std::int
   // As few rows as prefetchers follow. Where sums take longer than reading, more, so that sums wait seldom;
   // but no more than stay, of one panel, in the nearest cache.
   const std::int64_t least = tiles_of_rows <= 2 ? 8 : tiles_of_rows <= 4 ? 32 : 128;
+  const auto divides = [&](std::int64_t block) { return steps % block == 0 && steps > block; };
+  for (std::int64_t block = least; block <= least * 5 / 4; block++)
+    if (divides(block)) return block;
+  for (std::int64_t block = least; block > least / 2; block--)
+    if (divides(block)) return block;
   for (std::int64_t block = least; block <= 2 * least; block++)
-    if (steps % block == 0 && steps > block) return block;
+    if (divides(block)) return block;
   return 0;
 }
 

@@ -96,7 +96,9 @@ struct Plan {
 
 struct PlanOptions {
   ConvAlgorithm conv = ConvAlgorithm::automatic;
-  /// Bytes of the smallest weights that are kept as panels for prediction (pack_weights.cpp).
+  /// States that the graph doesn't change stay as they are for many runs: large ones become panels
+  /// (pack_weights.cpp), from so many bytes on.
+  bool weights_stay = false;
   std::int64_t least_packed_bytes = std::int64_t{4} << 20;
   bool fuse = true;           ///< false: one group a node (to test fusion against)
   bool reuse = true;          ///< false: no two values share memory (asan and to test reuse against)

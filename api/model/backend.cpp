@@ -45,8 +45,10 @@ class Interpreted final : public Runnable {
 
 class Compiled final : public Runnable {
  public:
-  Compiled(const graph::Graph& graph, std::int64_t memory_limit)
-      : program_(codegen::compile(graph, {.memory_limit = memory_limit})), executable_(program_) {}
+  Compiled(const graph::Graph& graph, const RunnableOptions& options)
+      : program_(codegen::compile(
+            graph, {.weights_stay = options.weights_stay, .memory_limit = options.memory_limit})),
+        executable_(program_) {}
   void run(void* const* inputs, void* const* states, void* const* outputs,
            std::uint64_t states_version) override {
     executable_.run_raw(inputs, states, outputs, states_version);
@@ -72,8 +74,8 @@ void set_backend(Backend backend) {
   selected() = backend;
 }
 
-std::unique_ptr<Runnable> make_runnable(graph::Graph graph, std::int64_t memory_limit) {
-  if (selected() == Backend::compiled) return std::make_unique<Compiled>(graph, memory_limit);
+std::unique_ptr<Runnable> make_runnable(graph::Graph graph, const RunnableOptions& options) {
+  if (selected() == Backend::compiled) return std::make_unique<Compiled>(graph, options);
   return std::make_unique<Interpreted>(std::move(graph));
 }
 

@@ -22,9 +22,14 @@ class Runnable {
   virtual std::shared_ptr<const runtime::Program> program() const { return nullptr; }
 };
 
-/// Makes a graph ready by the selected backend. What is compiled takes at most `memory_limit` bytes for
-/// intermediate arrays (0: what it needs); throws ValueError if it can't.
-std::unique_ptr<Runnable> make_runnable(graph::Graph graph, std::int64_t memory_limit = 0);
+/// For what is compiled.
+struct RunnableOptions {
+  /// States that the graph doesn't change stay the same for many runs, which give a version.
+  bool weights_stay = false;
+  std::int64_t memory_limit = 0;  ///< bytes for intermediate arrays; 0: what it needs
+};
+/// Makes a graph ready by the selected backend. Throws ValueError if the memory limit can't be kept.
+std::unique_ptr<Runnable> make_runnable(graph::Graph graph, const RunnableOptions& options = {});
 
 /// Runs a graph without states once.
 std::vector<Tensor> run_once(graph::Graph& graph, std::span<const Tensor> inputs);

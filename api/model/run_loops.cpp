@@ -144,7 +144,8 @@ void predict_rows(ModelImpl& model, std::span<const Tensor> x, Tensor& out, std:
         "predict_into: `out` must be contiguous, of shape {} and type {}, but it has shape {} and "
         "type {}",
         type.shape.to_string(), name(type.dtype), out.shape().to_string(), name(out.dtype()));
-    if (out.defined() && out.shape() == type.shape && out.dtype() != type.dtype) throw TypeError(problem);
+    const bool type_alone = out.defined() && out.is_contiguous() && out.shape() == type.shape;
+    if (type_alone) throw TypeError(problem);
     throw ShapeError(problem);
   }
   model.predictor().predict_into(inputs, {&out, 1}, batch_size);

@@ -4,19 +4,21 @@
 
 namespace kiln::internal {
 
-Step::Step(graph::Graph graph, std::vector<Tensor> storage, std::int64_t memory_limit)
-    : storage_(std::move(storage)) {
-  for (Tensor& t : storage_) states_.push_back(t.raw());
-  for (std::size_t i = 0; i < states_.size(); i++)
-    if (!graph.states()[i].next) only_read_.push_back(states_[i]);
-  runnable_ = make_runnable(std::move(graph), memory_limit);
-}
-
-void Step::counted_by(std::span<const Variable> weights) {
-  counted_ = std::all_of(only_read_.begin(), only_read_.end(), [&](const void* state) {
-    return std::any_of(weights.begin(), weights.end(),
-                       [&](const Variable& w) { return w.storage().raw() == state; });
-  });
+Step::Step(graph::Graph graph, std::vector<Tensor> storage, std::span<const Variable> counted,
+           std::int64_t memory_limit)
+    : storage_(std::move(storage)), counted_(true) {
+  bool trains = false;
+  for (std::size_t i = 0; i < storage_.size(); i++) {
+    states_.push_back(storage_[i].raw());
+    const bool is_counted = std::any_of(counted.begin(), counted.end(),
+                                        [&](const Variable& w) { return w.storage().raw() == states_[i]; });
+    if (graph.states()[i].next)
+      trains = trains || is_counted;
+    else
+      counted_ = counted_ && is_counted;
+  }
+  runnable_ =
+      make_runnable(std::move(graph), {.weights_stay = counted_ && !trains, .memory_limit = memory_limit});
 }
 
 std::vector<Tensor> Step::copied_states() const {

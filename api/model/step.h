@@ -15,16 +15,15 @@ namespace kiln::internal {
 /// prediction, for one batch size.
 class Step {
  public:
-  Step(graph::Graph graph, std::vector<Tensor> storage, std::int64_t memory_limit = 0);
-  /// `weights_version`: WeightGuards::version of the weights that `counted_by` was given, while they are
-  /// held.
+  /// Changes of the `counted` weights are counted. If the step reads other states as well (those that it
+  /// writes itself aside), such as a weight that a custom layer took from elsewhere, no count tells whether
+  /// all of them are unchanged.
+  Step(graph::Graph graph, std::vector<Tensor> storage, std::span<const Variable> counted = {},
+       std::int64_t memory_limit = 0);
+  /// `weights_version`: WeightGuards::version of the counted weights, while they are held.
   void run(void* const* inputs, void* const* outputs = nullptr, std::uint64_t weights_version = 0) {
     runnable_->run(inputs, states_.data(), outputs, counted_ ? weights_version : 0);
   }
-  /// Says that changes of these weights are counted. If the step reads other states as well (those that it
-  /// writes itself aside), such as a weight that a custom layer took from elsewhere, no count tells whether
-  /// all of them are unchanged.
-  void counted_by(std::span<const Variable> weights);
   std::shared_ptr<const runtime::Program> program() const { return runnable_->program(); }
   /// The states' storage, in the program's order.
   const std::vector<Tensor>& states() const { return storage_; }
@@ -35,7 +34,6 @@ class Step {
   std::unique_ptr<Runnable> runnable_;
   std::vector<Tensor> storage_;
   std::vector<void*> states_;
-  std::vector<void*> only_read_;  ///< of states_, those that the graph doesn't update
   bool counted_ = false;
 };
 

@@ -11,9 +11,9 @@
 //
 //   dot(x, w)   ->   dot_panels(x, transpose(reshape(w)))      w: (K, N) as (N / 64, K, 64)
 //
-// The schedule has it prepared, in the first run. Few rows have too little to do for each element that
-// they read to gain by that; a small operand stays in a cache, wherever its elements lie; and a very large
-// one isn't worth a second copy. Every sum has the same order as before, so no bit changes.
+// The schedule has them prepared. Few rows have too little to do for each element that they read to gain by
+// that; a small operand stays in a cache, wherever its elements lie; and a very large one isn't worth a
+// second copy. Every sum has the same order as before, so no bit changes.
 namespace kiln::graph {
 namespace {
 
@@ -37,7 +37,8 @@ std::vector<bool> find_unchanged(const Graph& graph) {
 
 bool pays(const Node& n, std::int64_t least_bytes) {
   if (n.op != Op::dot || n.operand(0).rank() != 2 || n.operand(1).rank() != 2) return false;
-  if (n.attributes.ints("lhs_contract") != Ints{1} || n.attributes.ints("rhs_contract") != Ints{0})
+  if (!n.attributes.ints("lhs_batch").empty() || n.attributes.ints("lhs_contract") != Ints{1} ||
+      n.attributes.ints("rhs_contract") != Ints{0})
     return false;
   const Value w = n.operand(1);
   const std::int64_t bytes = w.shape().elements() * static_cast<std::int64_t>(size_of(w.dtype()));
@@ -51,7 +52,9 @@ Graph pack_weights(const Graph& graph, std::int64_t least_bytes) {
   const std::vector<bool> unchanged = find_unchanged(graph);
   std::map<std::pair<int, int>, Value> known;  // by node and result: panels
   return Rewriter::run(graph, [&](Rewriter& rewriter, const Node& n) {
-    if (!pays(n, least_bytes) || !unchanged[static_cast<std::size_t>(n.operand(1).node->id)]) return false;
+    const auto stays = [&](Value v) { return bool(unchanged[static_cast<std::size_t>(v.node->id)]); };
+    // A product of what is unchanged is computed once itself.
+    if (!pays(n, least_bytes) || !stays(n.operand(1)) || stays(n.operand(0))) return false;
     Value& packed = known[{n.operand(1).node->id, n.operand(1).result}];
     if (!packed) {
       const Value w = rewriter(n.operand(1));

@@ -68,7 +68,8 @@ Graph optimize(const Graph& graph, const PlanOptions& options) {
   pipeline.run("cse", cse);
   pipeline.run("siblings", siblings);
   pipeline.run("masks", masks);
-  pipeline.run("pack_weights", [&](const Graph& g) { return pack_weights(g, options.least_packed_bytes); });
+  if (options.weights_stay)
+    pipeline.run("pack_weights", [&](const Graph& g) { return pack_weights(g, options.least_packed_bytes); });
   pipeline.run("dce", dce);
   return pipeline.take();
 }

@@ -6,6 +6,7 @@
 
 #include "tests/api/background.h"
 #include "tests/api/support.h"
+#include "tests/support/hash_data.h"
 #include "tests/support/sanitized.h"
 
 #ifndef KILN_SANITIZED
@@ -238,6 +239,42 @@ TEST(Predict, ChangedWeightsAreSeenWhateverWasPrepared) {
   other.compile({.optimizer = "sgd", .loss = "mse"});
   other.train_on_batch(Tensor::full({2, 16}, 1.0, DType::f32), Tensor::full({2, 3}, 1.0, DType::f32));
   expect_changed("a training step of another model with a shared layer", last);
+}
+
+// Predictions of many rows keep large weights in another form; steps that train don't, frozen layers or not.
+TEST(Predict, LargeWeightsAreReadTheSameInManyRowsAsInFew) {
+  Layer frozen = Dense(1024, {.activation = "relu"});
+  Sequential model({Input({1024}), frozen, Dense(2)});
+  const Tensor x = testing::hash_signed("rows", {40, 1024}, 1);
+  const auto count_panels = [&](const char* mode) {
+    int count = 0;
+    for (const auto& program : model.programs())
+      for (const runtime::Step& step : program->steps)
+        count += program->name.find(mode) != std::string::npos &&
+                 step.name.find("dot_panels") != std::string::npos;
+    return count;
+  };
+  const auto expect_same = [&](const char* after) {
+    const auto many = floats(model.predict(x, {.batch_size = 40, .verbose = 0}));
+    EXPECT_EQ(floats(model.predict(x, {.batch_size = 40, .verbose = 0})), many) << after;
+    EXPECT_EQ(floats(model.predict(x, {.batch_size = 8, .verbose = 0})), many) << after;
+  };
+  expect_same("building");
+  EXPECT_EQ(count_panels("predict"), 1);
+  std::vector<Tensor> weights = model.get_weights();
+  weights[0] = testing::hash_signed("other weights", weights[0].shape(), 0.1);
+  model.set_weights(weights);
+  expect_same("set_weights");
+  const Tensor y = Tensor::zeros({40, 2});
+  for (const bool trainable : {true, false}) {
+    frozen.set_trainable(trainable);
+    model.compile({.optimizer = "sgd", .loss = "mse"});
+    model.fit(x, y, {.batch_size = 40, .verbose = 0});
+    expect_same(trainable ? "training" : "training the other layer");
+    EXPECT_EQ(count_panels("train"), 0);
+  }
+  model.evaluate(x, y, {.batch_size = 40, .verbose = 0});
+  EXPECT_EQ(count_panels("test"), 1);
 }
 
 // A custom layer may use a weight that no lock of this model counts: nothing that hangs on it may be kept.

@@ -55,7 +55,7 @@ class KernelRow final : public Row {
     y_.emplace_back(y.shape(), DType::f32);
     count_ = rotating_inputs(4 * shape.elements());
     x_ = testing::hash_uniform("bench x", shape.prepend(count_));
-    executable_ = std::make_unique<runtime::Executable>(codegen::compile(g));
+    executable_ = std::make_unique<runtime::Executable>(codegen::compile(g, {.weights_stay = true}));
   }
 
   double step() override {

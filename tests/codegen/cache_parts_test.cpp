@@ -76,8 +76,8 @@ TEST(ProgramKey, HasOptionsAndTarget) {
   std::set<Digest> digests = {program_key(g, {}, Target::host()).digest};
   for (const CompileOptions& options :
        {CompileOptions{.fuse = false}, CompileOptions{.reuse_memory = false},
-        CompileOptions{.vector_bits = 128}, CompileOptions{.conv = graph::ConvAlgorithm::direct},
-        CompileOptions{.autotune = true}})
+        CompileOptions{.weights_stay = true}, CompileOptions{.vector_bits = 128},
+        CompileOptions{.conv = graph::ConvAlgorithm::direct}, CompileOptions{.autotune = true}})
     EXPECT_TRUE(digests.insert(program_key(g, options, Target::host()).digest).second);
   const std::vector<std::function<void(Target&)>> changes = {
       [](Target& t) { t.triple += "x"; },

@@ -40,12 +40,13 @@ TEST(PackWeights, KeepsUnchangedWeightsAsPanels) {
 
 struct Product {
   std::int64_t rows = 32, columns = 64;
-  bool updated = false, left_transposed = false;
+  bool updated = false, left_transposed = false, of_weights = false;
 };
 
 int panels_of(const Product& p, std::int64_t least_bytes = 1) {
   Graph g("product");
-  const Value x = g.input("x", {DType::f32, p.left_transposed ? Shape{8, p.rows} : Shape{p.rows, 8}});
+  const Type type{DType::f32, p.left_transposed ? Shape{8, p.rows} : Shape{p.rows, 8}};
+  const Value x = p.of_weights ? g.state("v", type) : g.input("x", type);
   const Value w = g.state("w", {DType::f32, {8, p.columns}});
   g.output("y", dot(x, w, {}, {}, {p.left_transposed ? 0 : 1}, {0}));
   if (p.updated) g.update(w, w * 0.5);
@@ -63,6 +64,7 @@ TEST(PackWeights, LeavesWhatDoesNotPay) {
   EXPECT_EQ(panels_of({.columns = 100}), 0) << "not whole panels";
   EXPECT_EQ(panels_of({.updated = true}), 0) << "changes with each step";
   EXPECT_EQ(panels_of({.left_transposed = true}), 0);
+  EXPECT_EQ(panels_of({.of_weights = true}), 0) << "is computed once itself";
   EXPECT_EQ(panels_of({.columns = std::int64_t{64} << 15}), 1) << "64 MiB";
   EXPECT_EQ(panels_of({.columns = std::int64_t{65} << 15}), 0) << "too large for a second copy";
 }
@@ -71,7 +73,7 @@ TEST(PackWeights, PanelsArePreparedAndTheEpilogueStays) {
   Graph g("predict");
   const Value x = g.input("x", {DType::f32, {32, 8}}), w = g.state("w", {DType::f32, {8, 64}});
   g.output("y", tanh(matmul(x, w) + g.state("b", {DType::f32, {64}})));
-  const Plan plan = compile_plan(g, {.least_packed_bytes = 1});
+  const Plan plan = compile_plan(g, {.weights_stay = true, .least_packed_bytes = 1});
   ASSERT_EQ(plan.schedule.size(), 2u) << print(plan);
   EXPECT_TRUE(plan.schedule[0].group.prepared);
   EXPECT_EQ(plan.schedule[1].group.root->op, Op::dot_panels);

@@ -12,6 +12,9 @@ struct CompileOptions {
   graph::ConvAlgorithm conv = graph::ConvAlgorithm::automatic;
   bool fuse = true;
   bool reuse_memory = true;
+  /// The states that the graph doesn't change stay as they are for many runs, and the runs say so by their
+  /// versions (Executable::run_raw): a copy of large ones is kept as products read it best.
+  bool weights_stay = false;
   /// Vector width in bits the kernels are written for; 0: the CPU's best. Tests use 128 and 256.
   int vector_bits = 0;
   /// The CPU to compile for, by LLVM's names ("x86-64-v3", "znver4"): this machine must have its
