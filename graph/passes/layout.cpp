@@ -125,6 +125,8 @@ struct Costs {
 /// Of the node's kernel, in full vectors' instructions.
 Costs costs(const Node& n) {
   if (n.operands.back().dtype() != DType::f32) return {};
+  const auto is_empty = [](Value v) { return v.shape().elements() == 0; };
+  if (is_empty(n.value()) || std::any_of(n.operands.begin(), n.operands.end(), is_empty)) return {};
   const auto in_vectors = [](double work, std::int64_t first, std::int64_t last) {
     return Costs{work * waste(first) / lanes, work * waste(last) / lanes};
   };
