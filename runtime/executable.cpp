@@ -144,12 +144,6 @@ void check_arguments_of(const Program& program, const char* role, const std::vec
     check_argument(program, role, i, descriptions[i], tensors[i]);
 }
 
-bool overlap(const Tensor& a, const Tensor& b) {
-  const auto* p = static_cast<const std::byte*>(a.raw());
-  const auto* q = static_cast<const std::byte*>(b.raw());
-  return a.size() > 0 && b.size() > 0 && std::less<>()(p, q + b.nbytes()) && std::less<>()(q, p + a.nbytes());
-}
-
 template <class Tensors>
 void addresses(const Tensors& tensors, std::vector<void*>& out) {
   out.clear();

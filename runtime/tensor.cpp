@@ -148,6 +148,12 @@ Tensor Tensor::view(void* data, Shape shape, DType dtype, std::vector<std::int64
   return t;
 }
 
+bool overlap(const Tensor& a, const Tensor& b) {
+  const auto* p = static_cast<const std::byte*>(a.raw());
+  const auto* q = static_cast<const std::byte*>(b.raw());
+  return a.size() > 0 && b.size() > 0 && std::less<>()(p, q + b.nbytes()) && std::less<>()(q, p + a.nbytes());
+}
+
 bool Tensor::is_contiguous() const {
   if (elements_ == 0) return true;
   std::int64_t expected = 1;

@@ -29,7 +29,7 @@ double median(std::vector<double> values) {
 
 /// Works on copies of the states: the model stays as it is.
 Profile profile_step(ModelImpl& model, const Step& step, const std::vector<Tensor>& inputs,
-                     const ProfileArgs& args) {
+                     const ProfileArgs& args, bool weights_stay) {
   const std::shared_ptr<const runtime::Program> program = step.program();
   if (program == nullptr)
     throw StateError("profile: nothing is compiled, since KILN_BACKEND=interpreter; unset it");
@@ -56,7 +56,8 @@ Profile profile_step(ModelImpl& model, const Step& step, const std::vector<Tenso
   for (std::size_t i = 0; i < seconds.size(); i++) {
     const runtime::Step& s = program->steps[i];
     const double least = std::max(s.flops / limits.flops_per_second, s.bytes / limits.bytes_per_second);
-    profile.kernels.push_back({s.name, median(seconds[i]), s.flops, s.bytes, least});
+    profile.kernels.push_back(
+        {s.name, median(seconds[i]), s.flops, s.bytes, least, weights_stay && s.prepared});
   }
   return profile;
 }
@@ -84,7 +85,7 @@ Profile Model::profile(const Tensors& x, const Tensors& y, ProfileArgs args) {
   trainer.prepare(data);
   const std::int64_t rows = std::min(args.batch_size, data.rows);
   const std::shared_ptr<Step> step = trainer.step(Mode::train, data.types(rows));
-  return profile_step(model, *step, first_rows(data.arrays(), rows), args);
+  return profile_step(model, *step, first_rows(data.arrays(), rows), args, false);
 }
 
 Profile Model::profile(const Tensors& x, ProfileArgs args) const {
@@ -95,12 +96,13 @@ Profile Model::profile(const Tensors& x, ProfileArgs args) const {
   if (rows == 0) throw ValueError("profile: x has no samples");
   BatchTypes types;
   const std::shared_ptr<Step> step = model.predictor().step_for(inputs, rows, types);
-  return profile_step(model, *step, first_rows(inputs, rows), args);
+  return profile_step(model, *step, first_rows(inputs, rows), args, true);
 }
 
 double Profile::seconds() const {
   double total = 0;
-  for (const KernelProfile& k : kernels) total += k.seconds;
+  for (const KernelProfile& k : kernels)
+    if (!k.prepared) total += k.seconds;
   return total;
 }
 
@@ -113,9 +115,10 @@ std::string Profile::to_string() const {
                       "kernel");
   for (const KernelProfile& k : kernels) {
     const double time = std::max(k.seconds, 1e-9);  // the clock's step
-    text += fmt::format("{:>10.1f} {:>5.1f}% {:>8.1f} {:>8.1f} {:>7.0f}%  {}\n", 1e6 * k.seconds,
-                        100 * k.seconds / std::max(total, 1e-9), k.flops / time / 1e9, k.bytes / time / 1e9,
-                        100 * k.limit_seconds / time, k.name);
+    const std::string share =
+        k.prepared ? "once" : fmt::format("{:.1f}%", 100 * k.seconds / std::max(total, 1e-9));
+    text += fmt::format("{:>10.1f} {:>6} {:>8.1f} {:>8.1f} {:>7.0f}%  {}\n", 1e6 * k.seconds, share,
+                        k.flops / time / 1e9, k.bytes / time / 1e9, 100 * k.limit_seconds / time, k.name);
   }
   return text;
 }
@@ -125,6 +128,7 @@ void Profile::save_trace(const std::string& path) const {
   Json events = Json::array();
   double start = 0;  // microseconds
   for (const KernelProfile& k : kernels) {
+    if (k.prepared) continue;
     const double duration = 1e6 * k.seconds;
     events.push_back(
         {{"name", k.name},

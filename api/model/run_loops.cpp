@@ -140,14 +140,22 @@ void predict_rows(ModelImpl& model, std::span<const Tensor> x, Tensor& out, std:
   if (fits && !sizes_known) fits = model.predictor().output_type(0, inputs).shape == out.shape();
   if (!fits) {
     const graph::Type type = model.predictor().output_type(0, inputs);
-    const std::string problem = fmt::format(
-        "predict_into: `out` must be contiguous, of shape {} and type {}, but it has shape {} and "
-        "type {}",
-        type.shape.to_string(), name(type.dtype), out.shape().to_string(), name(out.dtype()));
+    const std::string came =
+        !out.defined() ? "is an empty Tensor"
+                       : fmt::format("has shape {} and type {}{}", out.shape().to_string(), name(out.dtype()),
+                                     out.is_contiguous() ? "" : " and isn't contiguous");
+    const std::string problem =
+        fmt::format("predict_into: `out` must be contiguous, of shape {} and type {}, but it {}",
+                    type.shape.to_string(), name(type.dtype), came);
     const bool type_alone = out.defined() && out.is_contiguous() && out.shape() == type.shape;
     if (type_alone) throw TypeError(problem);
     throw ShapeError(problem);
   }
+  for (const Tensor& t : inputs)
+    if (overlap(t, out))
+      throw ValueError(
+          "predict_into: `out` lies over `x` in memory, which would be written before it was read; give "
+          "another array");
   model.predictor().predict_into(inputs, {&out, 1}, batch_size);
 }
 

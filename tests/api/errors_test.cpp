@@ -180,6 +180,14 @@ TEST(Errors, OutputsThatDoNotFitTheCall) {
   Tensor whole_numbers = Tensor::zeros({4, 3}, DType::i32);
   EXPECT_ERROR(TypeError, "type float32, but it has shape (4, 3) and type int32",
                one.predict_into(Tensor::zeros({4, 2}), whole_numbers));
+  Tensor nothing, columns = Tensor::zeros({3, 4});
+  Tensor strided = Tensor::view(columns.raw(), {4, 3}, DType::f32, {1, 4});
+  EXPECT_ERROR(ShapeError, "but it is an empty Tensor", one.predict_into(Tensor::zeros({4, 2}), nothing));
+  EXPECT_ERROR(ShapeError, "(4, 3) and type float32 and isn't contiguous",
+               one.predict_into(Tensor::zeros({4, 2}), strided));
+  Sequential square({Input({2}), Dense(2)});
+  Tensor rows = Tensor::zeros({5, 2}), later = rows.slice(1, 5);
+  EXPECT_ERROR(ValueError, "`out` lies over `x`", square.predict_into(rows.slice(0, 4), later));
   EXPECT_ERROR(ShapeError, "has 2 weights, but set_weights got 1", one.set_weights({wrong}));
   EXPECT_ERROR(ShapeError, "(2, 3), but set_weights got shape (4, 2)", one.set_weights({wrong, wrong}));
 }

@@ -61,6 +61,33 @@ TEST_F(ProfileTest, OfATrainingStepChangesNothing) {
   EXPECT_EQ(model.train_on_batch(x, y)["loss"], other.train_on_batch(x, y)["loss"]);
 }
 
+// A kernel's transform is computed once for all predictions, and in every step that trains.
+TEST_F(ProfileTest, WhatIsPreparedIsNoPartOfAPrediction) {
+  Sequential cnn({Input({16, 16, 8}), Conv2D(8, 3, {.padding = "same"}), GlobalAveragePooling2D()});
+  cnn.get_layer(0).set_trainable(false);
+  const Tensor images = Tensor::full({4, 16, 16, 8}, 0.5);
+  const auto prepared = [](const Profile& profile) {
+    double seconds = 0;
+    for (const KernelProfile& k : profile.kernels) seconds += k.prepared ? k.seconds : 0;
+    return seconds;
+  };
+  const auto all = [](const Profile& profile) {
+    double seconds = 0;
+    for (const KernelProfile& k : profile.kernels) seconds += k.seconds;
+    return seconds;
+  };
+  const Profile prediction = cnn.profile(images, {.repeats = 3});
+  EXPECT_GT(prepared(prediction), 0);
+  EXPECT_DOUBLE_EQ(prediction.seconds(), all(prediction) - prepared(prediction));
+  EXPECT_NE(prediction.to_string().find(" once "), std::string::npos) << prediction.to_string();
+
+  Sequential trained({Input({16, 16, 8}), cnn, Dense(1)});
+  trained.compile({.optimizer = "sgd", .loss = "mse"});
+  const Profile step = trained.profile(images, Tensor::zeros({4, 1}), {.repeats = 3});
+  EXPECT_EQ(prepared(step), 0);
+  EXPECT_DOUBLE_EQ(step.seconds(), all(step));
+}
+
 TEST_F(ProfileTest, TraceIsWhatChromeReads) {
   const Profile profile = model.profile(x, y, {.repeats = 1});
   const auto path = std::filesystem::temp_directory_path() / "kiln_profile_test.json";

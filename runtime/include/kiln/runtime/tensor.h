@@ -182,6 +182,9 @@ class KILN_API Tensor {
   std::int64_t elements_ = 0;
 };
 
+/// True if two contiguous tensors have bytes of memory in common.
+KILN_API bool overlap(const Tensor& a, const Tensor& b);
+
 // ---- templates --------------------------------------------------------------------------------------------
 
 template <Element T>
