@@ -57,7 +57,7 @@ inline constexpr std::int64_t fewest_packed_tiles = 12;
 std::int64_t packed_row_tiles(std::int64_t count, std::int64_t bytes, std::int64_t panels,
                               const Target& target);
 
-/// The same for a right operand that lies in panels.
+/// How many of them pass by each part of a right operand that lies in panels, before the next panel.
 std::int64_t panel_row_tiles(std::int64_t count, std::int64_t bytes, std::int64_t panels,
                              const Target& target);
 

@@ -4,6 +4,7 @@
 #include "graph/ops/winograd.h"
 
 #include <array>
+#include <numeric>
 #include <optional>
 
 #include "codegen/ops/register.h"
@@ -186,14 +187,16 @@ class WinogradKernel {
 
   void transform_input(const Squares& inputs, const Index& tile, const Place& at, const Index& channel,
                        std::int64_t channels) {
-    transform_inputs(inputs, tile, at, channels, [&](const Index& row, const Index& column, const Index& c) {
-      return Indices{at.image, row, column, channel + c};
-    });
+    transform_inputs(inputs, tile, at, channels,
+                     [&](const Index& row, const Index& column, const Index& c, const Expr& predicate) {
+                       return l_.operand(node_, 0, {at.image, row, column, channel + c}, predicate);
+                     });
   }
-  /// Squares number `slot`; `x_index(row, column, v)`: of x's elements, for v in a vector loop over `extent`.
-  template <class XIndex>
+  /// Squares number `slot`; `x_at(row, column, v, predicate)`: x's elements, for v in a vector loop over
+  /// `extent`.
+  template <class XAt>
   void transform_inputs(const Squares& inputs, const Index& slot, const Place& at, std::int64_t extent,
-                        const XIndex& x_index) {
+                        const XAt& x_at) {
     const Index row = at.row - low_[0], column = at.column - low_[1];
     const auto transform = [&](bool inside) {
       over("c", extent, [&](const Index& c) {
@@ -201,7 +204,7 @@ class WinogradKernel {
         const auto element = [&](std::int64_t i, std::int64_t j) {
           const Expr predicate =
               inside ? nullptr : both(in_range(row + i, 0, x_[1]), in_range(column + j, 0, x_[2]));
-          return l_.operand(node_, 0, x_index(row + i, column + j, c), predicate);
+          return x_at(row + i, column + j, c, predicate);
         };
         t.on_square(
             side, [&](const Line& line) { return t.input(line); }, element,
@@ -280,25 +283,63 @@ class ConvKernel : WinogradKernel {
     const std::int64_t blocks = (tiles_.images + images - 1) / images;
     const Squares inputs(l_, dtype_, channels, images), sums(l_, dtype_, filters, images);
     const double work = static_cast<double>(positions * images) * static_cast<double>(channels * filters);
-    // All tiles of the same images follow one another: what they share of the input is still in the cache.
-    l_.tiles(std::array{blocks, tiles_.down * tiles_.across}, work, [&](const Indices& point) {
-      const Place at = place(point[1]);
-      l_.part(point[0], tiles_.images, images, [&](const Index& first, std::int64_t count) {
-        l_.serial("channel", channels, [&](const Index& channel) {
-          transform_inputs(inputs, channel, at, count,
-                           [&](const Index& row, const Index& column, const Index& n) {
-                             return Indices{row, column, channel, first + n};
-                           });
-        });
-        multiply_batch_last(inputs, sums, filters, count);
-        l_.serial("filter", filters, [&](const Index& filter) {
-          transform_results(sums, filter, at, count,
-                            [&](const Index& row, const Index& column, const Index& n) {
-                              return Indices{row, column, filter, first + n};
-                            });
+    const std::int64_t tiles = tiles_.down * tiles_.across, pixels = x_[1] * x_[2];
+    const bool copies = images_meet_in_cache(pixels * channels, images, x_[0], l_.target());
+    const int copy = copies ? l_.scratch_buffer(dtype_, pixels * channels * images) : -1;
+    const auto place_in_copy = [&](const Index& row, const Index& column, const Index& channel) {
+      return row_major({row, column, channel, 0}, std::array{x_[1], x_[2], channels, images});
+    };
+    const auto x_at = [&](const Indices& index, const Expr& predicate) {
+      return l_.operand(node_, 0, index, predicate);
+    };
+    const auto build_tile = [&](const Place& at, const Index& first, std::int64_t count) {
+      l_.serial("channel", channels, [&](const Index& channel) {
+        transform_inputs(inputs, channel, at, count,
+                         [&](const Index& row, const Index& column, const Index& n, const Expr& predicate) {
+                           return copies
+                                      ? load(copy, dtype_, place_in_copy(row, column, channel) + n, predicate)
+                                      : x_at({row, column, channel, first + n}, predicate);
+                         });
+      });
+      multiply_batch_last(inputs, sums, filters, count);
+      l_.serial("filter", filters, [&](const Index& filter) {
+        transform_results(sums, filter, at, count,
+                          [&](const Index& row, const Index& column, const Index& n) {
+                            return Indices{row, column, filter, first + n};
+                          });
+      });
+    };
+    if (copies) {
+      l_.tiles(std::array{blocks}, work * static_cast<double>(tiles), [&](const Indices& point) {
+        l_.part(point[0], tiles_.images, images, [&](const Index& first, std::int64_t count) {
+          l_.nest("copy", std::array{x_[1], x_[2], channels}, false, [&](const Indices& at) {
+            over("n", count, [&](const Index& n) {
+              l_.add(store(copy, place_in_copy(at[0], at[1], at[2]) + n,
+                           x_at({at[0], at[1], at[2], first + n}, nullptr)));
+            });
+          });
+          l_.serial("tile", tiles, [&](const Index& tile) { build_tile(place(tile), first, count); });
         });
       });
+      return;
+    }
+    // All tiles of the same images follow one another: what they share of the input is still in the cache.
+    l_.tiles(std::array{blocks, tiles}, work, [&](const Indices& point) {
+      l_.part(point[0], tiles_.images, images,
+              [&](const Index& first, std::int64_t count) { build_tile(place(point[1]), first, count); });
     });
+  }
+
+  /// Would a block's part of x, which its tiles read again and again, fall out of the cache because it lies
+  /// in pieces of `images` elements, a batch apart? They meet in few sets if that is nearly a multiple of a
+  /// page.
+  static bool images_meet_in_cache(std::int64_t pieces, std::int64_t images, std::int64_t batch,
+                                   const Target& target) {
+    constexpr std::int64_t page = 4096, size = sizeof(float), fewest_blocks = 16;  // for all threads
+    const std::int64_t piece = images * size, distance = std::gcd(batch * size, page);
+    const std::int64_t bytes = pieces * piece;
+    return distance > piece && bytes > target.l2_bytes * piece / distance * 3 / 4 &&
+           bytes <= target.l2_bytes / 2 && batch / images >= fewest_blocks;
   }
 
   /// As many as the cache holds squares of.

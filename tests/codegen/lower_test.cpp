@@ -209,6 +209,19 @@ TEST(Lower, ProductsCopyPanelsWhoseRowsMeetInFewSetsOfTheCache) {
   EXPECT_EQ(scratch_bytes(48, 1024), 0);  // too few tiles of rows to make up for the copy
 }
 
+TEST(Lower, ImagesThatMeetInFewSetsOfTheCacheAreCopied) {
+  const auto scratch_bytes = [](std::int64_t images) {
+    using namespace graph;
+    Graph g("conv");
+    const Value x = g.input("x", {DType::f32, {9, 8, 8, images}});
+    g.output("y", winograd_conv(x, g.input("k", {DType::f32, {36, 8, 6}}), 3, {1, 1}, {1, 1}, true));
+    return lower_all(std::move(g)).at(0).kernel.scratch_stride;
+  };
+  const std::int64_t copy = 9 * 8 * 8 * 64 * 4;
+  EXPECT_EQ(scratch_bytes(1024) - scratch_bytes(1088), copy);  // a page apart, or not
+  EXPECT_EQ(scratch_bytes(512), scratch_bytes(1088)) << "too few blocks for all threads";
+}
+
 TEST(Lower, MapsAskForThePagesOfLargeArraysAhead) {
   const auto map_of = [](std::int64_t elements) {
     using namespace graph;

@@ -145,6 +145,31 @@ TEST(WinogradKernels, AnImageGivesTheSameBitsInAnyBatch) {
 }
 
 /// What isn't finite stays within the tiles that it is in, and never becomes a finite number.
+// Of 1,024 images, whose elements lie a page apart, each block is copied first: the same bits as of 64
+// images.
+TEST(WinogradKernels, ManyImagesWithTheBatchLastGiveTheSameBits) {
+  RandomNumbers random(4);
+  const Tensor x = random.tensor({9, 8, 8, 1024}, -1, 1, DType::f32),
+               kernel = random.tensor({36, 8, 6}, -1, 1, DType::f32);
+  const auto convolved = [&](const Tensor& images) {
+    Graph g("batch_last");
+    const Value in = input(g, images), k = input(g, kernel);
+    g.output("y", winograd_conv(in, k, 3, {1, 0}, {2, 1}, true));
+    return run_compiled(g, {images, kernel})[0];
+  };
+  const auto block = [](const Tensor& t, std::int64_t first) {
+    Tensor part({t.dim(0), t.dim(1), t.dim(2), 64}, DType::f32);
+    for (std::int64_t i = 0; i < part.size() / 64; i++)
+      std::memcpy(part.data<float>() + i * 64, t.data<float>() + i * t.dim(3) + first, 64 * sizeof(float));
+    return part;
+  };
+  const Tensor all = convolved(x);
+  for (const std::int64_t first : {0, 320, 960}) {
+    const Tensor expected = convolved(block(x, first)), got = block(all, first);
+    EXPECT_EQ(std::memcmp(got.raw(), expected.raw(), expected.nbytes()), 0) << "images from " << first;
+  }
+}
+
 TEST(WinogradKernels, NanStaysInItsTiles) {
   const Sizes s{{2, 12, 12, 16}, 3, 16, {1, 1}, {1, 1}};
   Tensor x = RandomNumbers(3).tensor(s.x, -1, 1, DType::f32);
