@@ -31,19 +31,9 @@ class ReLUImpl final : public LayerImpl {
     check("threshold", args.threshold);
   }
   Value call(Call&, Value x) override {
-    Value y;
-    if (args_.negative_slope == 0 && args_.threshold == 0) {
-      y = activations::relu(x);
-    } else {
-      // By "le": x == threshold belongs below, as in Keras, and NaN stays NaN.
-      const Value zero = graph::scalar(x, 0);
-      const Value below = args_.negative_slope == 0 ? zero : (x - args_.threshold) * args_.negative_slope;
-      y = graph::select(graph::compare(x, graph::scalar(x, args_.threshold), "le"), below, x);
-    }
-    if (!args_.max_value) return y;
-    // By select, as activations::relu6: the derivative at the bound is 0.
-    const Value bound = graph::scalar(y, *args_.max_value);
-    return graph::select(graph::compare(y, bound, "ge"), bound, y);
+    return activations::relu(
+        x,
+        {.negative_slope = args_.negative_slope, .max_value = args_.max_value, .threshold = args_.threshold});
   }
 
  private:
@@ -60,9 +50,7 @@ class SoftmaxImpl final : public LayerImpl {
         throw ShapeError(fmt::format("layer \"{}\" (Softmax): its input of shape {} has no axis {}", name(),
                                      x.to_string(), axis_));
   }
-  Value call(Call&, Value x) override {
-    return activations::softmax_along(x, axis_ < 0 ? axis_ + x.rank() : axis_);
-  }
+  Value call(Call&, Value x) override { return activations::softmax(x, {.axis = axis_}); }
 
  private:
   int axis_;

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <array>
 #include <cmath>
 #include <numbers>
@@ -12,29 +14,65 @@ namespace kiln::activations {
 
 using graph::Value;
 
+namespace {
+
+/// What a comparison says of x, as a choice.
+Value choose(Value x, const char* direction, double bound, Value where_true, Value otherwise) {
+  return graph::select(graph::compare(x, graph::scalar(x, bound), direction), where_true, otherwise);
+}
+
+int axis_of(Value x, AxisArgs args, const char* function) {
+  if (args.axis >= x.rank() || args.axis < -x.rank())
+    throw ShapeError(fmt::format("{}: {} of shape {} has no axis {}", function, x.graph().label,
+                                 x.shape().to_string(), args.axis));
+  return args.axis < 0 ? args.axis + x.rank() : args.axis;
+}
+
+}  // namespace
+
 Value linear(Value x) {
   return x;
 }
 // By select, not maximum: the derivative at 0 is 0, as in Keras, where maximum shares it between its
 // operands.
 Value relu(Value x) {
-  return graph::select(graph::compare(x, graph::scalar(x, 0), "le"), graph::scalar(x, 0), x);
+  return choose(x, "le", 0, graph::scalar(x, 0), x);
+}
+Value relu(Value x, ReLUArgs args) {
+  // By "le": x == threshold belongs below, as in Keras, and NaN stays NaN.
+  const Value below =
+      args.negative_slope == 0 ? graph::scalar(x, 0) : (x - args.threshold) * args.negative_slope;
+  const Value y = choose(x, "le", args.threshold, below, x);
+  if (!args.max_value) return y;
+  // The derivative at the bound is 0.
+  return choose(y, "ge", *args.max_value, graph::scalar(y, *args.max_value), y);
 }
 Value relu6(Value x) {
-  return graph::select(graph::compare(x, graph::scalar(x, 6), "ge"), graph::scalar(x, 6), relu(x));
+  return choose(x, "ge", 6, graph::scalar(x, 6), relu(x));
 }
 Value leaky_relu(Value x) {
-  return graph::select(graph::compare(x, graph::scalar(x, 0), "lt"), x * 0.2, x);
+  return leaky_relu(x, {});
 }
+Value leaky_relu(Value x, LeakyReLUArgs args) {
+  return choose(x, "lt", 0, x * args.negative_slope, x);
+}
+// The exponential of what isn't chosen would be infinite, and its gradient NaN.
 Value elu(Value x) {
-  return graph::select(graph::compare(x, graph::scalar(x, 0), "gt"), x,
-                       graph::expm1(graph::minimum(x, graph::scalar(x, 0))));
+  return elu(x, {});
+}
+Value elu(Value x, ELUArgs args) {
+  return choose(x, "gt", 0, x, args.alpha * graph::expm1(graph::minimum(x, graph::scalar(x, 0))));
 }
 Value selu(Value x) {
-  constexpr double alpha = 1.6732632423543772848170429916717;
-  constexpr double scale = 1.0507009873554804934193349852946;
-  const Value negative = alpha * graph::expm1(graph::minimum(x, graph::scalar(x, 0)));
-  return scale * graph::select(graph::compare(x, graph::scalar(x, 0), "gt"), x, negative);
+  return 1.0507009873554804934193349852946 * elu(x, {.alpha = 1.6732632423543772848170429916717});
+}
+Value celu(Value x) {
+  return celu(x, {});
+}
+Value celu(Value x, ELUArgs args) {
+  if (args.alpha == 0) throw ValueError("celu: alpha must not be 0");
+  return choose(x, "gt", 0, x,
+                args.alpha * graph::expm1(graph::minimum(x, graph::scalar(x, 0)) / args.alpha));
 }
 // max(x, 0) + log(1 + exp(-|x|)): neither overflows nor loses the small values. The maximum's derivative at 0
 // is 1/2 and the second term's 0, which sum to sigmoid(0).
@@ -44,11 +82,28 @@ Value softplus(Value x) {
 Value softsign(Value x) {
   return x / (graph::abs(x) + 1.0);
 }
+Value squareplus(Value x) {
+  return squareplus(x, {});
+}
+Value squareplus(Value x, SquareplusArgs args) {
+  return (x + graph::sqrt(x * x + args.b)) * 0.5;
+}
 Value silu(Value x) {
   return x * graph::sigmoid(x);
 }
+Value hard_silu(Value x) {
+  return x * hard_sigmoid(x);
+}
 Value gelu(Value x) {
-  return 0.5 * x * (1.0 + graph::erf(x * std::sqrt(0.5)));
+  return gelu(x, {});
+}
+Value gelu(Value x, GELUArgs args) {
+  if (!args.approximate) return 0.5 * x * (1.0 + graph::erf(x * std::sqrt(0.5)));
+  const double scale = std::sqrt(2 / std::numbers::pi);
+  return 0.5 * x * (1.0 + graph::tanh(scale * (x + 0.044715 * (x * x * x))));
+}
+Value mish(Value x) {
+  return x * graph::tanh(softplus(x));
 }
 Value tanh(Value x) {
   return graph::tanh(x);
@@ -63,27 +118,90 @@ Value log_sigmoid(Value x) {
 Value hard_sigmoid(Value x) {
   return relu6(x + 3.0) / 6.0;
 }
+Value hard_tanh(Value x) {
+  return choose(x, "gt", 1, graph::scalar(x, 1), choose(x, "lt", -1, graph::scalar(x, -1), x));
+}
 Value exponential(Value x) {
   return graph::exp(x);
 }
-Value mish(Value x) {
-  return x * graph::tanh(softplus(x));
+Value hard_shrink(Value x) {
+  return hard_shrink(x, {});
+}
+Value hard_shrink(Value x, ShrinkArgs args) {
+  return graph::select(graph::compare(graph::abs(x), graph::scalar(x, args.threshold), "le"),
+                       graph::scalar(x, 0), x);
+}
+Value soft_shrink(Value x) {
+  return soft_shrink(x, {});
+}
+Value soft_shrink(Value x, ShrinkArgs args) {
+  const Value shrunk = choose(x, "lt", 0, x + args.threshold, x - args.threshold);
+  return graph::select(graph::compare(graph::abs(x), graph::scalar(x, args.threshold), "le"),
+                       graph::scalar(x, 0), shrunk);
+}
+Value tanh_shrink(Value x) {
+  return x - graph::tanh(x);
+}
+Value threshold(Value x, double bound, double otherwise) {
+  return choose(x, "le", bound, graph::scalar(x, otherwise), x);
+}
+Value sparse_plus(Value x) {
+  const Value square = 0.25 * ((x + 1.0) * (x + 1.0));
+  return choose(x, "le", -1, graph::scalar(x, 0), choose(x, "lt", 1, square, x));
+}
+Value sparse_sigmoid(Value x) {
+  return choose(x, "le", -1, graph::scalar(x, 0), choose(x, "ge", 1, graph::scalar(x, 1), 0.5 * (x + 1.0)));
+}
+Value glu(Value x) {
+  return glu(x, {});
+}
+Value glu(Value x, AxisArgs args) {
+  const auto axis = static_cast<std::size_t>(axis_of(x, args, "glu"));
+  const std::int64_t size = x.shape()[axis];
+  if (size % 2 != 0)
+    throw ShapeError(fmt::format("glu: axis {} of {} must be of even size, to be halved; its shape is {}",
+                                 args.axis, x.graph().label, x.shape().to_string()));
+  graph::Ints start(x.shape().sizes().size(), 0), middle = start, stop = x.shape().sizes(), half = stop;
+  const graph::Ints strides(x.shape().sizes().size(), 1);
+  middle[axis] = half[axis] = size / 2;
+  return graph::slice(x, start, half, strides) * graph::sigmoid(graph::slice(x, middle, stop, strides));
 }
 
 // The maximum cancels out of both; it is there for the range of exp only.
-Value softmax_along(Value x, int axis) {
+Value softmax(Value x) {
+  return softmax(x, {});
+}
+Value softmax(Value x, AxisArgs args) {
+  const int axis = axis_of(x, args, "softmax");
   const Value e = graph::exp(x - graph::stop_gradient(graph::reduce_max(x, {axis}, true)));
   return e / graph::reduce_sum(e, {axis}, true);
 }
-Value log_softmax_along(Value x, int axis) {
+Value log_softmax(Value x) {
+  return log_softmax(x, {});
+}
+Value log_softmax(Value x, AxisArgs args) {
+  const int axis = axis_of(x, args, "log_softmax");
   const Value shifted = x - graph::stop_gradient(graph::reduce_max(x, {axis}, true));
   return shifted - graph::log(graph::reduce_sum(graph::exp(shifted), {axis}, true));
 }
-Value softmax(Value x) {
-  return softmax_along(x, x.rank() - 1);
+// x - tau above tau and 0 below, tau such that the sum is 1: with the k largest elements above it, their sum
+// less k tau. k is the largest for which the k-th largest element is above the tau of k elements. Which they
+// are doesn't change in a neighbourhood of x, so the gradient goes through their sum alone.
+Value sparsemax(Value x) {
+  return sparsemax(x, {});
 }
-Value log_softmax(Value x) {
-  return log_softmax_along(x, x.rank() - 1);
+Value sparsemax(Value x, AxisArgs args) {
+  const int axis = axis_of(x, args, "sparsemax");
+  const Value largest_first = graph::sort(graph::stop_gradient(x), axis, true)[0];
+  const Value sums = graph::cumsum(largest_first, axis);
+  const Value counts = graph::iota(x.graph(), x.type(), axis) + 1.0;
+  const Value above = graph::compare(largest_first * counts + 1.0, sums, "gt");
+  const Value zero = graph::scalar(x, 0);
+  const auto total = [&](Value v) { return graph::reduce_sum(v, {axis}, true); };
+  const Value count = total(graph::convert(above, x.dtype()));
+  const Value tau = (total(graph::select(above, largest_first, zero)) - 1.0) / count;
+  const Value left_out = graph::compare(graph::stop_gradient(x), tau, "le");  // NaN isn't
+  return graph::select(left_out, zero, x - (total(graph::select(left_out, zero, x)) - 1.0) / count);
 }
 
 namespace {
@@ -93,26 +211,38 @@ struct Named {
   Value (*function)(Value);
 };
 
-constexpr std::array<Named, 19> by_name = {{
+constexpr std::array<Named, 31> by_name = {{
     {"linear", linear},
     {"relu", relu},
     {"relu6", relu6},
     {"leaky_relu", leaky_relu},
     {"elu", elu},
     {"selu", selu},
+    {"celu", celu},
     {"softplus", softplus},
     {"softsign", softsign},
+    {"squareplus", squareplus},
     {"silu", silu},
     {"swish", silu},
+    {"hard_silu", hard_silu},
+    {"hard_swish", hard_silu},
     {"gelu", gelu},
+    {"mish", mish},
     {"tanh", tanh},
     {"sigmoid", sigmoid},
     {"log_sigmoid", log_sigmoid},
     {"hard_sigmoid", hard_sigmoid},
+    {"hard_tanh", hard_tanh},
     {"exponential", exponential},
-    {"mish", mish},
+    {"hard_shrink", hard_shrink},
+    {"soft_shrink", soft_shrink},
+    {"tanh_shrink", tanh_shrink},
+    {"sparse_plus", sparse_plus},
+    {"sparse_sigmoid", sparse_sigmoid},
+    {"glu", glu},
     {"softmax", softmax},
     {"log_softmax", log_softmax},
+    {"sparsemax", sparsemax},
 }};
 
 }  // namespace

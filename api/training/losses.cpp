@@ -121,7 +121,7 @@ class CategoricalCrossentropyImpl final : public LossImpl {
       y = y * (1 - args_.label_smoothing) + args_.label_smoothing / static_cast<double>(y.shape().dim(axis));
     Value log_p;
     if (args_.from_logits)
-      log_p = activations::log_softmax_along(p, axis);
+      log_p = activations::log_softmax(p, {.axis = axis});
     else
       log_p = graph::log(clip(p / graph::reduce_sum(p, {axis}, true), epsilon, 1 - epsilon));
     return -graph::reduce_sum(y * log_p, {axis});

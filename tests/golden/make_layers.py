@@ -30,7 +30,7 @@ def store(name, value):
 
 def layer(name, kind, config, *shapes, inputs="signed"):
     """One case: the layer's output, and the gradients of sum(output * cotangent)."""
-    made = getattr(keras.layers, kind)(**config)
+    made = make(kind, config)
     x = [layer_input(f"{name}/input{i}", shape, inputs) for i, shape in enumerate(shapes)]
     made.build(shapes[0] if len(shapes) == 1 else list(shapes))
     weights = [signed(f"{name}/{v.name}", v.shape, 0.5) for v in made.trainable_variables]
@@ -50,6 +50,13 @@ def layer(name, kind, config, *shapes, inputs="signed"):
     index["layers"].append({
         "name": name, "layer": kind, "config": config, "input_shapes": shapes, "inputs": inputs,
         "weights": {v.name: v.shape for v in made.trainable_variables}})
+
+
+def make(kind, config):
+    if "arguments" in config:
+        function = getattr(keras.activations, config["activation"])
+        return keras.layers.Activation(lambda x: function(x, **config["arguments"]))
+    return getattr(keras.layers, kind)(**config)
 
 
 def layer_input(tag, shape, kind):
@@ -121,8 +128,18 @@ def layers():
           inputs="wide")
     for activation in ("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "softplus", "softsign", "silu", "gelu",
                        "tanh", "sigmoid", "log_sigmoid", "hard_sigmoid", "exponential", "mish", "softmax",
-                       "log_softmax"):
+                       "log_softmax", "celu", "squareplus", "hard_silu", "hard_tanh", "hard_shrink", "soft_shrink",
+                       "tanh_shrink", "sparse_plus", "sparse_sigmoid"):
         layer(f"activation_{activation}", "Activation", {"activation": activation}, (4, 25), inputs="wide")
+    layer("activation_glu", "Activation", {"activation": "glu"}, (4, 6), inputs="wide")
+    for activation, arguments in (("relu", {"negative_slope": 0.25}), ("relu", {"max_value": 3.0, "threshold": 1.0}),
+                                  ("leaky_relu", {"negative_slope": 0.3}), ("elu", {"alpha": 0.5}),
+                                  ("celu", {"alpha": 2.0}), ("squareplus", {"b": 1.0}), ("gelu", {"approximate": True}),
+                                  ("hard_shrink", {"threshold": 2.0}), ("soft_shrink", {"threshold": 2.0}),
+                                  ("threshold", {"threshold": 1.0, "default_value": -2.0}), ("glu", {"axis": 0}),
+                                  ("softmax", {"axis": 0}), ("log_softmax", {"axis": 1})):
+        layer("_".join(["activation", activation, *arguments]), "Activation",
+              {"activation": activation, "arguments": arguments}, (4, 6), inputs="wide")
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------
