@@ -40,6 +40,35 @@ class ReLUImpl final : public LayerImpl {
   ReLUArgs args_;
 };
 
+class LeakyReLUImpl final : public LayerImpl {
+ public:
+  explicit LeakyReLUImpl(const LeakyReLUArgs& args)
+      : LayerImpl({.dtype = args.dtype, .name = args.name}), slope_(args.negative_slope) {
+    if (!(slope_ >= 0))
+      throw ValueError(fmt::format("LeakyReLU: negative_slope must not be negative, but it is {}", slope_));
+  }
+  Value call(Call&, Value x) override { return activations::leaky_relu(x, {.negative_slope = slope_}); }
+
+ private:
+  double slope_;
+};
+
+class ELUImpl final : public LayerImpl {
+ public:
+  explicit ELUImpl(const ELUArgs& args)
+      : LayerImpl({.dtype = args.dtype, .name = args.name}), alpha_(args.alpha) {}
+  Value call(Call&, Value x) override { return activations::elu(x, {.alpha = alpha_}); }
+
+ private:
+  double alpha_;
+};
+
+class IdentityImpl final : public LayerImpl {
+ public:
+  explicit IdentityImpl(const IdentityArgs& args) : LayerImpl({.dtype = args.dtype, .name = args.name}) {}
+  Value call(Call&, Value x) override { return x; }
+};
+
 class SoftmaxImpl final : public LayerImpl {
  public:
   explicit SoftmaxImpl(const SoftmaxArgs& args)
@@ -63,6 +92,15 @@ Layer Activation(activations::Function activation, ActivationArgs args) {
 }
 Layer ReLU(ReLUArgs args) {
   return make_layer<ReLUImpl>(args);
+}
+Layer LeakyReLU(LeakyReLUArgs args) {
+  return make_layer<LeakyReLUImpl>(args);
+}
+Layer ELU(ELUArgs args) {
+  return make_layer<ELUImpl>(args);
+}
+Layer Identity(IdentityArgs args) {
+  return make_layer<IdentityImpl>(args);
 }
 Layer Softmax(SoftmaxArgs args) {
   return make_layer<SoftmaxImpl>(args);

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+
 #include "kiln/layer_impl.h"
 
 namespace kiln::layers {
@@ -15,32 +18,84 @@ std::string list(std::span<const Shape> shapes) {
   return out;
 }
 
-class AddImpl final : public LayerImpl {
+enum class Merge : std::uint8_t { add, subtract, multiply, average, maximum, minimum };
+
+const char* class_name_of(Merge kind) {
+  static constexpr std::array names = {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"};
+  return names[static_cast<std::size_t>(kind)];
+}
+
+/// With axes of size 1 behind the batch, as many as it lacks.
+Shape with_rank(const Shape& x, int rank) {
+  Shape shape = x;
+  while (shape.rank() < rank) shape = shape.tail().prepend(1).prepend(shape[0]);
+  return shape;
+}
+
+int largest_rank(std::span<const Shape> inputs) {
+  int rank = 0;
+  for (const Shape& x : inputs) rank = std::max(rank, x.rank());
+  return rank;
+}
+
+/// What combines its inputs element by element.
+class MergeImpl final : public LayerImpl {
  public:
-  explicit AddImpl(const MergeArgs& args) : LayerImpl({.dtype = args.dtype, .name = args.name}) {}
+  MergeImpl(Merge kind, const MergeArgs& args)
+      : LayerImpl({.dtype = args.dtype, .name = args.name}), kind_(kind) {}
+  std::string class_name() const override { return class_name_of(kind_); }
   void build_all(std::span<const Shape>) override {}
   void check(std::span<const Shape> inputs) const override {
+    if (kind_ == Merge::subtract && inputs.size() != 2)
+      throw ShapeError(
+          fmt::format("layer \"{}\" (Subtract) needs two inputs, as in Subtract()({{a, b}}), but got {}",
+                      name(), inputs.size()));
     if (inputs.size() < 2)
       throw ShapeError(
-          fmt::format("layer \"{}\" (Add) needs two inputs or more, as in Add()({{a, b}}), but got {}",
-                      name(), inputs.size()));
-    for (const Shape& x : inputs) {
-      bool fits = x.rank() == inputs[0].rank();
-      for (int i = 0; fits && i < x.rank(); i++) {
-        const std::int64_t a = x.dim(i);
-        const std::int64_t b = inputs[0].dim(i);
-        fits = a == b || a == 1 || b == 1 || a == None || b == None;
+          fmt::format("layer \"{}\" ({}) needs two inputs or more, as in {}()({{a, b}}), but got {}", name(),
+                      class_name(), class_name(), inputs.size()));
+    // Sizes so far; 1 until an input has another.
+    const int rank = largest_rank(inputs);
+    Shape sizes = with_rank(inputs[0], rank);
+    for (const Shape& input : inputs) {
+      const Shape x = with_rank(input, rank);
+      for (std::size_t i = 0; i < static_cast<std::size_t>(rank); i++) {
+        if (x[i] != sizes[i] && x[i] != 1 && sizes[i] != 1 && x[i] != None && sizes[i] != None)
+          throw ShapeError(fmt::format("layer \"{}\" ({}): inputs have incompatible shapes: {}", name(),
+                                       class_name(), list(inputs)));
+        if (sizes[i] == 1 || sizes[i] == None) sizes[i] = x[i] == 1 ? sizes[i] : x[i];
       }
-      if (!fits)
-        throw ShapeError(
-            fmt::format("layer \"{}\" (Add): inputs have incompatible shapes: {}", name(), list(inputs)));
     }
   }
-  std::vector<Value> call_all(Call&, std::span<const Value> xs) override {
-    Value sum = xs[0];
-    for (Value x : xs.subspan(1)) sum = sum + x;
-    return {sum};
+  std::vector<Value> call_all(Call&, std::span<const Value> inputs) override {
+    std::vector<Shape> shapes;
+    for (Value x : inputs) shapes.push_back(x.shape());
+    const int rank = largest_rank(shapes);
+    Value merged;
+    for (Value input : inputs) {
+      const Value x = input.rank() == rank ? input : graph::reshape(input, with_rank(input.shape(), rank));
+      merged = merged ? combine(merged, x) : x;
+    }
+    return {kind_ == Merge::average ? merged * (1.0 / static_cast<double>(inputs.size())) : merged};
   }
+
+ private:
+  Value combine(Value a, Value b) const {
+    switch (kind_) {
+      case Merge::subtract:
+        return a - b;
+      case Merge::multiply:
+        return a * b;
+      case Merge::maximum:
+        return graph::maximum(a, b);
+      case Merge::minimum:
+        return graph::minimum(a, b);
+      default:
+        return a + b;
+    }
+  }
+
+  Merge kind_;
 };
 
 class ConcatenateImpl final : public LayerImpl {
@@ -76,7 +131,22 @@ class ConcatenateImpl final : public LayerImpl {
 }  // namespace
 
 Layer Add(MergeArgs args) {
-  return make_layer<AddImpl>(args);
+  return make_layer<MergeImpl>(Merge::add, args);
+}
+Layer Subtract(MergeArgs args) {
+  return make_layer<MergeImpl>(Merge::subtract, args);
+}
+Layer Multiply(MergeArgs args) {
+  return make_layer<MergeImpl>(Merge::multiply, args);
+}
+Layer Average(MergeArgs args) {
+  return make_layer<MergeImpl>(Merge::average, args);
+}
+Layer Maximum(MergeArgs args) {
+  return make_layer<MergeImpl>(Merge::maximum, args);
+}
+Layer Minimum(MergeArgs args) {
+  return make_layer<MergeImpl>(Merge::minimum, args);
 }
 Layer Concatenate(ConcatenateArgs args) {
   return make_layer<ConcatenateImpl>(args);

@@ -1,6 +1,9 @@
 #include "kiln/layers/reshape.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "kiln/layer_impl.h"
 
@@ -61,6 +64,58 @@ class ReshapeImpl final : public LayerImpl {
   Shape target_;
 };
 
+class PermuteImpl final : public LayerImpl {
+ public:
+  PermuteImpl(std::vector<std::int64_t> dims, const PermuteArgs& args)
+      : LayerImpl({.dtype = args.dtype, .name = args.name}), dims_(std::move(dims)) {
+    std::vector<std::int64_t> sorted = dims_;
+    std::sort(sorted.begin(), sorted.end());
+    for (std::size_t i = 0; i < sorted.size(); i++)
+      if (sorted[i] != static_cast<std::int64_t>(i) + 1)
+        throw ValueError(fmt::format(
+            "Permute: dims must be an order of 1 to {} (axis 0, the batch, stays), but they are [{}]",
+            sorted.size(), fmt::join(dims_, ", ")));
+  }
+  void check(std::span<const Shape> inputs) const override {
+    for (const Shape& x : inputs)
+      if (x.rank() != static_cast<int>(dims_.size()) + 1)
+        throw ShapeError(
+            fmt::format("layer \"{}\" (Permute): dims [{}] are for inputs of {} axes, with the batch, "
+                        "but received shape {}",
+                        name(), fmt::join(dims_, ", "), dims_.size() + 1, x.to_string()));
+  }
+  graph::Value call(Call&, graph::Value x) override {
+    std::vector<std::int64_t> axes = dims_;
+    axes.insert(axes.begin(), 0);
+    return graph::transpose(x, axes);
+  }
+
+ private:
+  std::vector<std::int64_t> dims_;
+};
+
+class RepeatVectorImpl final : public LayerImpl {
+ public:
+  RepeatVectorImpl(std::int64_t n, const RepeatVectorArgs& args)
+      : LayerImpl({.dtype = args.dtype, .name = args.name}), n_(n) {
+    if (n < 1) throw ValueError(fmt::format("RepeatVector: n must be positive, not {}", n));
+  }
+  void check(std::span<const Shape> inputs) const override {
+    for (const Shape& x : inputs)
+      if (x.rank() != 2)
+        throw ShapeError(fmt::format(
+            "layer \"{}\" (RepeatVector) needs inputs of shape (batch, features), but received {}", name(),
+            x.to_string()));
+  }
+  graph::Value call(Call&, graph::Value x) override {
+    const Shape& shape = x.shape();
+    return graph::broadcast(x, {shape[0], n_, shape[1]}, {0, 2});
+  }
+
+ private:
+  std::int64_t n_;
+};
+
 }  // namespace
 
 Layer Flatten(FlattenArgs args) {
@@ -68,6 +123,12 @@ Layer Flatten(FlattenArgs args) {
 }
 Layer Reshape(Shape target_shape, ReshapeArgs args) {
   return make_layer<ReshapeImpl>(std::move(target_shape), args);
+}
+Layer Permute(std::vector<std::int64_t> dims, PermuteArgs args) {
+  return make_layer<PermuteImpl>(std::move(dims), args);
+}
+Layer RepeatVector(std::int64_t n, RepeatVectorArgs args) {
+  return make_layer<RepeatVectorImpl>(n, args);
 }
 
 }  // namespace kiln::layers

@@ -165,6 +165,22 @@ TEST(Errors, ModelsThatAreNotConnected) {
   EXPECT_ERROR(StateError, "has no layers", Sequential().predict(Tensor::zeros({1, 1})));
 }
 
+TEST(Errors, ReshapingAndMergingLayers) {
+  EXPECT_ERROR(ValueError, "order of 1 to 2 (axis 0, the batch, stays), but they are [0, 1]",
+               Permute({0, 1}));
+  EXPECT_ERROR(ShapeError, "dims [2, 1] are for inputs of 3 axes", Permute({2, 1})(Input({4})));
+  EXPECT_ERROR(ValueError, "n must be positive, not 0", RepeatVector(0));
+  EXPECT_ERROR(ShapeError, "(batch, features), but received (None, 4, 5)", RepeatVector(2)(Input({4, 5})));
+  const auto a = Input({3, 4}), b = Input({4}), c = Input({2, 4});
+  EXPECT_ERROR(ShapeError, "(Subtract) needs two inputs", Subtract()({a, a, a}));
+  EXPECT_ERROR(ShapeError, "(Average) needs two inputs or more", Average()({a}));
+  EXPECT_ERROR(ShapeError,
+               "(Multiply): inputs have incompatible shapes: (None, 4), (None, 3, 4), (None, 2, 4)",
+               Multiply()({b, a, c}));
+  EXPECT_EQ(Multiply()({b, a}).shape(), (Shape{None, 3, 4}));
+  EXPECT_ERROR(ValueError, "LeakyReLU: negative_slope", LeakyReLU({.negative_slope = -1}));
+}
+
 TEST(Errors, OutputsThatDoNotFitTheCall) {
   const auto x = Input({2});
   Model two({.inputs = {x}, .outputs = {Dense(1)(x), Dense(2)(x)}});

@@ -84,6 +84,16 @@ Layer make_golden_layer(const std::string& kind, const json& c) {
   if (kind == "Reshape") return Reshape(to_shape(c.at("target_shape")));
   if (kind == "Rescaling") return Rescaling(c.at("scale").get<double>(), {.offset = c.at("offset")});
   if (kind == "Add") return Add();
+  if (kind == "Permute") return Permute(c.at("dims").get<std::vector<std::int64_t>>());
+  if (kind == "RepeatVector") return RepeatVector(c.at("n"));
+  if (kind == "Identity") return Identity();
+  if (kind == "LeakyReLU") return LeakyReLU({.negative_slope = c.value("negative_slope", 0.3)});
+  if (kind == "ELU") return ELU({.alpha = c.value("alpha", 1.0)});
+  if (kind == "Subtract") return Subtract();
+  if (kind == "Multiply") return Multiply();
+  if (kind == "Average") return Average();
+  if (kind == "Maximum") return Maximum();
+  if (kind == "Minimum") return Minimum();
   if (kind == "Concatenate") return Concatenate({.axis = c.value("axis", -1)});
   if (kind == "Softmax") return Softmax({.axis = c.value("axis", -1)});
   if (kind == "ReLU") return make_relu(c);

@@ -24,6 +24,29 @@ struct ReLUArgs {
 /// ValueError for a negative argument.
 KILN_API Layer ReLU(ReLUArgs args = {});
 
+struct LeakyReLUArgs {
+  double negative_slope = 0.3;
+  DType dtype = DType::f32;
+  std::string name = "";
+};
+/// x for x >= 0, else negative_slope * x. Throws ValueError for a negative slope.
+KILN_API Layer LeakyReLU(LeakyReLUArgs args = {});
+
+struct ELUArgs {
+  double alpha = 1;
+  DType dtype = DType::f32;
+  std::string name = "";
+};
+/// x for x > 0, else alpha (exp(x) - 1)
+KILN_API Layer ELU(ELUArgs args = {});
+
+struct IdentityArgs {
+  DType dtype = DType::f32;
+  std::string name = "";
+};
+/// Its input.
+KILN_API Layer Identity(IdentityArgs args = {});
+
 struct SoftmaxArgs {
   int axis = -1;
   DType dtype = DType::f32;

@@ -7,8 +7,20 @@ struct MergeArgs {
   DType dtype = DType::f32;
   std::string name = "";
 };
-/// Sum of two or more inputs of equal shapes (sizes of 1 broadcast): `Add()({a, b})`.
+/// Sum of two or more inputs: `Add()({a, b})`. Of this layer and the next ones: sizes of 1 broadcast, and an
+/// input with fewer axes gets axes of size 1 behind the batch. Throw ShapeError for other shapes and fewer
+/// inputs.
 KILN_API Layer Add(MergeArgs args = {});
+/// a - b, of exactly two inputs.
+KILN_API Layer Subtract(MergeArgs args = {});
+/// The product of two or more inputs.
+KILN_API Layer Multiply(MergeArgs args = {});
+/// Their sum divided by their number.
+KILN_API Layer Average(MergeArgs args = {});
+/// The largest of them, element by element; where several are, they share the gradient.
+KILN_API Layer Maximum(MergeArgs args = {});
+/// The least of them.
+KILN_API Layer Minimum(MergeArgs args = {});
 
 struct ConcatenateArgs {
   int axis = -1;
