@@ -19,6 +19,16 @@ double smallest_tile(const Target& target) {
   return 1024.0 * target.lanes(DType::f32);
 }
 
+/// Bytes that the second cache holds of pieces of `piece_bytes` that lie `distance` bytes apart. Where that
+/// has a large divisor in common with a page, they meet in few of its sets: three quarters of those; else
+/// `most`.
+std::int64_t room_for_pieces(std::int64_t piece_bytes, std::int64_t distance, std::int64_t most,
+                             const Target& target) {
+  constexpr std::int64_t page = 4096;
+  const std::int64_t pattern = std::gcd(distance, page);
+  return pattern <= piece_bytes ? most : target.l2_bytes * 3 / 4 * piece_bytes / pattern;
+}
+
 /// The smallest divisor of `extent` in [low, 2 low], or `low` if there is none: then the last block is short.
 std::int64_t good_block(std::int64_t extent, std::int64_t low) {
   for (std::int64_t block = low; block <= std::min(2 * low, extent); block++)
@@ -59,12 +69,8 @@ std::int64_t vector_part(std::int64_t extent, double work, int lanes, const Targ
 
 std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
                           std::int64_t row_bytes, const Target& target) {
-  // A quarter of the cache, as the panel's rows lie far apart and may fall on few of its sets. Where their
-  // distance has a large divisor in common with a page, they do: three quarters of those sets.
-  constexpr std::int64_t page = 4096;
-  const std::int64_t pattern = std::gcd(row_bytes, page);
-  const std::int64_t room =
-      pattern <= step_bytes ? target.l2_bytes / 4 : target.l2_bytes * 3 / 4 * step_bytes / pattern;
+  // A quarter of the cache, as the panel's rows lie far apart and may fall on few of its sets even so.
+  const std::int64_t room = room_for_pieces(step_bytes, row_bytes, target.l2_bytes / 4, target);
   if (all_steps * step_bytes < room) return 0;
   constexpr std::int64_t fewest = 64;  // below, loading and storing the sums would show
   const std::int64_t most = std::min<std::int64_t>(1024, target.l2_bytes / 4 / step_bytes);
@@ -111,7 +117,7 @@ std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, std::int
     if (divides(block)) return block;
   for (std::int64_t block = least; block > least / 2; block--)
     if (divides(block)) return block;
-  for (std::int64_t block = least; block <= 2 * least; block++)
+  for (std::int64_t block = least * 5 / 4; block <= 2 * least; block++)
     if (divides(block)) return block;
   return 0;
 }
@@ -151,6 +157,22 @@ std::int64_t channel_block(std::int64_t n) {
 }
 
 }  // namespace
+
+std::int64_t winograd_images(std::int64_t images, std::int64_t channels, std::int64_t filters, int lanes,
+                             const Target& target) {
+  using graph::winograd::positions;
+  constexpr std::int64_t most = 64;
+  std::int64_t block = std::min(images, most);
+  while (block > lanes && positions * (channels + filters) * block * 4 > target.l2_bytes / 2) block /= 2;
+  return block;
+}
+
+bool copies_images(std::int64_t pieces, std::int64_t images, std::int64_t batch, const Target& target) {
+  constexpr std::int64_t size = sizeof(float), fewest_blocks = 16;  // for all threads
+  const std::int64_t bytes = pieces * images * size;
+  return bytes > room_for_pieces(images * size, batch * size, target.l2_bytes, target) &&
+         bytes <= target.l2_bytes / 2 && batch / images >= fewest_blocks;
+}
 
 WinogradGradBlock winograd_grad_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters) {
   constexpr std::int64_t wanted = 48;  // the sums are read and written once for as many

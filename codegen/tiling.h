@@ -80,6 +80,13 @@ struct WinogradBlock {
 WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters, int lanes,
                              const Target& target);
 
+/// With the batch last: images whose squares the cache holds.
+std::int64_t winograd_images(std::int64_t images, std::int64_t channels, std::int64_t filters, int lanes,
+                             const Target& target);
+/// Would a block's part of `batch` images, which its tiles read again and again, fall out of the cache because
+/// it lies in `pieces` of `images` elements, a batch apart? Then it is copied to where they follow one another.
+bool copies_images(std::int64_t pieces, std::int64_t images, std::int64_t batch, const Target& target);
+
 /// For the gradient of its kernel: blocks of channels and of filters, which divide them, and tiles that are
 /// transformed at a time, of the `tiles` that one sum runs over.
 struct WinogradGradBlock {

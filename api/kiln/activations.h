@@ -8,8 +8,7 @@
 
 /// Keras's activation functions, as functions that emit ops; formulas and defaults are those of
 /// https://keras.io/api/layers/activations. A layer takes one by name or as a function:
-/// `.activation = "relu"`, `.activation = activations::relu`, or a lambda of your own over graph values, such
-/// as
+/// `.activation = "relu"`, `.activation = activations::relu`, or a lambda of your own over graph values,
 /// `[](graph::Value x) { return activations::elu(x, {.alpha = 0.5}); }`. NaN stays NaN. An axis may count
 /// from the end (-1 is the last); ShapeError if there is no such axis.
 namespace kiln::activations {

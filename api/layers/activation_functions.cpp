@@ -16,7 +16,7 @@ using graph::Value;
 
 namespace {
 
-/// What a comparison says of x, as a choice.
+/// One value where x compares so with the bound, the other elsewhere.
 Value choose(Value x, const char* direction, double bound, Value where_true, Value otherwise) {
   return graph::select(graph::compare(x, graph::scalar(x, bound), direction), where_true, otherwise);
 }
@@ -36,7 +36,7 @@ Value linear(Value x) {
 // By select, not maximum: the derivative at 0 is 0, as in Keras, where maximum shares it between its
 // operands.
 Value relu(Value x) {
-  return choose(x, "le", 0, graph::scalar(x, 0), x);
+  return relu(x, {});
 }
 Value relu(Value x, ReLUArgs args) {
   // By "le": x == threshold belongs below, as in Keras, and NaN stays NaN.
@@ -128,16 +128,14 @@ Value hard_shrink(Value x) {
   return hard_shrink(x, {});
 }
 Value hard_shrink(Value x, ShrinkArgs args) {
-  return graph::select(graph::compare(graph::abs(x), graph::scalar(x, args.threshold), "le"),
-                       graph::scalar(x, 0), x);
+  return choose(graph::abs(x), "le", args.threshold, graph::scalar(x, 0), x);
 }
 Value soft_shrink(Value x) {
   return soft_shrink(x, {});
 }
 Value soft_shrink(Value x, ShrinkArgs args) {
   const Value shrunk = choose(x, "lt", 0, x + args.threshold, x - args.threshold);
-  return graph::select(graph::compare(graph::abs(x), graph::scalar(x, args.threshold), "le"),
-                       graph::scalar(x, 0), shrunk);
+  return choose(graph::abs(x), "le", args.threshold, graph::scalar(x, 0), shrunk);
 }
 Value tanh_shrink(Value x) {
   return x - graph::tanh(x);
@@ -162,9 +160,8 @@ Value glu(Value x, AxisArgs args) {
     throw ShapeError(fmt::format("glu: axis {} of {} must be of even size, to be halved; its shape is {}",
                                  args.axis, x.graph().label, x.shape().to_string()));
   graph::Ints start(x.shape().sizes().size(), 0), middle = start, stop = x.shape().sizes(), half = stop;
-  const graph::Ints strides(x.shape().sizes().size(), 1);
   middle[axis] = half[axis] = size / 2;
-  return graph::slice(x, start, half, strides) * graph::sigmoid(graph::slice(x, middle, stop, strides));
+  return graph::slice(x, start, half) * graph::sigmoid(graph::slice(x, middle, stop));
 }
 
 // The maximum cancels out of both; it is there for the range of exp only.

@@ -51,8 +51,7 @@ std::unique_ptr<Step> Predictor::make_step(const BatchTypes& types) {
     x.push_back(graph.input(fmt::format("x{}", i), types.x[i]));
   const std::vector<graph::Value> y = model_.call_all(call, x);
   for (std::size_t i = 0; i < y.size(); i++) graph.output(fmt::format("y{}", i), y[i]);
-  auto step = std::make_unique<Step>(std::move(graph), call.storage(), model_.guarded_weights());
-  return step;
+  return std::make_unique<Step>(std::move(graph), call.storage(), model_.guarded_weights());
 }
 
 std::shared_ptr<Step> Predictor::step_for(std::span<const Tensor> x, std::int64_t rows, BatchTypes& types) {

@@ -85,7 +85,7 @@ Profile Model::profile(const Tensors& x, const Tensors& y, ProfileArgs args) {
   trainer.prepare(data);
   const std::int64_t rows = std::min(args.batch_size, data.rows);
   const std::shared_ptr<Step> step = trainer.step(Mode::train, data.types(rows));
-  return profile_step(model, *step, first_rows(data.arrays(), rows), args, false);
+  return profile_step(model, *step, first_rows(data.arrays(), rows), args, /*weights_stay=*/false);
 }
 
 Profile Model::profile(const Tensors& x, ProfileArgs args) const {
@@ -96,7 +96,7 @@ Profile Model::profile(const Tensors& x, ProfileArgs args) const {
   if (rows == 0) throw ValueError("profile: x has no samples");
   BatchTypes types;
   const std::shared_ptr<Step> step = model.predictor().step_for(inputs, rows, types);
-  return profile_step(model, *step, first_rows(inputs, rows), args, true);
+  return profile_step(model, *step, first_rows(inputs, rows), args, /*weights_stay=*/true);
 }
 
 double Profile::seconds() const {

@@ -6,7 +6,7 @@ namespace kiln::internal {
 
 Step::Step(graph::Graph graph, std::vector<Tensor> storage, std::span<const Variable> counted,
            std::int64_t memory_limit)
-    : storage_(std::move(storage)), counted_(true) {
+    : storage_(std::move(storage)) {
   bool trains = false;
   for (std::size_t i = 0; i < storage_.size(); i++) {
     states_.push_back(storage_[i].raw());

@@ -34,7 +34,7 @@ class Step {
   std::unique_ptr<Runnable> runnable_;
   std::vector<Tensor> storage_;
   std::vector<void*> states_;
-  bool counted_ = false;
+  bool counted_ = true;  ///< all states that the graph doesn't update are
 };
 
 enum class Mode : std::uint8_t { train, test, predict };

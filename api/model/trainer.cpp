@@ -146,9 +146,8 @@ std::unique_ptr<Step> Trainer::make_step(Mode mode, const BatchTypes& types) {
   for (Tracker& tracker : trackers_)
     if (tracker.metric) track_metric(call, tracker, y, y_pred, tracker.weighted ? weight : graph::Value{});
   if (training) add_update(call, loss);
-  auto step = std::make_unique<Step>(std::move(graph), call.storage(), model_.guarded_weights(),
-                                     training ? args_.memory_limit : 0);
-  return step;
+  return std::make_unique<Step>(std::move(graph), call.storage(), model_.guarded_weights(),
+                                training ? args_.memory_limit : 0);
 }
 
 graph::Value Trainer::total_loss(Call& call, std::span<const graph::Value> y_true,

@@ -4,7 +4,6 @@
 #include "graph/ops/winograd.h"
 
 #include <array>
-#include <numeric>
 #include <optional>
 
 #include "codegen/ops/register.h"
@@ -279,13 +278,13 @@ class ConvKernel : WinogradKernel {
   /// Vectors run along the batch, and a block is the same tile of many images. The sums are those above, in
   /// the same order.
   void build_batch_last(std::int64_t channels, std::int64_t filters) {
-    const std::int64_t images = images_of_block(channels, filters);
+    const std::int64_t images = winograd_images(tiles_.images, channels, filters, l_.lanes(), l_.target());
     const std::int64_t blocks = (tiles_.images + images - 1) / images;
     const Squares inputs(l_, dtype_, channels, images), sums(l_, dtype_, filters, images);
     const double work = static_cast<double>(positions * images) * static_cast<double>(channels * filters);
-    const std::int64_t tiles = tiles_.down * tiles_.across, pixels = x_[1] * x_[2];
-    const bool copies = images_meet_in_cache(pixels * channels, images, x_[0], l_.target());
-    const int copy = copies ? l_.scratch_buffer(dtype_, pixels * channels * images) : -1;
+    const std::int64_t tiles = tiles_.down * tiles_.across, pieces = x_[1] * x_[2] * channels;
+    const bool copies = copies_images(pieces, images, x_[0], l_.target());
+    const int copy = copies ? l_.scratch_buffer(dtype_, pieces * images) : -1;
     const auto place_in_copy = [&](const Index& row, const Index& column, const Index& channel) {
       return row_major({row, column, channel, 0}, std::array{x_[1], x_[2], channels, images});
     };
@@ -328,27 +327,6 @@ class ConvKernel : WinogradKernel {
       l_.part(point[0], tiles_.images, images,
               [&](const Index& first, std::int64_t count) { build_tile(place(point[1]), first, count); });
     });
-  }
-
-  /// Would a block's part of x, which its tiles read again and again, fall out of the cache because it lies
-  /// in pieces of `images` elements, a batch apart? They meet in few sets if that is nearly a multiple of a
-  /// page.
-  static bool images_meet_in_cache(std::int64_t pieces, std::int64_t images, std::int64_t batch,
-                                   const Target& target) {
-    constexpr std::int64_t page = 4096, size = sizeof(float), fewest_blocks = 16;  // for all threads
-    const std::int64_t piece = images * size, distance = std::gcd(batch * size, page);
-    const std::int64_t bytes = pieces * piece;
-    return distance > piece && bytes > target.l2_bytes * piece / distance * 3 / 4 &&
-           bytes <= target.l2_bytes / 2 && batch / images >= fewest_blocks;
-  }
-
-  /// As many as the cache holds squares of.
-  std::int64_t images_of_block(std::int64_t channels, std::int64_t filters) const {
-    constexpr std::int64_t most = 64;
-    std::int64_t images = std::min(tiles_.images, most);
-    while (images > l_.lanes() && positions * (channels + filters) * images * 4 > l_.target().l2_bytes / 2)
-      images /= 2;
-    return images;
   }
 
   void multiply_batch_last(const Squares& inputs, const Squares& sums, std::int64_t filters,

@@ -1,4 +1,5 @@
 #include <map>
+#include <set>
 #include <vector>
 
 #include "graph/passes/passes.h"
@@ -20,21 +21,6 @@ namespace {
 constexpr std::int64_t fewest_rows = 32;
 constexpr std::int64_t most_bytes = std::int64_t{64} << 20;
 
-// By node: does it hang on constants and states that stay as they are, only?
-std::vector<bool> find_unchanged(const Graph& graph) {
-  std::vector<bool> unchanged(graph.nodes().size());
-  const auto at = [&](const Node& n) { return unchanged[static_cast<std::size_t>(n.id)]; };
-  std::vector<bool> stays(graph.nodes().size(), false);
-  for (const StateSlot& slot : graph.states())
-    stays[static_cast<std::size_t>(slot.current.node->id)] = !slot.next;
-  for (const Node& n : graph.nodes()) {
-    bool all = !n.operands.empty() || n.op == Op::constant || stays[static_cast<std::size_t>(n.id)];
-    for (Value v : n.operands) all = all && at(*v.node);
-    unchanged[static_cast<std::size_t>(n.id)] = all;
-  }
-  return unchanged;
-}
-
 bool pays(const Node& n, std::int64_t least_bytes) {
   if (n.op != Op::dot || n.operand(0).rank() != 2 || n.operand(1).rank() != 2) return false;
   if (!n.attributes.ints("lhs_batch").empty() || n.attributes.ints("lhs_contract") != Ints{1} ||
@@ -49,7 +35,11 @@ bool pays(const Node& n, std::int64_t least_bytes) {
 }  // namespace
 
 Graph pack_weights(const Graph& graph, std::int64_t least_bytes) {
-  const std::vector<bool> unchanged = find_unchanged(graph);
+  std::set<const Node*> states;  // those that stay as they are
+  for (const StateSlot& slot : graph.states())
+    if (!slot.next) states.insert(slot.current.node);
+  const std::vector<bool> unchanged =
+      comes_from(graph, [&](const Node& leaf) { return leaf.op == Op::constant || states.count(&leaf) > 0; });
   std::map<std::pair<int, int>, Value> known;  // by node and result: panels
   return Rewriter::run(graph, [&](Rewriter& rewriter, const Node& n) {
     const auto stays = [&](Value v) { return bool(unchanged[static_cast<std::size_t>(v.node->id)]); };

@@ -4,6 +4,16 @@
 
 namespace kiln::graph {
 
+std::vector<bool> comes_from(const Graph& graph, const std::function<bool(const Node& leaf)>& counts) {
+  std::vector<bool> result(graph.nodes().size());
+  for (const Node& n : graph.nodes()) {
+    bool all = !n.operands.empty() || counts(n);
+    for (Value v : n.operands) all = all && result[static_cast<std::size_t>(v.node->id)];
+    result[static_cast<std::size_t>(n.id)] = all;
+  }
+  return result;
+}
+
 Rewriter::Rewriter(const Graph& source) : source_(source), target_(source.name), map_(source.nodes().size()) {
   for (const Node& node : source.nodes()) {
     map_[static_cast<std::size_t>(node.id)].resize(node.results.size());

@@ -6,6 +6,9 @@
 
 namespace kiln::graph {
 
+/// By node: does it come, through any nodes with operands, from leaves alone for which `counts` is true?
+std::vector<bool> comes_from(const Graph& graph, const std::function<bool(const Node& leaf)>& counts);
+
 /// Copies a graph node by node into a new one, with replacements: what most passes are made of.
 class Rewriter {
  public:

@@ -50,15 +50,11 @@ bool pays(const Row& products) {
 class Siblings {
  public:
   explicit Siblings(const Graph& graph)
-      : graph_(graph), users_(graph.nodes().size()), of_weights_(users_.size()) {
-    for (const Node& n : graph.nodes()) {
-      bool all = !n.operands.empty() || n.op == Op::state || n.op == Op::constant || n.op == Op::iota;
-      for (Value v : n.operands) {
-        all = all && of_weights_[index(*v.node)];
-        users_[index(*v.node)].push_back(&n);
-      }
-      of_weights_[index(n)] = all;
-    }
+      : graph_(graph), users_(graph.nodes().size()), of_weights_(comes_from(graph, [](const Node& leaf) {
+          return leaf.op == Op::state || leaf.op == Op::constant || leaf.op == Op::iota;
+        })) {
+    for (const Node& n : graph.nodes())
+      for (Value v : n.operands) users_[index(*v.node)].push_back(&n);
     find();
   }
 

@@ -44,33 +44,30 @@ Layer make_relu(const json& c) {
   return ReLU(args);
 }
 
-Layer make_activation(const std::string& name, const json& arguments) {
+std::function<graph::Value(graph::Value)> golden_activation(const std::string& name, const json& arguments) {
   using namespace activations;
   const auto number = [&](const char* key, double standard) { return arguments.value(key, standard); };
   const int axis = arguments.value("axis", -1);
-  const auto function = [&]() -> std::function<graph::Value(graph::Value)> {
-    if (name == "relu") {
-      activations::ReLUArgs args{.negative_slope = number("negative_slope", 0), .threshold = number("threshold", 0)};
-      if (arguments.contains("max_value")) args.max_value = number("max_value", 0);
-      return [=](graph::Value x) { return relu(x, args); };
-    }
-    const double slope = number("negative_slope", 0.2), alpha = number("alpha", 1), b = number("b", 4),
-                 bound = number("threshold", 0.5), otherwise = number("default_value", 0);
-    const bool approximate = arguments.value("approximate", false);
-    if (name == "leaky_relu") return [=](graph::Value x) { return leaky_relu(x, {.negative_slope = slope}); };
-    if (name == "elu") return [=](graph::Value x) { return elu(x, {.alpha = alpha}); };
-    if (name == "celu") return [=](graph::Value x) { return celu(x, {.alpha = alpha}); };
-    if (name == "squareplus") return [=](graph::Value x) { return squareplus(x, {.b = b}); };
-    if (name == "gelu") return [=](graph::Value x) { return gelu(x, {.approximate = approximate}); };
-    if (name == "hard_shrink") return [=](graph::Value x) { return hard_shrink(x, {.threshold = bound}); };
-    if (name == "soft_shrink") return [=](graph::Value x) { return soft_shrink(x, {.threshold = bound}); };
-    if (name == "threshold") return [=](graph::Value x) { return threshold(x, bound, otherwise); };
-    if (name == "glu") return [=](graph::Value x) { return glu(x, {.axis = axis}); };
-    if (name == "softmax") return [=](graph::Value x) { return softmax(x, {.axis = axis}); };
-    if (name == "log_softmax") return [=](graph::Value x) { return log_softmax(x, {.axis = axis}); };
-    throw ValueError("tests/golden/layers.json has an activation that this test doesn't know: " + name);
-  };
-  return Activation(function());
+  if (name == "relu") {
+    activations::ReLUArgs args{.negative_slope = number("negative_slope", 0), .threshold = number("threshold", 0)};
+    if (arguments.contains("max_value")) args.max_value = number("max_value", 0);
+    return [=](graph::Value x) { return relu(x, args); };
+  }
+  const double slope = number("negative_slope", 0.2), alpha = number("alpha", 1), b = number("b", 4),
+               bound = number("threshold", 0.5), otherwise = number("default_value", 0);
+  const bool approximate = arguments.value("approximate", false);
+  if (name == "leaky_relu") return [=](graph::Value x) { return leaky_relu(x, {.negative_slope = slope}); };
+  if (name == "elu") return [=](graph::Value x) { return elu(x, {.alpha = alpha}); };
+  if (name == "celu") return [=](graph::Value x) { return celu(x, {.alpha = alpha}); };
+  if (name == "squareplus") return [=](graph::Value x) { return squareplus(x, {.b = b}); };
+  if (name == "gelu") return [=](graph::Value x) { return gelu(x, {.approximate = approximate}); };
+  if (name == "hard_shrink") return [=](graph::Value x) { return hard_shrink(x, {.threshold = bound}); };
+  if (name == "soft_shrink") return [=](graph::Value x) { return soft_shrink(x, {.threshold = bound}); };
+  if (name == "threshold") return [=](graph::Value x) { return threshold(x, bound, otherwise); };
+  if (name == "glu") return [=](graph::Value x) { return glu(x, {.axis = axis}); };
+  if (name == "softmax") return [=](graph::Value x) { return softmax(x, {.axis = axis}); };
+  if (name == "log_softmax") return [=](graph::Value x) { return log_softmax(x, {.axis = axis}); };
+  throw ValueError("tests/golden/layers.json has an activation that this test doesn't know: " + name);
 }
 
 Layer make_golden_layer(const std::string& kind, const json& c) {
@@ -97,7 +94,7 @@ Layer make_golden_layer(const std::string& kind, const json& c) {
   if (kind == "Concatenate") return Concatenate({.axis = c.value("axis", -1)});
   if (kind == "Softmax") return Softmax({.axis = c.value("axis", -1)});
   if (kind == "ReLU") return make_relu(c);
-  if (c.contains("arguments")) return make_activation(c.at("activation"), c.at("arguments"));
+  if (c.contains("arguments")) return Activation(golden_activation(c.at("activation"), c.at("arguments")));
   if (kind == "Activation") return Activation(c.at("activation").get<std::string>());
   throw ValueError("tests/golden/layers.json has a layer that this test doesn't know: " + kind);
 }

@@ -119,8 +119,8 @@ KILN_API Value argmax(Value x, int axis);
 // ---- products ---------------------------------------------------------------------------------------------
 /// General product: result axes are batch, lhs free, rhs free. Floats only.
 KILN_API Value dot(Value a, Value b, Ints lhs_batch, Ints rhs_batch, Ints lhs_contract, Ints rhs_contract);
-/// lhs (rows, steps) by a matrix (steps, panels * 64) that is kept as panels (panels, steps, 64), each 64 of its
-/// columns; (rows, panels * 64). The pass that keeps weights so makes it: it has no gradient.
+/// lhs (rows, steps) by a matrix (steps, panels * 64) that is kept as panels (panels, steps, 64), each 64 of
+/// its columns; (rows, panels * 64). The pass that keeps weights so makes it: it has no gradient.
 KILN_API Value dot_panels(Value lhs, Value panels);
 inline constexpr std::int64_t panel_columns = 64;
 /// numpy's matmul for rank >= 2 (leading axes broadcast).
