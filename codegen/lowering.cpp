@@ -420,6 +420,17 @@ void Lowering::part(const Index& number, std::int64_t extent, std::int64_t width
       [&] { body(Index(whole * width), rest); });
 }
 
+void Lowering::even_part(const Index& number, std::int64_t extent, std::int64_t most, std::int64_t unit,
+                         const std::function<void(const Index&, std::int64_t)>& body) {
+  const EvenParts parts(extent / unit, most / unit);
+  if (parts.count == 1) return body(Index(0), extent);
+  const auto smaller = [&] { body((number * parts.size + parts.larger) * unit, parts.size * unit); };
+  if (parts.larger == 0) return smaller();
+  when(
+      less(number, Index(parts.larger)),
+      [&] { body(number * ((parts.size + 1) * unit), (parts.size + 1) * unit); }, smaller);
+}
+
 Reg Lowering::make_register(std::string name, DType dtype, RegisterKind kind, std::vector<std::int64_t> dims,
                             std::int64_t extent) {
   const int count = names_[name]++;

@@ -127,6 +127,9 @@ class Lowering {
   /// the last part is narrower, a second time in the other branch with its width.
   void part(const Index& number, std::int64_t extent, std::int64_t width,
             const std::function<void(const Index&, std::int64_t)>& body);
+  /// The same in `EvenParts` of at most `most`, all of them multiples of `unit`, as extent and most are.
+  void even_part(const Index& number, std::int64_t extent, std::int64_t most, std::int64_t unit,
+                 const std::function<void(const Index&, std::int64_t)>& body);
 
   Reg make_register(std::string name, DType dtype, RegisterKind kind, std::vector<std::int64_t> dims = {},
                     std::int64_t extent = 0);

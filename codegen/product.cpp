@@ -114,7 +114,7 @@ class ProductKernel {
     const auto at_panel = [&](const Indices& outer, const Index& panel, const Index& row_tile,
                               const Index& pass) {
       l_.part(panel, p_.columns, width, [&](const Index& column, std::int64_t columns) {
-        l_.part(row_tile, p_.rows, tile.rows, [&](const Index& row, std::int64_t rows) {
+        l_.even_part(row_tile, p_.rows, tile.rows, p_.row_group, [&](const Index& row, std::int64_t rows) {
           register_tile(outer, row, rows, column, columns, pass);
         });
       });
@@ -268,7 +268,7 @@ class ProductKernel {
       Indices outer = unflatten(number, tiles_of_rows);
       const Index row_tile = outer.back();
       outer.pop_back();
-      l_.part(row_tile, p_.rows, tile_rows, [&](const Index& row, std::int64_t rows) {
+      l_.even_part(row_tile, p_.rows, tile_rows, p_.row_group, [&](const Index& row, std::int64_t rows) {
         register_tile(outer, row, rows, column, columns, pass);
       });
     };
@@ -482,8 +482,8 @@ void lower_inner_product(Lowering& l, const InnerProduct& p) {
     l.serial("panel", parts(p.columns, width), [&](const Index& panel) {
       l.part(panel, p.columns, width, [&](const Index& column, std::int64_t columns) {
         l.serial("tile", parts(p.rows, shape.rows), [&](const Index& number) {
-          l.part(number, p.rows, shape.rows,
-                 [&](const Index& row, std::int64_t rows) { tile(outer, row, rows, column, columns); });
+          l.even_part(number, p.rows, shape.rows, 1,
+                      [&](const Index& row, std::int64_t rows) { tile(outer, row, rows, column, columns); });
         });
       });
     });

@@ -214,12 +214,16 @@ std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, 
     std::int64_t most = std::max<std::int64_t>(group, std::min<std::int64_t>(rows, registers / v));
     if (group == 1) most = std::min<std::int64_t>(most, v == 1 ? 14 : 8);
     for (auto r = static_cast<int>(group); r <= most; r += static_cast<int>(group)) {
-      const auto full_rows = static_cast<double>(rows / r), full_vectors = static_cast<double>(vectors / v);
-      const auto rest_rows = static_cast<double>(rows % r), rest_vectors = static_cast<double>(vectors % v);
-      double cost = full_rows * full_vectors * step(r, v);
-      if (rest_rows > 0) cost += full_vectors * step(rest_rows, v);
-      if (rest_vectors > 0) cost += full_rows * step(r, rest_vectors);
-      if (rest_rows > 0 && rest_vectors > 0) cost += step(rest_rows, rest_vectors);
+      const EvenParts parts(rows / group, r / group);
+      if (parts.largest() * group < r) continue;  // the same as a lower tile
+      const auto cost_of = [&](std::int64_t count, std::int64_t groups) {
+        const auto height = static_cast<double>(groups * group);
+        double cost = static_cast<double>(vectors / v) * step(height, v);
+        if (vectors % v > 0) cost += step(height, static_cast<double>(vectors % v));
+        return static_cast<double>(count) * cost;
+      };
+      const double cost =
+          cost_of(parts.larger, parts.size + 1) + cost_of(parts.count - parts.larger, parts.size);
       tiles.push_back({cost, {r, v}});
     }
   }

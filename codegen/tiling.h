@@ -26,6 +26,17 @@ inline constexpr double most_tiles = 128, most_large_tiles = 64;
 /// Elements of a long vector loop that make one part of it.
 std::int64_t vector_part(std::int64_t extent, double work, int lanes, const Target& target);
 
+/// `extent` cut into as few parts of at most `most` as there can be, which differ by one at most: a short
+/// rest would read as much of the right operand for its few sums as a whole part for many.
+struct EvenParts {
+  EvenParts(std::int64_t extent, std::int64_t most)
+      : count((extent + most - 1) / most), size(extent / count), larger(extent % count) {}
+  std::int64_t largest() const { return larger > 0 ? size + 1 : size; }
+
+  std::int64_t count, size;  ///< parts of this size,
+  std::int64_t larger;       ///< but that so many, the first ones, are larger by one
+};
+
 /// A product's register tile: rows x vectors of accumulators.
 struct ProductTile {
   int rows = 1;

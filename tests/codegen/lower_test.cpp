@@ -132,6 +132,21 @@ std::string large_product(std::int64_t rows, bool transposed) {
   return product_kernel(rows, 2048, 1024, transposed);
 }
 
+TEST(Lower, TilesOfRowsAreAsEvenAsCanBe) {
+  const auto heights = [](std::int64_t rows) {
+    const std::string text = product_kernel(rows, 5, 64);
+    std::vector<std::string> result;
+    const std::regex tile("acc[_0-9]*<tile f32 ([0-9]+) x 64");
+    for (std::sregex_iterator i(text.begin(), text.end(), tile), end; i != end; ++i)
+      result.push_back(i->str(1));
+    return fmt::format("{}", fmt::join(result, " "));
+  };
+  EXPECT_EQ(heights(54), "6");
+  EXPECT_EQ(heights(56), "6 5");  // six of 6 and four of 5: not nine of 6 and one of 2
+  EXPECT_EQ(heights(8), "4");
+  EXPECT_EQ(heights(4), "4");
+}
+
 TEST(Lower, ProductsOfFewRowsAskForTheirRightOperandAhead) {
   const std::regex next_panel("prefetch b[0-9]\\[.*k.*\\*1024 .* \\+ 64\\] into the second cache");
   EXPECT_TRUE(std::regex_search(large_product(32, true), next_panel)) << large_product(32, true);
