@@ -172,9 +172,13 @@ class Verifier {
                        vector_->lanes));
     }
     if (!tile) return;
-    if (vector_ == nullptr || !vector_->unroll || vector_->variable->extent != reg->extent) {
-      fail(fmt::format("tile register {} outside an unrolled vector loop of extent {}", reg->name,
-                       reg->extent));
+    const auto is_over = [&](std::int64_t extent) {
+      const std::int64_t lanes = vector_->lanes, whole_vectors = (reg->extent + lanes - 1) / lanes * lanes;
+      return extent == reg->extent || extent == whole_vectors;
+    };
+    if (vector_ == nullptr || !vector_->unroll || !is_over(vector_->variable->extent)) {
+      fail(fmt::format("tile register {} outside an unrolled vector loop of extent {}, or of whole vectors",
+                       reg->name, reg->extent));
     }
     const Index& last = subscripts.back();
     const bool is_variable = last->kind == IndexKind::variable && last->variable == vector_->variable;

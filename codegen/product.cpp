@@ -39,9 +39,12 @@ class RegisterTile {
 
   template <class Body>
   void each(const Body& body) const {
-    l_.unrolled("r", reg_->dims[0], [&](const Index& r) {
-      l_.vector("c", reg_->extent, [&](const Index& c) { body(r, c); }, true);
-    });
+    each(reg_->extent, body);
+  }
+  /// With the lanes behind a tail's columns, whose sums are of no meaning.
+  template <class Body>
+  void each_lane(const Body& body) const {
+    each((reg_->extent + l_.lanes() - 1) / l_.lanes() * l_.lanes(), body);
   }
 
   template <class Value>
@@ -62,6 +65,12 @@ class RegisterTile {
   }
 
  private:
+  template <class Body>
+  void each(std::int64_t columns, const Body& body) const {
+    l_.unrolled("r", reg_->dims[0],
+                [&](const Index& r) { l_.vector("c", columns, [&](const Index& c) { body(r, c); }, true); });
+  }
+
   Lowering& l_;
   Reg reg_;
 };
@@ -173,8 +182,7 @@ class ProductKernel {
   }
 
   /// A function of each total, written out for a whole tile, is thousands of instructions that the compiler
-  /// mixes until registers run out; a loop over the tile takes the same time and a fifth of the code. (Not
-  /// over tails: a CPU waits long for what it has just stored under a mask.)
+  /// mixes until registers run out; a loop over the tile takes the same time and a fifth of the code.
   bool has_long_epilogue() const {
     const std::vector<const Node*>& nodes = l_.group().nodes;
     return std::any_of(nodes.begin(), nodes.end(), [&](const Node* n) {
@@ -408,15 +416,17 @@ class ProductKernel {
       l_.bind(l_.root().value(), l_.let(std::move(total)));
       l_.store_outputs(p_.result(outer, row + r, column + c));
     };
-    if (totals_ < 0 || columns % l_.lanes() != 0) {
+    if (totals_ < 0) {
       sum.each([&](const Index& r, const Index& c) { output(r, c, sum.at(r, c)); });
       return;
     }
     const auto place = [&](const Index& r, const Index& c) { return r * width_ + c; };
-    sum.each([&](const Index& r, const Index& c) { l_.add(store(totals_, place(r, c), sum.at(r, c))); });
+    // Whole vectors, for a CPU waits long for what it has just stored under a mask.
+    sum.each_lane([&](const Index& r, const Index& c) { l_.add(store(totals_, place(r, c), sum.at(r, c))); });
     // Vectors side by side, so that one is computed while another waits.
     constexpr std::int64_t side_by_side = 4;
-    const std::int64_t vectors = columns / l_.lanes(), some = (side_by_side + vectors - 1) / vectors;
+    const std::int64_t vectors = (columns + l_.lanes() - 1) / l_.lanes(),
+                       some = (side_by_side + vectors - 1) / vectors;
     const auto outputs = [&](const Index& first, std::int64_t count) {
       l_.unrolled("r", count, [&](const Index& r) {
         const auto total = [&](const Index& c) { return load(totals_, p_.dtype, place(first + r, c)); };

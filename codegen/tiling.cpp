@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 #include <vector>
 
 #include "graph/elemental.h"
@@ -203,7 +204,12 @@ std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, 
   // hardly changes which tile is best.
   const auto step = [](double r, double v) { return std::max({r * v / 2, (r + v) / 2, 4.0}); };
   const std::int64_t vectors = ceil_div(columns, lanes);
-  std::vector<std::pair<double, ProductTile>> tiles;
+  struct Candidate {
+    double cost;
+    int shapes;  ///< of tiles, each of which is code of its own
+    ProductTile tile;
+  };
+  std::vector<Candidate> tiles;
   for (int v = 1; v <= std::min<std::int64_t>(4, vectors); v++) {
     const int rest = target.vector_registers - operand_registers(v, columns % lanes != 0, target);
     // Groups lie close together in memory, and have no pointers of their own: as many rows as there is room
@@ -224,17 +230,20 @@ std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, 
       };
       const double cost =
           cost_of(parts.larger, parts.size + 1) + cost_of(parts.count - parts.larger, parts.size);
-      tiles.push_back({cost, {r, v}});
+      const std::int64_t width = std::int64_t{v} * lanes;
+      const int heights = parts.larger > 0 ? 2 : 1, widths = columns > width && columns % width > 0 ? 2 : 1;
+      tiles.push_back({cost, heights * widths, {r, v}});
     }
   }
-  std::sort(tiles.begin(), tiles.end(), [](const auto& a, const auto& b) {
-    if (a.first != b.first) return a.first < b.first;
-    // Equal costs: fewer steps, so the larger tile.
-    const auto size = [](const ProductTile& t) { return std::pair(t.rows * t.vectors, t.vectors); };
-    return size(a.second) > size(b.second);
+  std::sort(tiles.begin(), tiles.end(), [](const Candidate& a, const Candidate& b) {
+    // At equal costs fewer steps, so the larger tile; and less code.
+    const auto order = [](const Candidate& c) {
+      return std::tuple(c.cost, -c.tile.rows * c.tile.vectors, c.shapes, -c.tile.vectors);
+    };
+    return order(a) < order(b);
   });
   std::vector<ProductTile> result;
-  for (const auto& [cost, tile] : tiles) result.push_back(tile);
+  for (const Candidate& candidate : tiles) result.push_back(candidate.tile);
   return result;
 }
 

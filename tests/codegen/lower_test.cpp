@@ -147,6 +147,27 @@ TEST(Lower, TilesOfRowsAreAsEvenAsCanBe) {
   EXPECT_EQ(heights(4), "4");
 }
 
+TEST(Lower, LongEpiloguesAreLoopsOverATileAndItsTail) {
+  using namespace graph;
+  Graph g("dense");
+  const Value x = g.input("x", {DType::f32, {8, 40}}), w = g.state("w", {DType::f32, {40, 84}});
+  g.output("y", sigmoid(matmul(x, w)));
+  const std::string text = print(lower_all(std::move(g)).back().kernel);
+  const auto count = [&](const char* pattern) {
+    const std::regex expression(pattern);
+    return std::distance(std::sregex_iterator(text.begin(), text.end(), expression), std::sregex_iterator());
+  };
+  EXPECT_EQ(count("<tile f32 8 x 48 by 16>"), 1) << text;
+  EXPECT_EQ(count("<tile f32 8 x 36 by 16>"), 1) << text;
+  // All columns' sums wait as whole vectors; a function of each takes the tail's.
+  EXPECT_EQ(count(R"(c_\d+ in 0\.\.48 \{\n\s*store b0)"), 2) << text;
+  EXPECT_EQ(
+      count(
+          R"(for r_\d+ in 0\.\.4 \{\n\s*unrolled r_\d+ in 0\.\.2 \{\n\s*vector\(16\) unrolled c_\d+ in 0\.\.(48|36) )"),
+      2)
+      << text;
+}
+
 TEST(Lower, ProductsOfFewRowsAskForTheirRightOperandAhead) {
   const std::regex next_panel("prefetch b[0-9]\\[.*k.*\\*1024 .* \\+ 64\\] into the second cache");
   EXPECT_TRUE(std::regex_search(large_product(32, true), next_panel)) << large_product(32, true);
