@@ -83,7 +83,7 @@ double flops(const Block& block) {
       if (e.kind == ExprKind::fma) total += 2;
       if (e.kind == ExprKind::apply && counts) total += 1;
     });
-    // The other branch of a kernel is a narrower rest: counting the first alone is near enough.
+    // The other branch of a kernel is a smaller tile: counting the first alone is near enough.
     total += flops(s.body) * (s.kind == StmtKind::loop ? static_cast<double>(s.variable->extent) : 1.0);
   }
   return total;

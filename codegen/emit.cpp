@@ -189,7 +189,7 @@ void KernelEmitter::write(const Stmt& s) {
   if (!value.varies && s.reg->lane_count > 1) {
     vector = b_.CreateVectorSplat(static_cast<unsigned>(s.reg->lane_count), vector);
   }
-  // Accumulators keep the lanes that the tail doesn't have. In a tile those lanes are never stored.
+  // Accumulators keep the lanes that the tail doesn't have. In a tile they are of no meaning.
   if (s.reg->kind == RegisterKind::lanes && vector_ && vector_->mask != nullptr) {
     vector = b_.CreateSelect(vector_->mask, vector, b_.CreateLoad(cell->getAllocatedType(), cell));
   }

@@ -88,8 +88,9 @@ struct Register {
   DType dtype = DType::f32;
   RegisterKind kind = RegisterKind::scalar;
   std::vector<std::int64_t> dims = {};
-  std::int64_t extent = 0;  ///< tile: extent of the vector loop it is used in
-  int lane_count = 0;       ///< tile and lanes: lanes of a vector
+  std::int64_t extent =
+      0;               ///< tile: extent of the vector loop it is used in, which may go over its whole vectors
+  int lane_count = 0;  ///< tile and lanes: lanes of a vector
 };
 using Reg = std::shared_ptr<const Register>;
 

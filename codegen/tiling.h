@@ -27,7 +27,7 @@ inline constexpr double most_tiles = 128, most_large_tiles = 64;
 std::int64_t vector_part(std::int64_t extent, double work, int lanes, const Target& target);
 
 /// `extent` cut into as few parts of at most `most` as there can be, which differ by one at most: a short
-/// rest would read as much of the right operand for its few sums as a whole part for many.
+/// rest would read as much of the right operand for its few sums as a whole part for many. Both are positive.
 struct EvenParts {
   EvenParts(std::int64_t extent, std::int64_t most)
       : count((extent + most - 1) / most), size(extent / count), larger(extent % count) {}
@@ -37,7 +37,7 @@ struct EvenParts {
   std::int64_t larger;       ///< but that so many, the first ones, are larger by one
 };
 
-/// A product's register tile: rows x vectors of accumulators.
+/// A product's register tile: at most rows x vectors of accumulators.
 struct ProductTile {
   int rows = 1;
   int vectors = 1;
@@ -94,8 +94,9 @@ WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int
 /// With the batch last: images whose squares the cache holds.
 std::int64_t winograd_images(std::int64_t images, std::int64_t channels, std::int64_t filters, int lanes,
                              const Target& target);
-/// Would a block's part of `batch` images, which its tiles read again and again, fall out of the cache because
-/// it lies in `pieces` of `images` elements, a batch apart? Then it is copied to where they follow one another.
+/// Would a block's part of `batch` images, which its tiles read again and again, fall out of the cache
+/// because it lies in `pieces` of `images` elements, a batch apart? Then it is copied to where they follow
+/// one another.
 bool copies_images(std::int64_t pieces, std::int64_t images, std::int64_t batch, const Target& target);
 
 /// For the gradient of its kernel: blocks of channels and of filters, which divide them, and tiles that are

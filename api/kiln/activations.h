@@ -129,8 +129,7 @@ class KILN_API Function {
   Function(const char* name);
   Function(const std::string& name);
   /// Names a function that has further arguments as well: `activations::elu`.
-  Function(graph::Value (*function)(graph::Value))
-      : Function(std::function<graph::Value(graph::Value)>(function), "custom") {}
+  Function(graph::Value (*function)(graph::Value));
   template <class F>
     requires(std::is_invocable_r_v<graph::Value, F, graph::Value> &&
              !std::is_same_v<std::decay_t<F>, Function>)

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "kiln/config.h"
 #include "kiln/runtime/tensor.h"
 
 namespace kiln {
@@ -15,6 +16,10 @@ class KILN_API InitializerImpl {
   virtual ~InitializerImpl();
   /// A new tensor of that shape.
   virtual Tensor operator()(const Shape& shape, DType dtype) const = 0;
+  /// "GlorotUniform": the default is the C++ class's name without "Impl".
+  virtual std::string class_name() const;
+  /// The arguments by Keras's names. The default throws StateError: one of your own can't be written down.
+  virtual Config get_config() const;
 };
 
 /// A handle to an initializer, made from an object of namespace `initializers` or from its name
@@ -28,6 +33,9 @@ class KILN_API Initializer {
 
   /// A new tensor of that shape.
   Tensor operator()(const Shape& shape, DType dtype = DType::f32) const;
+  std::string class_name() const;
+  /// The arguments by Keras's names; see InitializerImpl.
+  Config get_config() const;
 
  private:
   std::shared_ptr<const InitializerImpl> impl_;
@@ -93,6 +101,14 @@ KILN_API Initializer LecunNormal(SeedArgs args = {});
 /// gain times a matrix with orthonormal rows or columns (whichever are fewer); axes but the last are one.
 /// Throws ShapeError for rank below 2.
 KILN_API Initializer Orthogonal(OrthogonalArgs args = {});
+/// gain times the identity matrix, with zeros right of it or below it if the weight isn't square. Throws
+/// ShapeError for another rank than 2.
+KILN_API Initializer Identity(double gain = 1);
+
+/// The whole of an initializer, class and arguments, as Keras writes it; and one from that, or from its name.
+/// Throws ValueError for a class or an argument that isn't known.
+KILN_API Config serialize(const Initializer& initializer);
+KILN_API Initializer deserialize(const Config& config);
 
 }  // namespace initializers
 }  // namespace kiln

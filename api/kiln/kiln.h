@@ -2,7 +2,9 @@
 /// Everything a program needs.
 #include "kiln/activations.h"
 #include "kiln/callbacks.h"
+#include "kiln/config.h"
 #include "kiln/console.h"
+#include "kiln/constraints.h"
 #include "kiln/datasets.h"
 #include "kiln/files/safetensors.h"
 #include "kiln/initializers.h"

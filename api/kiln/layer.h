@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "kiln/config.h"
 #include "kiln/variable.h"
 
 namespace kiln {
@@ -72,6 +73,10 @@ class KILN_API Layer {
   /// Sets the weights. Throws ShapeError if number or shapes differ; nothing is changed then.
   void set_weights(const std::vector<Tensor>& values);
   std::int64_t count_params() const;
+
+  /// The layer's arguments by Keras's names; `layers::from_config` makes an equal layer of them. Throws
+  /// StateError for a layer of your own whose class doesn't override `LayerImpl::get_config`.
+  Config get_config() const;
 
   /// Shapes at the last call. Throws StateError if it was never called.
   Shape input_shape() const;

@@ -28,6 +28,17 @@ class KILN_API Call {
   graph::Value random_uniform(const Shape& shape, DType dtype = DType::f32,
                               std::optional<std::int64_t> seed = {});
 
+  /// Adds a value of rank 0 to the loss, as Keras's `add_loss`; of no effect in predictions.
+  void add_loss(graph::Value loss);
+  /// All that was added so far.
+  const std::vector<graph::Value>& losses() const { return losses_; }
+  /// The value that a weight, which isn't trainable, has after this step.
+  void assign(const Variable& weight, graph::Value value);
+
+  /// The same from a normal distribution of mean 0 and standard deviation 1 (Box and Muller 1958).
+  graph::Value random_normal(const Shape& shape, DType dtype = DType::f32,
+                             std::optional<std::int64_t> seed = {});
+
   /// A state of the graph that lives in `storage`; the same storage gives the same state.
   graph::Value state(const std::string& name, const Tensor& storage);
   /// Storage of the graph's states, in their order.
@@ -43,13 +54,15 @@ class KILN_API Call {
   std::int64_t next_stream_ = 0;
   std::vector<Tensor> storage_;
   std::vector<graph::Value> values_;
+  std::vector<graph::Value> losses_;
 };
 
 /// Arguments that every layer has.
 struct LayerOptions {
   bool trainable = true;
   DType dtype = DType::f32;
-  std::string name = "";  ///< default: from the class; without "/" (ValueError)
+  std::string name = "";                  ///< default: from the class; without "/" (ValueError)
+  Regularizer activity_regularizer = {};  ///< a penalty on the layer's results
 };
 
 /// What a layer is made of. For a layer of your own, derive from this, override `call` (and `build`, if it
@@ -88,6 +101,9 @@ class KILN_API LayerImpl : public std::enable_shared_from_this<LayerImpl> {
   virtual bool converts_input() const { return true; }
   /// "Dense": the default is the C++ class's name without "Impl".
   virtual std::string class_name() const;
+  /// The arguments by Keras's names. The default throws StateError; a class of your own adds its arguments to
+  /// `base_config` and is made known by `layers::register_layer`.
+  virtual Config get_config() const;
   /// Layers inside this one, whose weights count as its own.
   virtual std::vector<Layer> sublayers() const { return {}; }
 
@@ -115,6 +131,8 @@ class KILN_API LayerImpl : public std::enable_shared_from_this<LayerImpl> {
   void assign_name();
 
  protected:
+  /// Name, trainable, element type: what every layer's configuration starts with.
+  Config base_config() const;
   /// Makes a weight of the layer's element type; call it in `build`.
   Variable add_weight(const WeightArgs& args);
   /// For layers that exist only with their weights (models): `built` becomes true without a build.

@@ -2,6 +2,7 @@
 #include <memory>
 #include <string>
 
+#include "kiln/constraints.h"
 #include "kiln/initializers.h"
 #include "kiln/regularizers.h"
 
@@ -17,6 +18,7 @@ struct WeightArgs {
   Shape shape = {};
   Initializer initializer = "glorot_uniform";
   Regularizer regularizer = {};
+  Constraint constraint = {};
   bool trainable = true;
 };
 
@@ -33,6 +35,7 @@ class KILN_API Variable {
   DType dtype() const;
   bool trainable() const;
   const Regularizer& regularizer() const;
+  const Constraint& constraint() const;
   /// A copy of the present elements.
   Tensor value() const;
   /// Replaces the elements. Throws ShapeError unless the shape is the variable's; the type is converted.

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
@@ -21,9 +22,20 @@ Value choose(Value x, const char* direction, double bound, Value where_true, Val
   return graph::select(graph::compare(x, graph::scalar(x, bound), direction), where_true, otherwise);
 }
 
+/// x, but 0 where it is positive; NaN stays NaN. Its derivative at 0 is 1, where minimum's would be 1/2. (The
+/// exponential of what isn't chosen would be infinite, and its gradient NaN.)
+Value not_positive(Value x) {
+  return choose(x, "gt", 0, graph::scalar(x, 0), x);
+}
+
+/// Where an activation stands, for messages: ` in layer "dense"`.
+std::string in_layer(Value x) {
+  return x.graph().label.empty() ? "" : fmt::format(" in layer \"{}\"", x.graph().label);
+}
+
 int axis_of(Value x, AxisArgs args, const char* function) {
   if (args.axis >= x.rank() || args.axis < -x.rank())
-    throw ShapeError(fmt::format("{}: {} of shape {} has no axis {}", function, x.graph().label,
+    throw ShapeError(fmt::format("{}{}: an input of shape {} has no axis {}", function, in_layer(x),
                                  x.shape().to_string(), args.axis));
   return args.axis < 0 ? args.axis + x.rank() : args.axis;
 }
@@ -39,6 +51,9 @@ Value relu(Value x) {
   return relu(x, {});
 }
 Value relu(Value x, ReLUArgs args) {
+  // As Keras, whose derivative at 0 is 1 then.
+  if (args.negative_slope != 0 && args.threshold == 0 && !args.max_value)
+    return leaky_relu(x, {.negative_slope = args.negative_slope});
   // By "le": x == threshold belongs below, as in Keras, and NaN stays NaN.
   const Value below =
       args.negative_slope == 0 ? graph::scalar(x, 0) : (x - args.threshold) * args.negative_slope;
@@ -56,12 +71,11 @@ Value leaky_relu(Value x) {
 Value leaky_relu(Value x, LeakyReLUArgs args) {
   return choose(x, "lt", 0, x * args.negative_slope, x);
 }
-// The exponential of what isn't chosen would be infinite, and its gradient NaN.
 Value elu(Value x) {
   return elu(x, {});
 }
 Value elu(Value x, ELUArgs args) {
-  return choose(x, "gt", 0, x, args.alpha * graph::expm1(graph::minimum(x, graph::scalar(x, 0))));
+  return choose(x, "gt", 0, x, args.alpha * graph::expm1(not_positive(x)));
 }
 Value selu(Value x) {
   return 1.0507009873554804934193349852946 * elu(x, {.alpha = 1.6732632423543772848170429916717});
@@ -70,9 +84,8 @@ Value celu(Value x) {
   return celu(x, {});
 }
 Value celu(Value x, ELUArgs args) {
-  if (args.alpha == 0) throw ValueError("celu: alpha must not be 0");
-  return choose(x, "gt", 0, x,
-                args.alpha * graph::expm1(graph::minimum(x, graph::scalar(x, 0)) / args.alpha));
+  if (args.alpha == 0) throw ValueError(fmt::format("celu{}: alpha must not be 0", in_layer(x)));
+  return choose(x, "gt", 0, x, args.alpha * graph::expm1(not_positive(x) / args.alpha));
 }
 // max(x, 0) + log(1 + exp(-|x|)): neither overflows nor loses the small values. The maximum's derivative at 0
 // is 1/2 and the second term's 0, which sum to sigmoid(0).
@@ -157,8 +170,8 @@ Value glu(Value x, AxisArgs args) {
   const auto axis = static_cast<std::size_t>(axis_of(x, args, "glu"));
   const std::int64_t size = x.shape()[axis];
   if (size % 2 != 0)
-    throw ShapeError(fmt::format("glu: axis {} of {} must be of even size, to be halved; its shape is {}",
-                                 args.axis, x.graph().label, x.shape().to_string()));
+    throw ShapeError(fmt::format("glu{}: axis {} must be of even size, to be halved; the input's shape is {}",
+                                 in_layer(x), args.axis, x.shape().to_string()));
   graph::Ints start(x.shape().sizes().size(), 0), middle = start, stop = x.shape().sizes(), half = stop;
   middle[axis] = half[axis] = size / 2;
   return graph::slice(x, start, half) * graph::sigmoid(graph::slice(x, middle, stop));
@@ -181,24 +194,28 @@ Value log_softmax(Value x, AxisArgs args) {
   const Value shifted = x - graph::stop_gradient(graph::reduce_max(x, {axis}, true));
   return shifted - graph::log(graph::reduce_sum(graph::exp(shifted), {axis}, true));
 }
-// x - tau above tau and 0 below, tau such that the sum is 1: with the k largest elements above it, their sum
+// z - tau above tau and 0 below, tau such that the sum is 1: with the k largest elements above it, their sum
 // less k tau. k is the largest for which the k-th largest element is above the tau of k elements. Which they
-// are doesn't change in a neighbourhood of x, so the gradient goes through their sum alone.
+// are doesn't change in a neighbourhood of x, so the gradient goes through their sum alone. The maximum,
+// which cancels out, is taken off for the range of the sums. Rounding may leave out other elements than were
+// counted for tau: the sum and the number that the result is made of are of the same ones.
 Value sparsemax(Value x) {
   return sparsemax(x, {});
 }
 Value sparsemax(Value x, AxisArgs args) {
   const int axis = axis_of(x, args, "sparsemax");
-  const Value largest_first = graph::sort(graph::stop_gradient(x), axis, true)[0];
+  const auto total = [&](Value v) { return graph::reduce_sum(v, {axis}, true); };
+  const auto number = [&](Value mask) { return total(graph::convert(mask, x.dtype())); };
+  const Value z = x - graph::stop_gradient(graph::reduce_max(x, {axis}, true));
+  const Value fixed = graph::stop_gradient(z), zero = graph::scalar(x, 0);
+  const Value largest_first = graph::sort(fixed, axis, true)[0];
   const Value sums = graph::cumsum(largest_first, axis);
   const Value counts = graph::iota(x.graph(), x.type(), axis) + 1.0;
   const Value above = graph::compare(largest_first * counts + 1.0, sums, "gt");
-  const Value zero = graph::scalar(x, 0);
-  const auto total = [&](Value v) { return graph::reduce_sum(v, {axis}, true); };
-  const Value count = total(graph::convert(above, x.dtype()));
-  const Value tau = (total(graph::select(above, largest_first, zero)) - 1.0) / count;
-  const Value left_out = graph::compare(graph::stop_gradient(x), tau, "le");  // NaN isn't
-  return graph::select(left_out, zero, x - (total(graph::select(left_out, zero, x)) - 1.0) / count);
+  const Value tau = (total(graph::select(above, largest_first, zero)) - 1.0) / number(above);
+  const Value left_out = graph::compare(fixed, tau, "le");  // NaN isn't
+  const Value sum = total(graph::select(left_out, zero, z)), count = number(graph::logical_not(left_out));
+  return graph::select(left_out, zero, z - (sum - 1.0) / count);
 }
 
 namespace {
@@ -242,9 +259,17 @@ constexpr std::array<Named, 31> by_name = {{
     {"sparsemax", sparsemax},
 }};
 
+std::string name_of(Value (*function)(Value)) {
+  const auto* named = std::find_if(by_name.begin(), by_name.end(),
+                                   [&](const Named& entry) { return entry.function == function; });
+  return named == by_name.end() ? "custom" : std::string(named->name);
+}
+
 }  // namespace
 
 Function::Function(const char* name) : Function(internal::given_name("activation", name)) {}
+Function::Function(Value (*function)(Value))
+    : Function(std::function<Value(Value)>(function), name_of(function)) {}
 Function::Function(std::function<Value(Value)> call, std::string name)
     : call_(internal::not_empty_function(std::move(call), "activation")), name_(std::move(name)) {}
 Function::Function(const std::string& name) : name_(name) {

@@ -2,18 +2,27 @@
 
 #include <fmt/format.h>
 
-#include "kiln/layer_impl.h"
+#include "api/layers/configured.h"
 
 namespace kiln::layers {
 namespace {
 
-class DenseImpl final : public LayerImpl {
+struct DenseSpec : DenseArgs {
+  std::int64_t units = 0;
+
+  void fields(internal::Fields& f) {
+    f.required("units", units)("activation", activation)("use_bias", use_bias);
+    f("kernel_initializer", kernel_initializer)("bias_initializer", bias_initializer);
+    f("kernel_regularizer", kernel_regularizer)("bias_regularizer", bias_regularizer);
+    f("activity_regularizer", activity_regularizer);
+    f("kernel_constraint", kernel_constraint)("bias_constraint", bias_constraint);
+  }
+};
+
+class DenseImpl final : public internal::ConfiguredLayer<DenseSpec> {
  public:
-  DenseImpl(std::int64_t units, DenseArgs args)
-      : LayerImpl({.trainable = args.trainable, .dtype = args.dtype, .name = args.name}),
-        units_(units),
-        args_(std::move(args)) {
-    if (units < 1) throw ValueError(fmt::format("Dense: units must be positive, not {}", units));
+  explicit DenseImpl(DenseSpec spec) : ConfiguredLayer(std::move(spec)) {
+    if (spec_.units < 1) throw ValueError(fmt::format("Dense: units must be positive, not {}", spec_.units));
   }
 
   void check(std::span<const Shape> inputs) const override {
@@ -39,32 +48,40 @@ class DenseImpl final : public LayerImpl {
 
   void build(const Shape& input) override {
     kernel_ = add_weight({.name = "kernel",
-                          .shape = {input.back(), units_},
-                          .initializer = args_.kernel_initializer,
-                          .regularizer = args_.kernel_regularizer});
-    if (args_.use_bias)
+                          .shape = {input.back(), spec_.units},
+                          .initializer = spec_.kernel_initializer,
+                          .regularizer = spec_.kernel_regularizer,
+                          .constraint = spec_.kernel_constraint});
+    if (spec_.use_bias)
       bias_ = add_weight({.name = "bias",
-                          .shape = {units_},
-                          .initializer = args_.bias_initializer,
-                          .regularizer = args_.bias_regularizer});
+                          .shape = {spec_.units},
+                          .initializer = spec_.bias_initializer,
+                          .regularizer = spec_.bias_regularizer,
+                          .constraint = spec_.bias_constraint});
   }
 
   graph::Value call(Call& context, graph::Value x) override {
     graph::Value y = graph::dot(x, context(kernel_), {}, {}, {x.rank() - 1}, {0});
-    if (args_.use_bias) y = y + context(bias_);
-    return args_.activation(y);
+    if (spec_.use_bias) y = y + context(bias_);
+    return spec_.activation(y);
   }
 
  private:
-  std::int64_t units_;
-  DenseArgs args_;
   Variable kernel_, bias_;
 };
 
 }  // namespace
 
 Layer Dense(std::int64_t units, DenseArgs args) {
-  return make_layer<DenseImpl>(units, std::move(args));
+  return make_layer<DenseImpl>(DenseSpec{std::move(args), units});
 }
 
 }  // namespace kiln::layers
+
+namespace kiln::internal {
+
+void register_dense_layers(LayerRegistry& registry) {
+  registry.add<layers::DenseImpl>("Dense");
+}
+
+}  // namespace kiln::internal

@@ -2,11 +2,34 @@
 
 #include <fmt/format.h>
 
+#include "api/layers/configured.h"
 #include "api/layers/symbolic.h"
 #include "kiln/layers/input.h"
 
 namespace kiln {
 namespace internal {
+
+Config InputLayer::get_config() const {
+  return Config::Dict{{"batch_shape", to_config(shape_)},
+                      {"dtype", std::string(kiln::name(dtype()))},
+                      {"sparse", false},
+                      {"ragged", false},
+                      {"name", name()}};
+}
+
+void register_input_layers(LayerRegistry& registry) {
+  registry.add("InputLayer", [](Fields& f) -> Layer {
+    Shape batch_shape;
+    InputArgs args;
+    f.required("batch_shape", batch_shape)("dtype", args.dtype)("name", args.name);
+    f.only("sparse", false).only("ragged", false).only("optional", false);
+    if (batch_shape.empty() || batch_shape[0] != None)
+      throw ValueError(fmt::format(
+          "InputLayer: batch_shape must start with None, as the batch's size isn't fixed, but it is {}",
+          batch_shape.to_string()));
+    return layers::Input(batch_shape.tail(), args);
+  });
+}
 
 const InputLayer* as_input(const Layer& layer) {
   return dynamic_cast<const InputLayer*>(&layer.impl());

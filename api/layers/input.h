@@ -14,6 +14,7 @@ class InputLayer final : public LayerImpl {
     return {xs.begin(), xs.end()};
   }
   bool converts_input() const override { return false; }
+  Config get_config() const override;
   const Shape& shape() const { return shape_; }
 
  private:

@@ -127,6 +127,10 @@ std::int64_t Layer::count_params() const {
   return n;
 }
 
+Config Layer::get_config() const {
+  return impl().get_config();
+}
+
 Shape Layer::input_shape() const {
   if (impl().input_shapes().empty())
     throw StateError(fmt::format("layer \"{}\" has no input shape yet: it was never called", name()));

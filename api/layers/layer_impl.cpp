@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numbers>
 #include <typeinfo>
 
 #include "api/layers/symbolic.h"
+#include "api/support/fields.h"
 #include "api/support/names.h"
 
 namespace kiln {
@@ -34,6 +36,22 @@ Value Call::operator()(const Variable& weight) {
   return state(graph_.label + "/" + weight.name(), weight.storage());
 }
 
+void Call::add_loss(Value loss) {
+  if (!loss || loss.rank() != 0)
+    throw ShapeError(fmt::format("layer \"{}\": add_loss takes a value of rank 0, but got {}", graph_.label,
+                                 loss ? "shape " + loss.shape().to_string() : "an empty Value"));
+  losses_.push_back(loss);
+}
+
+void Call::assign(const Variable& weight, Value value) {
+  const Value old = (*this)(weight);
+  if (value.type() != old.type())
+    throw ShapeError(fmt::format("layer \"{}\": weight \"{}\" has shape {}, but is assigned shape {}",
+                                 graph_.label, weight.name(), old.shape().to_string(),
+                                 value.shape().to_string()));
+  graph_.update(old, value);
+}
+
 Value Call::random_uniform(const Shape& shape, DType dtype, std::optional<std::int64_t> seed) {
   if (!key_) key_ = state("random_counter", key_storage_);
   Value key = key_;
@@ -42,6 +60,12 @@ Value Call::random_uniform(const Shape& shape, DType dtype, std::optional<std::i
     key = graph::concatenate(parts, 0);
   }
   return graph::random_uniform(key, shape, next_stream_++, dtype);
+}
+
+Value Call::random_normal(const Shape& shape, DType dtype, std::optional<std::int64_t> seed) {
+  // 1 - u is never 0.
+  const Value radius = graph::sqrt(-2.0 * graph::log(1.0 - random_uniform(shape, dtype, seed)));
+  return radius * graph::cos(2 * std::numbers::pi * random_uniform(shape, dtype, seed));
 }
 
 // ---- LayerImpl --------------------------------------------------------------------------------------------
@@ -57,6 +81,14 @@ void LayerImpl::assign_name() {
         "its weights in files",
         options_.name));
   name_ = named_by_user_ ? options_.name : internal::unique_name(internal::snake_case(class_name()));
+}
+
+Config LayerImpl::base_config() const {
+  return Config::Dict{
+      {"name", name_}, {"trainable", options_.trainable}, {"dtype", internal::to_config(options_.dtype)}};
+}
+Config LayerImpl::get_config() const {
+  internal::not_serializable("layer", class_name());
 }
 
 std::string LayerImpl::class_name() const {
@@ -118,6 +150,8 @@ std::vector<Value> LayerImpl::emit(Call& context, std::span<const Value> xs) {
     throw StateError(fmt::format("layer \"{}\" ({}): `call` returned {}; return what its last op gives",
                                  name_, class_name(),
                                  ys.empty() ? "no value" : "an empty Value, one that no op made"));
+  if (options_.activity_regularizer)
+    for (Value y : ys) context.add_loss(options_.activity_regularizer(y));
   return ys;
 }
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "kiln/layer_impl.h"
+#include "api/layers/configured.h"
 
 namespace kiln::layers {
 namespace {
@@ -39,14 +39,17 @@ int largest_rank(std::span<const Shape> inputs) {
 }
 
 /// What combines its inputs element by element.
-class MergeImpl final : public LayerImpl {
+struct MergeSpec : MergeArgs {
+  std::string class_name;
+  Merge kind = Merge::add;
+  void fields(internal::Fields&) {}
+};
+class MergeImpl final : public internal::ConfiguredLayer<MergeSpec> {
  public:
-  MergeImpl(Merge kind, const MergeArgs& args)
-      : LayerImpl({.dtype = args.dtype, .name = args.name}), kind_(kind) {}
-  std::string class_name() const override { return class_name_of(kind_); }
+  using ConfiguredLayer::ConfiguredLayer;
   void build_all(std::span<const Shape>) override {}
   void check(std::span<const Shape> inputs) const override {
-    if (kind_ == Merge::subtract && inputs.size() != 2)
+    if (spec_.kind == Merge::subtract && inputs.size() != 2)
       throw ShapeError(
           fmt::format("layer \"{}\" (Subtract) needs two inputs, as in Subtract()({{a, b}}), but got {}",
                       name(), inputs.size()));
@@ -76,12 +79,12 @@ class MergeImpl final : public LayerImpl {
       const Value x = input.rank() == rank ? input : graph::reshape(input, with_rank(input.shape(), rank));
       merged = merged ? combine(merged, x) : x;
     }
-    return {kind_ == Merge::average ? merged * (1.0 / static_cast<double>(inputs.size())) : merged};
+    return {spec_.kind == Merge::average ? merged / static_cast<double>(inputs.size()) : merged};
   }
 
  private:
   Value combine(Value a, Value b) const {
-    switch (kind_) {
+    switch (spec_.kind) {
       case Merge::subtract:
         return a - b;
       case Merge::multiply:
@@ -94,21 +97,21 @@ class MergeImpl final : public LayerImpl {
         return a + b;
     }
   }
-
-  Merge kind_;
 };
 
-class ConcatenateImpl final : public LayerImpl {
+struct ConcatenateSpec : ConcatenateArgs {
+  void fields(internal::Fields& f) { f("axis", axis); }
+};
+class ConcatenateImpl final : public internal::ConfiguredLayer<ConcatenateSpec> {
  public:
-  explicit ConcatenateImpl(const ConcatenateArgs& args)
-      : LayerImpl({.dtype = args.dtype, .name = args.name}), axis_(args.axis) {}
+  using ConfiguredLayer::ConfiguredLayer;
   void build_all(std::span<const Shape>) override {}
   void check(std::span<const Shape> inputs) const override {
     const int rank = inputs[0].rank();
-    if (axis_ >= rank || axis_ < -rank)
+    if (spec_.axis >= rank || spec_.axis < -rank)
       throw ShapeError(fmt::format("layer \"{}\" (Concatenate): inputs of shape {} have no axis {}", name(),
-                                   inputs[0].to_string(), axis_));
-    const int axis = axis_ < 0 ? axis_ + rank : axis_;
+                                   inputs[0].to_string(), spec_.axis));
+    const int axis = spec_.axis < 0 ? spec_.axis + rank : spec_.axis;
     for (const Shape& x : inputs) {
       bool fits = x.rank() == rank;
       for (int i = 0; fits && i < rank; i++)
@@ -117,39 +120,57 @@ class ConcatenateImpl final : public LayerImpl {
         throw ShapeError(
             fmt::format("layer \"{}\" (Concatenate) requires inputs with matching shapes except for the "
                         "concatenation axis {}. Received: {}",
-                        name(), axis_, list(inputs)));
+                        name(), spec_.axis, list(inputs)));
     }
   }
   std::vector<Value> call_all(Call&, std::span<const Value> xs) override {
-    return {graph::concatenate(xs, axis_ < 0 ? axis_ + xs[0].rank() : axis_)};
+    return {graph::concatenate(xs, spec_.axis < 0 ? spec_.axis + xs[0].rank() : spec_.axis)};
   }
-
- private:
-  int axis_;
 };
+
+Layer merge(Merge kind, MergeArgs args) {
+  return make_layer<MergeImpl>(MergeSpec{std::move(args), class_name_of(kind), kind});
+}
 
 }  // namespace
 
 Layer Add(MergeArgs args) {
-  return make_layer<MergeImpl>(Merge::add, args);
+  return merge(Merge::add, std::move(args));
 }
 Layer Subtract(MergeArgs args) {
-  return make_layer<MergeImpl>(Merge::subtract, args);
+  return merge(Merge::subtract, std::move(args));
 }
 Layer Multiply(MergeArgs args) {
-  return make_layer<MergeImpl>(Merge::multiply, args);
+  return merge(Merge::multiply, std::move(args));
 }
 Layer Average(MergeArgs args) {
-  return make_layer<MergeImpl>(Merge::average, args);
+  return merge(Merge::average, std::move(args));
 }
 Layer Maximum(MergeArgs args) {
-  return make_layer<MergeImpl>(Merge::maximum, args);
+  return merge(Merge::maximum, std::move(args));
 }
 Layer Minimum(MergeArgs args) {
-  return make_layer<MergeImpl>(Merge::minimum, args);
+  return merge(Merge::minimum, std::move(args));
 }
 Layer Concatenate(ConcatenateArgs args) {
-  return make_layer<ConcatenateImpl>(args);
+  return make_layer<ConcatenateImpl>(ConcatenateSpec{std::move(args)});
 }
 
 }  // namespace kiln::layers
+
+namespace kiln::internal {
+
+void register_merge_layers(LayerRegistry& registry) {
+  using namespace layers;
+  for (Merge kind :
+       {Merge::add, Merge::subtract, Merge::multiply, Merge::average, Merge::maximum, Merge::minimum})
+    registry.add(class_name_of(kind), [kind](Fields& f) {
+      MergeSpec spec;
+      spec.class_name = class_name_of(kind);
+      spec.kind = kind;
+      return layer_from<MergeImpl>(f, std::move(spec));
+    });
+  registry.add<ConcatenateImpl>("Concatenate");
+}
+
+}  // namespace kiln::internal

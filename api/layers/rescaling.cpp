@@ -1,27 +1,36 @@
 #include "kiln/layers/rescaling.h"
 
-#include "kiln/layer_impl.h"
+#include "api/layers/configured.h"
 
 namespace kiln::layers {
 namespace {
 
-class RescalingImpl final : public LayerImpl {
- public:
-  RescalingImpl(double scale, const RescalingArgs& args)
-      : LayerImpl({.dtype = args.dtype, .name = args.name}), scale_(scale), offset_(args.offset) {}
-  graph::Value call(Call&, graph::Value x) override {
-    const graph::Value scaled = x * scale_;
-    return offset_ == 0 ? scaled : scaled + offset_;
-  }
+struct RescalingSpec : RescalingArgs {
+  double scale = 1;
+  void fields(internal::Fields& f) { f.required("scale", scale)("offset", offset); }
+};
 
- private:
-  double scale_, offset_;
+class RescalingImpl final : public internal::ConfiguredLayer<RescalingSpec> {
+ public:
+  using ConfiguredLayer::ConfiguredLayer;
+  graph::Value call(Call&, graph::Value x) override {
+    const graph::Value scaled = x * spec_.scale;
+    return spec_.offset == 0 ? scaled : scaled + spec_.offset;
+  }
 };
 
 }  // namespace
 
 Layer Rescaling(double scale, RescalingArgs args) {
-  return make_layer<RescalingImpl>(scale, args);
+  return make_layer<RescalingImpl>(RescalingSpec{std::move(args), scale});
 }
 
 }  // namespace kiln::layers
+
+namespace kiln::internal {
+
+void register_rescaling_layers(LayerRegistry& registry) {
+  registry.add<layers::RescalingImpl>("Rescaling");
+}
+
+}  // namespace kiln::internal

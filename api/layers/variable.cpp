@@ -10,6 +10,7 @@ struct Variable::Data {
   std::string name;
   bool trainable;
   Regularizer regularizer;
+  Constraint constraint;
   Tensor value;
   std::shared_ptr<internal::FairSharedMutex> guard = nullptr;
 };
@@ -17,8 +18,8 @@ struct Variable::Data {
 // The initializer's tensor is copied: one that an initializer keeps must not be changed by training, nor be
 // shared by two weights.
 Variable::Variable(const WeightArgs& args, DType dtype)
-    : data_(std::make_shared<Data>(
-          Data{args.name, args.trainable, args.regularizer, args.initializer(args.shape, dtype).clone()})) {}
+    : data_(std::make_shared<Data>(Data{args.name, args.trainable, args.regularizer, args.constraint,
+                                        args.initializer(args.shape, dtype).clone()})) {}
 
 Variable::Data& Variable::data() const {
   if (!data_)
@@ -41,6 +42,9 @@ bool Variable::trainable() const {
 }
 const Regularizer& Variable::regularizer() const {
   return data().regularizer;
+}
+const Constraint& Variable::constraint() const {
+  return data().constraint;
 }
 const Tensor& Variable::storage() const {
   return data().value;

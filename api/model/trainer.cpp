@@ -169,6 +169,7 @@ graph::Value Trainer::total_loss(Call& call, std::span<const graph::Value> y_tru
     const graph::Value penalty = w.regularizer()(call(w));
     total = total + graph::convert(penalty, total.dtype());
   }
+  for (const graph::Value added : call.losses()) total = total + graph::convert(added, total.dtype());
   track_mean(call, trackers_[0], total, rows);
   return total;
 }

@@ -10,14 +10,22 @@
 #include "api/support/handles.h"
 #include "api/support/names.h"
 #include "api/support/random.h"
+#include "api/support/registry.h"
 
 namespace kiln {
 
 InitializerImpl::~InitializerImpl() = default;
+std::string InitializerImpl::class_name() const {
+  return internal::plain_class_name(typeid(*this).name());
+}
+Config InitializerImpl::get_config() const {
+  internal::not_serializable("initializer", class_name());
+}
 
 namespace initializers {
 namespace {
 
+using internal::Fields;
 using internal::RandomSequence;
 
 struct Fans {
@@ -44,15 +52,47 @@ Tensor filled(const Shape& shape, DType dtype, F next) {
   return t;
 }
 
-class ConstantImpl final : public InitializerImpl {
+class ConstantImpl : public InitializerImpl {
  public:
   explicit ConstantImpl(double value) : value_(value) {}
   Tensor operator()(const Shape& shape, DType dtype) const override {
     return Tensor::full(shape, value_, dtype);
   }
+  Config get_config() const override { return Config::Dict{{"value", value_}}; }
 
  private:
   double value_;
+};
+
+class ZerosImpl final : public ConstantImpl {
+ public:
+  ZerosImpl() : ConstantImpl(0) {}
+  Config get_config() const override { return Config::Dict(); }
+};
+class OnesImpl final : public ConstantImpl {
+ public:
+  OnesImpl() : ConstantImpl(1) {}
+  Config get_config() const override { return Config::Dict(); }
+};
+
+class IdentityImpl final : public InitializerImpl {
+ public:
+  explicit IdentityImpl(double gain) : gain_(gain) {}
+  Tensor operator()(const Shape& shape, DType dtype) const override {
+    if (shape.rank() != 2)
+      throw ShapeError(
+          fmt::format("Identity: the weight must be a matrix, but its shape is {}", shape.to_string()));
+    std::int64_t at = 0;
+    return filled(shape, dtype, [&] {
+      const std::int64_t row = at / shape[1], column = at % shape[1];
+      at++;
+      return row == column ? gain_ : 0;
+    });
+  }
+  Config get_config() const override { return Config::Dict{{"gain", gain_}}; }
+
+ private:
+  double gain_;
 };
 
 // Those that draw from a sequence of random numbers.
@@ -64,6 +104,13 @@ class RandomImpl : public InitializerImpl {
     return draw(shape, dtype, random);
   }
   virtual Tensor draw(const Shape& shape, DType dtype, RandomSequence& random) const = 0;
+  Config get_config() const final {
+    Config config = arguments();
+    config["seed"] = internal::to_config(seed_);
+    return config;
+  }
+  /// All but the seed.
+  virtual Config arguments() const = 0;
 
  private:
   std::optional<std::int64_t> seed_;
@@ -90,27 +137,32 @@ class NormalImpl final : public RandomImpl {
   Tensor draw(const Shape& shape, DType dtype, RandomSequence& random) const override {
     return (truncated_ ? draw_truncated : draw_normal)(shape, dtype, random, mean_, stddev_);
   }
+  std::string class_name() const override { return truncated_ ? "TruncatedNormal" : "RandomNormal"; }
+  Config arguments() const override { return Config::Dict{{"mean", mean_}, {"stddev", stddev_}}; }
 
  private:
   double mean_, stddev_;
   bool truncated_;
 };
 
-class UniformImpl final : public RandomImpl {
+class RandomUniformImpl final : public RandomImpl {
  public:
-  explicit UniformImpl(const RandomUniformArgs& args)
+  explicit RandomUniformImpl(const RandomUniformArgs& args)
       : RandomImpl(args.seed), low_(args.minval), high_(args.maxval) {}
   Tensor draw(const Shape& shape, DType dtype, RandomSequence& random) const override {
     return draw_uniform(shape, dtype, random, low_, high_);
   }
+  Config arguments() const override { return Config::Dict{{"minval", low_}, {"maxval", high_}}; }
 
  private:
   double low_, high_;
 };
 
+/// `preset`: the class of Keras's that has these arguments for good, such as GlorotUniform; null for none.
 class VarianceScalingImpl final : public RandomImpl {
  public:
-  explicit VarianceScalingImpl(VarianceScalingArgs args) : RandomImpl(args.seed), args_(std::move(args)) {
+  VarianceScalingImpl(VarianceScalingArgs args, const char* preset)
+      : RandomImpl(args.seed), args_(std::move(args)), preset_(preset) {
     static constexpr std::array<std::string_view, 3> modes = {"fan_in", "fan_out", "fan_avg"};
     static constexpr std::array<std::string_view, 4> distributions = {
         "truncated_normal", "untruncated_normal", "normal", "uniform"};
@@ -137,9 +189,15 @@ class VarianceScalingImpl final : public RandomImpl {
     constexpr double truncated_stddev = 0.87962566103423978;
     return draw_truncated(shape, dtype, random, 0, std::sqrt(variance) / truncated_stddev);
   }
+  std::string class_name() const override { return preset_ != nullptr ? preset_ : "VarianceScaling"; }
+  Config arguments() const override {
+    if (preset_ != nullptr) return Config::Dict();
+    return Config::Dict{{"scale", args_.scale}, {"mode", args_.mode}, {"distribution", args_.distribution}};
+  }
 
  private:
   VarianceScalingArgs args_;
+  const char* preset_;
 };
 
 class OrthogonalImpl final : public RandomImpl {
@@ -173,6 +231,7 @@ class OrthogonalImpl final : public RandomImpl {
       return gain_ * (rows <= columns ? basis[row][column] : basis[column][row]);
     });
   }
+  Config arguments() const override { return Config::Dict{{"gain", gain_}}; }
 
  private:
   static double product(const std::vector<double>& a, const std::vector<double>& b) {
@@ -192,17 +251,20 @@ class OrthogonalImpl final : public RandomImpl {
   double gain_;
 };
 
-Initializer scaling(double scale, const char* mode, const char* distribution, SeedArgs args) {
-  return VarianceScaling({.scale = scale, .mode = mode, .distribution = distribution, .seed = args.seed});
+Initializer scaling(const char* preset, double scale, const char* mode, const char* distribution,
+                    SeedArgs args) {
+  return Initializer(std::make_shared<VarianceScalingImpl>(
+      VarianceScalingArgs{.scale = scale, .mode = mode, .distribution = distribution, .seed = args.seed},
+      preset));
 }
 
 }  // namespace
 
 Initializer Zeros() {
-  return Constant(0);
+  return Initializer(std::make_shared<ZerosImpl>());
 }
 Initializer Ones() {
-  return Constant(1);
+  return Initializer(std::make_shared<OnesImpl>());
 }
 Initializer Constant(double value) {
   return Initializer(std::make_shared<ConstantImpl>(value));
@@ -211,98 +273,122 @@ Initializer RandomNormal(RandomNormalArgs args) {
   return Initializer(std::make_shared<NormalImpl>(args, false));
 }
 Initializer RandomUniform(RandomUniformArgs args) {
-  return Initializer(std::make_shared<UniformImpl>(args));
+  return Initializer(std::make_shared<RandomUniformImpl>(args));
 }
 Initializer TruncatedNormal(RandomNormalArgs args) {
   return Initializer(std::make_shared<NormalImpl>(args, true));
 }
 Initializer VarianceScaling(VarianceScalingArgs args) {
-  return Initializer(std::make_shared<VarianceScalingImpl>(std::move(args)));
+  return Initializer(std::make_shared<VarianceScalingImpl>(std::move(args), nullptr));
 }
 Initializer GlorotUniform(SeedArgs args) {
-  return scaling(1, "fan_avg", "uniform", args);
+  return scaling("GlorotUniform", 1, "fan_avg", "uniform", args);
 }
 Initializer GlorotNormal(SeedArgs args) {
-  return scaling(1, "fan_avg", "truncated_normal", args);
+  return scaling("GlorotNormal", 1, "fan_avg", "truncated_normal", args);
 }
 Initializer HeUniform(SeedArgs args) {
-  return scaling(2, "fan_in", "uniform", args);
+  return scaling("HeUniform", 2, "fan_in", "uniform", args);
 }
 Initializer HeNormal(SeedArgs args) {
-  return scaling(2, "fan_in", "truncated_normal", args);
+  return scaling("HeNormal", 2, "fan_in", "truncated_normal", args);
 }
 Initializer LecunUniform(SeedArgs args) {
-  return scaling(1, "fan_in", "uniform", args);
+  return scaling("LecunUniform", 1, "fan_in", "uniform", args);
 }
 Initializer LecunNormal(SeedArgs args) {
-  return scaling(1, "fan_in", "truncated_normal", args);
+  return scaling("LecunNormal", 1, "fan_in", "truncated_normal", args);
 }
 Initializer Orthogonal(OrthogonalArgs args) {
   return Initializer(std::make_shared<OrthogonalImpl>(args));
 }
 
+Initializer Identity(double gain) {
+  return Initializer(std::make_shared<IdentityImpl>(gain));
+}
+
 namespace {
 
-struct Named {
-  std::string_view name;
-  Initializer (*make)();
-};
+template <Initializer (*make)(SeedArgs)>
+Initializer seeded(Fields& f) {
+  SeedArgs args;
+  f("seed", args.seed);
+  return make(args);
+}
+template <Initializer (*make)(RandomNormalArgs)>
+Initializer normal(Fields& f) {
+  RandomNormalArgs args;
+  f("mean", args.mean)("stddev", args.stddev)("seed", args.seed);
+  return make(args);
+}
 
-constexpr std::array<Named, 32> by_name = {{
-    {"zeros", [] { return Zeros(); }},
-    {"zero", [] { return Zeros(); }},
-    {"Zeros", [] { return Zeros(); }},
-    {"ones", [] { return Ones(); }},
-    {"one", [] { return Ones(); }},
-    {"Ones", [] { return Ones(); }},
-    {"random_normal", [] { return RandomNormal(); }},
-    {"normal", [] { return RandomNormal(); }},
-    {"RandomNormal", [] { return RandomNormal(); }},
-    {"random_uniform", [] { return RandomUniform(); }},
-    {"uniform", [] { return RandomUniform(); }},
-    {"RandomUniform", [] { return RandomUniform(); }},
-    {"truncated_normal", [] { return TruncatedNormal(); }},
-    {"TruncatedNormal", [] { return TruncatedNormal(); }},
-    {"variance_scaling", [] { return VarianceScaling(); }},
-    {"VarianceScaling", [] { return VarianceScaling(); }},
-    {"glorot_uniform", [] { return GlorotUniform(); }},
-    {"GlorotUniform", [] { return GlorotUniform(); }},
-    {"glorot_normal", [] { return GlorotNormal(); }},
-    {"GlorotNormal", [] { return GlorotNormal(); }},
-    {"he_uniform", [] { return HeUniform(); }},
-    {"HeUniform", [] { return HeUniform(); }},
-    {"he_normal", [] { return HeNormal(); }},
-    {"HeNormal", [] { return HeNormal(); }},
-    {"lecun_uniform", [] { return LecunUniform(); }},
-    {"LecunUniform", [] { return LecunUniform(); }},
-    {"lecun_normal", [] { return LecunNormal(); }},
-    {"LecunNormal", [] { return LecunNormal(); }},
-    {"orthogonal", [] { return Orthogonal(); }},
-    {"Orthogonal", [] { return Orthogonal(); }},
-    {"constant", [] { return Constant(0); }},
-    {"Constant", [] { return Constant(0); }},
-}};
+const internal::Registry<Initializer>& registry() {
+  static const auto registry = [] {
+    internal::Registry<Initializer> r("initializer");
+    r.add({"Zeros", "zeros", "zero"}, [](Fields&) { return Zeros(); });
+    r.add({"Ones", "ones", "one"}, [](Fields&) { return Ones(); });
+    r.add({"Constant", "constant"}, [](Fields& f) {
+      double value = 0;
+      f("value", value);
+      return Constant(value);
+    });
+    r.add({"RandomNormal", "random_normal", "normal"}, normal<RandomNormal>);
+    r.add({"TruncatedNormal", "truncated_normal"}, normal<TruncatedNormal>);
+    r.add({"RandomUniform", "random_uniform", "uniform"}, [](Fields& f) {
+      RandomUniformArgs args;
+      f("minval", args.minval)("maxval", args.maxval)("seed", args.seed);
+      return RandomUniform(args);
+    });
+    r.add({"VarianceScaling", "variance_scaling"}, [](Fields& f) {
+      VarianceScalingArgs args;
+      f("scale", args.scale)("mode", args.mode)("distribution", args.distribution)("seed", args.seed);
+      return VarianceScaling(args);
+    });
+    r.add({"GlorotUniform", "glorot_uniform"}, seeded<GlorotUniform>);
+    r.add({"GlorotNormal", "glorot_normal"}, seeded<GlorotNormal>);
+    r.add({"HeUniform", "he_uniform"}, seeded<HeUniform>);
+    r.add({"HeNormal", "he_normal"}, seeded<HeNormal>);
+    r.add({"LecunUniform", "lecun_uniform"}, seeded<LecunUniform>);
+    r.add({"LecunNormal", "lecun_normal"}, seeded<LecunNormal>);
+    r.add({"Orthogonal", "orthogonal", "OrthogonalInitializer"}, [](Fields& f) {
+      OrthogonalArgs args;
+      f("gain", args.gain)("seed", args.seed);
+      return Orthogonal(args);
+    });
+    r.add({"Identity", "identity", "IdentityInitializer"}, [](Fields& f) {
+      double gain = 1;
+      f("gain", gain);
+      return Identity(gain);
+    });
+    return r;
+  }();
+  return registry;
+}
 
 }  // namespace
+
+Config serialize(const Initializer& initializer) {
+  return internal::object_config("keras.initializers", initializer.class_name(), initializer.get_config());
+}
+Initializer deserialize(const Config& config) {
+  return registry().from_config(config);
+}
+
 }  // namespace initializers
 
-Initializer::Initializer(const std::string& name) {
-  std::vector<std::string_view> known;
-  for (const auto& entry : initializers::by_name) {
-    if (entry.name == name) {
-      *this = entry.make();
-      return;
-    }
-    known.push_back(entry.name);
-  }
-  internal::unknown_name("initializer", name, known);
-}
+Initializer::Initializer(const std::string& name) : Initializer(initializers::registry().from_name(name)) {}
 Initializer::Initializer(const char* name) : Initializer(internal::given_name("initializer", name)) {}
 Initializer::Initializer(std::shared_ptr<const InitializerImpl> impl)
     : impl_(internal::not_empty(std::move(impl), "an Initializer")) {}
 
 Tensor Initializer::operator()(const Shape& shape, DType dtype) const {
   return internal::used(impl_, "Initializer")(shape, dtype);
+}
+std::string Initializer::class_name() const {
+  return internal::used(impl_, "Initializer").class_name();
+}
+Config Initializer::get_config() const {
+  return internal::used(impl_, "Initializer").get_config();
 }
 
 }  // namespace kiln

@@ -137,7 +137,8 @@ void OptimizerImpl::apply(Call& call, std::span<const Variable> weights, std::sp
     const Value decayed =
         options_.weight_decay ? old - old * *options_.weight_decay * step.learning_rate : old;
     const Updated updated = update(step, decayed, g[i], slot_values);
-    graph.update(old, updated.weight);
+    const Constraint& constraint = weights[i].constraint();
+    graph.update(old, constraint ? constraint(updated.weight) : updated.weight);
     for (std::size_t s = 0; s < slot_values.size(); s++) graph.update(slot_values[s], updated.slots[s]);
   }
   graph.update(iterations, iterations + graph::scalar(iterations, 1));

@@ -8,7 +8,7 @@ namespace {
 
 TEST(GoldenFormula, EqualsTheScriptsToTheBit) {
   const Golden golden("layers");
-  const nlohmann::json cases = golden_index("formula");
+  const nlohmann::json cases = golden_index("layers", "formula");
   ASSERT_GE(cases.size(), 4u);
   for (const auto& c : cases) {
     const Tensor& expected = golden[c.at("name")];

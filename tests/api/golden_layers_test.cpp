@@ -1,5 +1,5 @@
-// Every layer of tests/golden/layers.json: its output and its gradients with respect to inputs and weights are those
-// of real Keras in float64.
+// Every case of the files of tests/golden that hold layers: the layer, made from Keras's arguments, has the output and
+// the gradients with respect to inputs and weights of real Keras in float64.
 #include <gtest/gtest.h>
 #include <kiln/kiln.h>
 
@@ -16,33 +16,6 @@ using nlohmann::json;
 
 // Of the norm of Keras's result. Kiln computes in float32: some roundings of 6e-8 each.
 constexpr double bound = 2e-6;
-
-Size2 size2(const json& config, const char* key, Size2 standard) {
-  if (!config.contains(key)) return standard;
-  return {config[key][0].get<std::int64_t>(), config[key][1].get<std::int64_t>()};
-}
-
-Layer make_conv2d(const json& c) {
-  return Conv2D(c.at("filters"), size2(c, "kernel_size", 1),
-                {.strides = size2(c, "strides", 1),
-                 .padding = c.value("padding", "valid"),
-                 .dilation_rate = size2(c, "dilation_rate", 1),
-                 .groups = c.value("groups", 1),
-                 .activation = c.value("activation", "linear"),
-                 .use_bias = c.value("use_bias", true)});
-}
-
-Pooling2DArgs pooling(const json& c) {
-  Pooling2DArgs args{.padding = c.value("padding", "valid")};
-  if (c.contains("strides")) args.strides = size2(c, "strides", 1);
-  return args;
-}
-
-Layer make_relu(const json& c) {
-  ReLUArgs args{.negative_slope = c.value("negative_slope", 0.0), .threshold = c.value("threshold", 0.0)};
-  if (c.contains("max_value")) args.max_value = c["max_value"].get<double>();
-  return ReLU(args);
-}
 
 std::function<graph::Value(graph::Value)> golden_activation(const std::string& name, const json& arguments) {
   using namespace activations;
@@ -71,44 +44,32 @@ std::function<graph::Value(graph::Value)> golden_activation(const std::string& n
 }
 
 Layer make_golden_layer(const std::string& kind, const json& c) {
-  if (kind == "Dense")
-    return Dense(c.at("units"), {.activation = c.value("activation", "linear"), .use_bias = c.value("use_bias", true)});
-  if (kind == "Conv2D") return make_conv2d(c);
-  if (kind == "MaxPooling2D") return MaxPooling2D(size2(c, "pool_size", 2), pooling(c));
-  if (kind == "AveragePooling2D") return AveragePooling2D(size2(c, "pool_size", 2), pooling(c));
-  if (kind == "GlobalAveragePooling2D") return GlobalAveragePooling2D({.keepdims = c.value("keepdims", false)});
-  if (kind == "Flatten") return Flatten();
-  if (kind == "Reshape") return Reshape(to_shape(c.at("target_shape")));
-  if (kind == "Rescaling") return Rescaling(c.at("scale").get<double>(), {.offset = c.at("offset")});
-  if (kind == "Add") return Add();
-  if (kind == "Permute") return Permute(c.at("dims").get<std::vector<std::int64_t>>());
-  if (kind == "RepeatVector") return RepeatVector(c.at("n"));
-  if (kind == "Identity") return Identity();
-  if (kind == "LeakyReLU") return LeakyReLU({.negative_slope = c.value("negative_slope", 0.3)});
-  if (kind == "ELU") return ELU({.alpha = c.value("alpha", 1.0)});
-  if (kind == "Subtract") return Subtract();
-  if (kind == "Multiply") return Multiply();
-  if (kind == "Average") return Average();
-  if (kind == "Maximum") return Maximum();
-  if (kind == "Minimum") return Minimum();
-  if (kind == "Concatenate") return Concatenate({.axis = c.value("axis", -1)});
-  if (kind == "Softmax") return Softmax({.axis = c.value("axis", -1)});
-  if (kind == "ReLU") return make_relu(c);
   if (c.contains("arguments")) return Activation(golden_activation(c.at("activation"), c.at("arguments")));
-  if (kind == "Activation") return Activation(c.at("activation").get<std::string>());
-  throw ValueError("tests/golden/layers.json has a layer that this test doesn't know: " + kind);
+  return from_config(kind, Config::from_json(c.dump()));
 }
 
 Tensor input_data(const std::string& tag, const Shape& shape, const std::string& kind) {
   if (kind == "ties") return hash_tensor(tag, shape, DType::f32, [](double u) { return std::floor(3 * u); });
+  if (kind == "zeros") return hash_tensor(tag, shape, DType::f32, [](double u) { return std::floor(3 * u) - 1; });
   return hash_signed(tag, shape, kind == "wide" ? 8 : 1);
+}
+
+// All cases, each with the name of its file.
+std::vector<json> layer_cases() {
+  std::vector<json> all;
+  for (const char* file : {"layers", "normalization", "spatial"})
+    for (json c : golden_index(file, "layers")) {
+      c["file"] = file;
+      all.push_back(std::move(c));
+    }
+  return all;
 }
 
 class GoldenLayer : public ::testing::TestWithParam<json> {};
 
 TEST_P(GoldenLayer, IsKerass) {
   const json& c = GetParam();
-  const Golden golden("layers");
+  const Golden golden(c.at("file").get<std::string>());
   const std::string name = c.at("name");
   const Layer layer = make_golden_layer(c.at("layer"), c.at("config"));
 
@@ -119,16 +80,22 @@ TEST_P(GoldenLayer, IsKerass) {
     shapes.back()[0] = None;
   }
   layer.impl().ensure_built(shapes);
-  const std::vector<Variable> weights = layer.weights();
-  ASSERT_EQ(weights.size(), c.at("weights").size());
-  for (Variable w : weights) {
-    ASSERT_EQ(w.shape(), to_shape(c.at("weights").at(w.name()))) << w.name();
-    w.assign(hash_signed(name + "/" + w.name(), w.shape(), 0.5));
+  std::vector<Variable> weights, state;
+  for (Variable w : layer.weights()) {
+    const json& shapes = c.at(w.trainable() ? "weights" : "state");
+    ASSERT_TRUE(shapes.contains(w.name())) << w.name();
+    ASSERT_EQ(w.shape(), to_shape(shapes.at(w.name()))) << w.name();
+    const std::string tag = name + "/" + w.name();
+    w.assign(w.trainable() ? hash_signed(tag, w.shape(), 0.5)
+                           : hash_tensor(tag, w.shape(), DType::f32, [](double u) { return 0.5 + u; }));
+    (w.trainable() ? weights : state).push_back(w);
   }
+  ASSERT_EQ(weights.size(), c.at("weights").size());
+  ASSERT_EQ(state.size(), c.at("state").size());
 
   // One graph: output, and gradients of sum(output * cotangent).
   graph::Graph graph(name);
-  Call call(graph, /*training=*/true);
+  Call call(graph, c.at("training"));
   std::vector<Tensor> inputs;
   std::vector<graph::Value> xs, wrt;
   std::vector<std::string> names = {name + "/output"};
@@ -144,11 +111,20 @@ TEST_P(GoldenLayer, IsKerass) {
     wrt.push_back(call(w));
     names.push_back(name + "/" + w.name() + "/gradient");
   }
+  std::vector<graph::Value> changed;
+  for (const graph::StateSlot& slot : graph.states()) {
+    const bool is_weight = std::find(wrt.begin(), wrt.end(), slot.current) != wrt.end();
+    if (!is_weight && slot.next && slot.next != slot.current) changed.push_back(slot.next);
+  }
+  if (!changed.empty())
+    for (const Variable& w : state) names.push_back(name + "/" + w.name() + "/after");
   ASSERT_EQ(output.shape(), golden[names[0]].shape());
   const graph::Value cotangent = graph::constant(graph, hash_signed(name + "/cotangent", output.shape()));
   graph.output(names[0], output);
   const std::vector<graph::Value> gradients = graph::gradient(output, wrt, cotangent);
   for (std::size_t i = 0; i < gradients.size(); i++) graph.output(names[i + 1], gradients[i]);
+  ASSERT_EQ(names.size(), 1 + gradients.size() + changed.size());
+  for (std::size_t i = 0; i < changed.size(); i++) graph.output(names[1 + gradients.size() + i], changed[i]);
 
   std::vector<Tensor> results;
   std::vector<void*> in, out;
@@ -162,8 +138,13 @@ TEST_P(GoldenLayer, IsKerass) {
         << names[i] << "\n got " << results[i] << "\n expected " << golden[names[i]];
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, GoldenLayer, ::testing::ValuesIn(golden_index("layers")),
-                         [](const auto& info) { return info.param.at("name").template get<std::string>(); });
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenLayer, ::testing::ValuesIn(layer_cases()),
+                         [](const auto& info) {
+                           std::string name = info.param.at("name").template get<std::string>();
+                           for (char& c : name)
+                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace kiln::testing

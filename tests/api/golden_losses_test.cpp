@@ -110,7 +110,7 @@ TEST_P(GoldenLoss, IsKerass) {
   EXPECT_LE(relative_error(gradient, expected_gradient), 5e-6)
       << "got " << gradient << "\n expected " << expected_gradient;
 }
-INSTANTIATE_TEST_SUITE_P(Cases, GoldenLoss, ::testing::ValuesIn(golden_index("losses")), case_name);
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenLoss, ::testing::ValuesIn(golden_index("layers", "losses")), case_name);
 
 // ---- metrics --------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ TEST_P(GoldenMetric, IsKerass) {
   EXPECT_NEAR(logs["loss"], golden[name + "/loss"].item(), 2e-6 * golden[name + "/loss"].item());
   EXPECT_NEAR(logs[c.at("key").get<std::string>()], golden[name + "/result"].item(), 1e-6);
 }
-INSTANTIATE_TEST_SUITE_P(Cases, GoldenMetric, ::testing::ValuesIn(golden_index("metrics")), case_name);
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenMetric, ::testing::ValuesIn(golden_index("layers", "metrics")), case_name);
 
 // ---- initializers ---------------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ TEST_P(GoldenInitializer, HasKerassStatistics) {
   EXPECT_NEAR(*least, expected(2), (unbounded ? 1 : 0.001) * stddev);
   EXPECT_NEAR(*largest, expected(3), (unbounded ? 1 : 0.001) * stddev);
 }
-INSTANTIATE_TEST_SUITE_P(Cases, GoldenInitializer, ::testing::ValuesIn(golden_index("initializers")),
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenInitializer, ::testing::ValuesIn(golden_index("layers", "initializers")),
                          [](const auto& info) {
                            return info.param.at("name").template get<std::string>() + "_" +
                                   info.param.at("initializer").template get<std::string>();

@@ -5,9 +5,9 @@
 
 namespace kiln::testing {
 
-nlohmann::json golden_index(const std::string& part) {
-  std::ifstream file(std::string(KILN_GOLDEN_DIR) + "/layers.json");
-  return nlohmann::json::parse(file).at(part);
+nlohmann::json golden_index(const std::string& file, const std::string& part) {
+  std::ifstream stream(std::string(KILN_GOLDEN_DIR) + "/" + file + ".json");
+  return nlohmann::json::parse(stream).at(part);
 }
 
 Shape to_shape(const nlohmann::json& sizes) { return Shape(sizes.get<std::vector<std::int64_t>>()); }

@@ -144,7 +144,6 @@ TEST(WinogradKernels, AnImageGivesTheSameBitsInAnyBatch) {
   for (std::int64_t batch : {2, 7, 33}) EXPECT_TRUE(first_image(s, batch, images, kernel) == alone) << batch;
 }
 
-/// What isn't finite stays within the tiles that it is in, and never becomes a finite number.
 // Of 1,024 images, whose elements lie a page apart, each block is copied first: the same bits as of 64
 // images.
 TEST(WinogradKernels, ManyImagesWithTheBatchLastGiveTheSameBits) {
@@ -170,6 +169,7 @@ TEST(WinogradKernels, ManyImagesWithTheBatchLastGiveTheSameBits) {
   }
 }
 
+/// What isn't finite stays within the tiles that it is in, and never becomes a finite number.
 TEST(WinogradKernels, NanStaysInItsTiles) {
   const Sizes s{{2, 12, 12, 16}, 3, 16, {1, 1}, {1, 1}};
   Tensor x = RandomNumbers(3).tensor(s.x, -1, 1, DType::f32);

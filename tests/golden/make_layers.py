@@ -4,67 +4,20 @@ Writes layers.safetensors (numbers) and layers.json (what they are of); README.m
 by ./dev golden.
 """
 
-import json
-
-from oracle import FOLDER, save  # before keras
+from layer_cases import Cases  # before keras
 
 from formula import float32, labels, signed, uniform
 
 import jax
 import keras
 import numpy as np
-from jax import numpy as jnp
 
-keras.config.set_floatx("float64")
-
-tensors = {}
-index = {"layers": [], "losses": [], "metrics": [], "initializers": [], "formula": []}
-
-
-def store(name, value):
-    tensors[name] = np.asarray(value, dtype=np.float64)
+cases = Cases()
+layer, store = cases.layer, cases.store
+index = {"losses": [], "metrics": [], "initializers": [], "formula": []}
 
 
 # ---- layers ----------------------------------------------------------------------------------------------------
-
-
-def layer(name, kind, config, *shapes, inputs="signed"):
-    """One case: the layer's output, and the gradients of sum(output * cotangent)."""
-    made = make(kind, config)
-    x = [layer_input(f"{name}/input{i}", shape, inputs) for i, shape in enumerate(shapes)]
-    made.build(shapes[0] if len(shapes) == 1 else list(shapes))
-    weights = [signed(f"{name}/{v.name}", v.shape, 0.5) for v in made.trainable_variables]
-    frozen = [v.value for v in made.non_trainable_variables]
-
-    def call(weights, x):
-        return made.stateless_call(weights, frozen, x[0] if len(x) == 1 else x)[0]
-
-    output = call(weights, x)
-    cotangent = signed(f"{name}/cotangent", output.shape)
-    by_weights, by_inputs = jax.grad(lambda w, x: jnp.sum(call(w, x) * cotangent), argnums=(0, 1))(weights, x)
-    store(f"{name}/output", output)
-    for i, gradient in enumerate(by_inputs):
-        store(f"{name}/input{i}/gradient", gradient)
-    for variable, gradient in zip(made.trainable_variables, by_weights):
-        store(f"{name}/{variable.name}/gradient", gradient)
-    index["layers"].append({
-        "name": name, "layer": kind, "config": config, "input_shapes": shapes, "inputs": inputs,
-        "weights": {v.name: v.shape for v in made.trainable_variables}})
-
-
-def make(kind, config):
-    if "arguments" in config:
-        function = getattr(keras.activations, config["activation"])
-        return keras.layers.Activation(lambda x: function(x, **config["arguments"]))
-    return getattr(keras.layers, kind)(**config)
-
-
-def layer_input(tag, shape, kind):
-    if kind == "ties":  # few different values, so that windows have several largest elements
-        return float32(np.floor(3 * uniform(tag, shape)))
-    if kind == "wide":  # both sides of every kink
-        return signed(tag, shape, 8)
-    return signed(tag, shape)
 
 
 def layers():
@@ -123,6 +76,11 @@ def layers():
     layer("leaky_relu", "LeakyReLU", {}, (3, 20), inputs="wide")
     layer("leaky_relu_slope", "LeakyReLU", {"negative_slope": 0.05}, (3, 20), inputs="wide")
     layer("elu", "ELU", {}, (3, 20), inputs="wide")
+    layer("elu_zeros", "ELU", {"alpha": 0.5}, (3, 20), inputs="zeros")
+    layer("relu_slope_zeros", "ReLU", {"negative_slope": 0.25}, (3, 20), inputs="zeros")
+    layer("prelu", "PReLU", {}, (3, 4, 5), inputs="wide")
+    layer("prelu_shared", "PReLU", {"shared_axes": [1, 2]}, (3, 4, 5, 2), inputs="wide")
+    layer("prelu_zeros", "PReLU", {}, (3, 12), inputs="zeros")
     layer("elu_alpha", "ELU", {"alpha": 0.5}, (3, 20), inputs="wide")
     layer("rescaling", "Rescaling", {"scale": 0.25, "offset": -1.5}, (2, 3, 4))
     layer("add", "Add", {}, (2, 3, 4), (2, 3, 4), (2, 3, 4))
@@ -145,6 +103,8 @@ def layers():
                        "tanh_shrink", "sparse_plus", "sparse_sigmoid"):
         layer(f"activation_{activation}", "Activation", {"activation": activation}, (4, 25), inputs="wide")
     layer("activation_glu", "Activation", {"activation": "glu"}, (4, 6), inputs="wide")
+    for activation in ("relu", "leaky_relu", "elu", "selu", "celu", "softplus", "softsign", "gelu", "hard_shrink"):
+        layer(f"activation_{activation}_zeros", "Activation", {"activation": activation}, (4, 6), inputs="zeros")
     for activation, arguments in (("relu", {"negative_slope": 0.25}), ("relu", {"max_value": 3.0, "threshold": 1.0}),
                                   ("leaky_relu", {"negative_slope": 0.3}), ("elu", {"alpha": 0.5}),
                                   ("celu", {"alpha": 2.0}), ("squareplus", {"b": 1.0}), ("gelu", {"approximate": True}),
@@ -297,8 +257,4 @@ def formula():
 if __name__ == "__main__":
     for part in (layers, losses, metrics, initializers, formula):
         part()
-    save("layers", tensors)
-    lines = {part: ",\n".join("  " + json.dumps(case) for case in cases) for part, cases in index.items()}
-    text = ",\n".join(f'"{part}": [\n{cases}\n]' for part, cases in lines.items())
-    (FOLDER / "layers.json").write_text("{\n" + text + "\n}\n")
-    print({part: len(cases) for part, cases in index.items()})
+    cases.save("layers", **index)

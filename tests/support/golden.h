@@ -27,8 +27,8 @@ class Golden {
   files::Safetensors file_;
 };
 
-/// The cases of layers.json: `golden_index("losses")` is an array of objects.
-nlohmann::json golden_index(const std::string& part);
+/// One list of cases of a JSON file: `golden_index("layers", "losses")` is an array of objects.
+nlohmann::json golden_index(const std::string& file, const std::string& part);
 
 /// JSON array of sizes as a shape.
 Shape to_shape(const nlohmann::json& sizes);

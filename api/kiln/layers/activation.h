@@ -1,7 +1,9 @@
 #pragma once
 #include <optional>
+#include <vector>
 
 #include "kiln/activations.h"
+#include "kiln/constraints.h"
 #include "kiln/layer.h"
 
 namespace kiln::layers {
@@ -20,7 +22,7 @@ struct ReLUArgs {
   DType dtype = DType::f32;
   std::string name = "";
 };
-/// x where threshold <= x < max_value, max_value above, negative_slope * (x - threshold) below. Throws
+/// x where threshold < x < max_value, max_value above, negative_slope * (x - threshold) below. Throws
 /// ValueError for a negative argument.
 KILN_API Layer ReLU(ReLUArgs args = {});
 
@@ -31,6 +33,19 @@ struct LeakyReLUArgs {
 };
 /// x for x >= 0, else negative_slope * x. Throws ValueError for a negative slope.
 KILN_API Layer LeakyReLU(LeakyReLUArgs args = {});
+
+struct PReLUArgs {
+  Initializer alpha_initializer = "zeros";
+  Regularizer alpha_regularizer = {};
+  Constraint alpha_constraint = {};
+  std::vector<std::int64_t> shared_axes = {};  ///< along which one alpha serves all; the batch is axis 0
+  bool trainable = true;
+  DType dtype = DType::f32;
+  std::string name = "";
+};
+/// x for x >= 0, else alpha x, with a weight alpha for each element of a sample (He et al. 2015). Throws
+/// ShapeError for a size that isn't known, or an axis that the input hasn't.
+KILN_API Layer PReLU(PReLUArgs args = {});
 
 struct ELUArgs {
   double alpha = 1;

@@ -1,5 +1,6 @@
 #pragma once
 #include "kiln/activations.h"
+#include "kiln/constraints.h"
 #include "kiln/layer.h"
 
 namespace kiln::layers {
@@ -11,6 +12,9 @@ struct DenseArgs {
   Initializer bias_initializer = "zeros";
   Regularizer kernel_regularizer = {};
   Regularizer bias_regularizer = {};
+  Regularizer activity_regularizer = {};
+  Constraint kernel_constraint = {};
+  Constraint bias_constraint = {};
   bool trainable = true;
   DType dtype = DType::f32;
   std::string name = "";

@@ -6,6 +6,8 @@
 namespace kiln::layers {
 
 struct FlattenArgs {
+  std::string data_format =
+      "channels_last";  ///< "channels_first": the channels follow the batch, and go last
   DType dtype = DType::f32;
   std::string name = "";
 };

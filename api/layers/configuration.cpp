@@ -1,0 +1,100 @@
+#include "kiln/layers/configuration.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "api/layers/configured.h"
+#include "api/support/names.h"
+
+namespace kiln {
+namespace internal {
+
+void LayerRegistry::add(std::string class_name, Make make) {
+  entries_.emplace_back(std::move(class_name), std::move(make));
+}
+const LayerRegistry::Make* LayerRegistry::find(const std::string& class_name) const {
+  for (const auto& [name, make] : entries_)
+    if (name == class_name) return &make;
+  return nullptr;
+}
+std::vector<std::string_view> LayerRegistry::names() const {
+  std::vector<std::string_view> names;
+  for (const auto& [name, make] : entries_) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace internal
+
+namespace layers {
+namespace {
+
+const internal::LayerRegistry& built_in() {
+  static const auto registry = [] {
+    internal::LayerRegistry r;
+    internal::register_activation_layers(r);
+    internal::register_conv_layers(r);
+    internal::register_dense_layers(r);
+    internal::register_dropout_layers(r);
+    internal::register_input_layers(r);
+    internal::register_merge_layers(r);
+    internal::register_normalization_layers(r);
+    internal::register_pooling_layers(r);
+    internal::register_resampling_layers(r);
+    internal::register_rescaling_layers(r);
+    internal::register_reshape_layers(r);
+    return r;
+  }();
+  return registry;
+}
+
+/// Classes of the user's own.
+struct OwnLayers {
+  std::mutex mutex;
+  std::vector<std::pair<std::string, std::function<Layer(const Config&)>>> entries;
+
+  std::function<Layer(const Config&)> find(const std::string& class_name) {
+    const std::lock_guard lock(mutex);
+    for (const auto& [name, make] : entries)
+      if (name == class_name) return make;
+    return {};
+  }
+};
+OwnLayers& own_layers() {
+  static OwnLayers layers;
+  return layers;
+}
+
+}  // namespace
+
+void register_layer(const std::string& class_name, std::function<Layer(const Config&)> from_config) {
+  OwnLayers& own = own_layers();
+  if (built_in().find(class_name) != nullptr || own.find(class_name))
+    throw ValueError(fmt::format("register_layer: there is a layer class \"{}\" already", class_name));
+  if (!from_config)
+    throw ValueError(fmt::format("register_layer(\"{}\"): the function is empty", class_name));
+  const std::lock_guard lock(own.mutex);
+  own.entries.emplace_back(class_name, std::move(from_config));
+}
+
+Layer from_config(const std::string& class_name, const Config& config) {
+  if (const auto own = own_layers().find(class_name)) return own(config);
+  const auto* make = built_in().find(class_name);
+  if (make == nullptr) internal::unknown_name("layer class", class_name, built_in().names());
+  internal::Fields fields(class_name, config);
+  Layer layer = (*make)(fields);
+  fields.finish();
+  return layer;
+}
+
+Config serialize(const Layer& layer) {
+  return internal::object_config("keras.layers", layer.class_name(), layer.get_config());
+}
+Layer deserialize(const Config& config) {
+  return from_config(config.at("class_name").as_string(), config.at("config"));
+}
+
+}  // namespace layers
+}  // namespace kiln

@@ -1,0 +1,92 @@
+#include "api/layers/resize.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+#include "api/support/names.h"
+
+namespace kiln::internal {
+namespace {
+
+using graph::Value;
+
+constexpr std::array<std::string_view, 5> interpolations = {"nearest", "bilinear", "bicubic", "lanczos3",
+                                                            "lanczos5"};
+
+double lanczos(double distance, double radius) {
+  if (distance >= radius) return 0;
+  const double angle = std::numbers::pi * distance;
+  return angle < 1e-12 ? 1 : radius * std::sin(angle) * std::sin(angle / radius) / (angle * angle);
+}
+
+/// What an element at this distance counts for (bicubic: Keys 1981, with a = -1/2).
+double share(const std::string& interpolation, double distance) {
+  const double d = std::abs(distance);
+  if (interpolation == "bilinear") return std::max(0.0, 1 - d);
+  if (interpolation == "lanczos3") return lanczos(d, 3);
+  if (interpolation == "lanczos5") return lanczos(d, 5);
+  if (d < 1) return (1.5 * d - 2.5) * d * d + 1;
+  return d < 2 ? ((-0.5 * d + 2.5) * d - 4) * d + 2 : 0;
+}
+
+}  // namespace
+
+void check_interpolation(const std::string& class_name, const std::string& interpolation) {
+  if (std::find(interpolations.begin(), interpolations.end(), interpolation) == interpolations.end())
+    unknown_name(class_name + ": interpolation", interpolation, interpolations);
+}
+
+Value resize_axis(Value x, int axis, std::int64_t size, const std::string& interpolation) {
+  const std::int64_t n = x.shape()[static_cast<std::size_t>(axis)];
+  if (n == size) return x;
+  const auto place = [&](std::int64_t i) {
+    return (static_cast<double>(i) + 0.5) * static_cast<double>(n) / static_cast<double>(size);
+  };
+  if (interpolation == "nearest") {
+    std::vector<std::int32_t> nearest;
+    for (std::int64_t i = 0; i < size; i++) nearest.push_back(static_cast<std::int32_t>(place(i)));
+    return graph::gather(x, graph::constant(x.graph(), Tensor(nearest, {size})), axis);
+  }
+  // Few elements count, at consecutive places: a sum of so many gathers, each times its share.
+  const int reach = interpolation == "bilinear"   ? 1
+                    : interpolation == "bicubic"  ? 2
+                    : interpolation == "lanczos3" ? 3
+                                                  : 5;
+  std::vector<std::vector<double>> shares;  // of the elements floor(place) - reach + 1 ... + reach
+  for (std::int64_t i = 0; i < size; i++) {
+    const double at = place(i) - 0.5, first = std::floor(at) - reach + 1;
+    std::vector<double> row;
+    double sum = 0;
+    for (int k = 0; k < 2 * reach; k++) {
+      const double element = first + k;
+      const bool exists = element >= 0 && element < static_cast<double>(n);
+      row.push_back(exists ? share(interpolation, at - element) : 0);
+      sum += row.back();
+    }
+    for (double& s : row) s /= sum;
+    shares.push_back(std::move(row));
+  }
+  Value result;
+  for (int k = 0; k < 2 * reach; k++) {
+    std::vector<std::int32_t> elements;
+    std::vector<double> of_each;
+    bool counts = false;
+    for (std::int64_t i = 0; i < size; i++) {
+      const double element = std::floor(place(i) - 0.5) - reach + 1 + k;
+      elements.push_back(static_cast<std::int32_t>(std::clamp(element, 0.0, static_cast<double>(n - 1))));
+      of_each.push_back(shares[static_cast<std::size_t>(i)][static_cast<std::size_t>(k)]);
+      counts = counts || of_each.back() != 0;
+    }
+    if (!counts) continue;
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(x.rank()), 1);
+    shape[static_cast<std::size_t>(axis)] = size;
+    const Value factors = graph::constant(x.graph(), Tensor(of_each, Shape(shape)).astype(x.dtype()));
+    const Value part = graph::gather(x, graph::constant(x.graph(), Tensor(elements, {size})), axis) * factors;
+    result = result ? result + part : part;
+  }
+  return result;
+}
+
+}  // namespace kiln::internal

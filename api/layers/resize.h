@@ -1,0 +1,16 @@
+#pragma once
+#include <string>
+
+#include "kiln/graph/ops.h"
+
+namespace kiln::internal {
+
+/// Throws ValueError for another interpolation than "nearest", "bilinear", "bicubic", "lanczos3", "lanczos5".
+void check_interpolation(const std::string& class_name, const std::string& interpolation);
+
+/// x with `size` elements along an axis, each of which is interpolated between its neighbours; the outer
+/// edges of both stay where they are. Without smoothing: when x gets smaller, elements between may count for
+/// nothing.
+graph::Value resize_axis(graph::Value x, int axis, std::int64_t size, const std::string& interpolation);
+
+}  // namespace kiln::internal

@@ -1,0 +1,80 @@
+"""Cases of layers: what a layer makes of its inputs, and the gradients, by real Keras in float64."""
+
+import json
+
+from oracle import FOLDER, save  # before keras
+
+from formula import float32, signed, uniform
+
+import jax
+import keras
+import numpy as np
+from jax import numpy as jnp
+
+keras.config.set_floatx("float64")
+
+
+class Cases:
+    """Collects cases; `save` writes NAME.safetensors (numbers) and NAME.json (what they are of)."""
+
+    def __init__(self):
+        self.tensors = {}
+        self.index = []
+
+    def store(self, name, value):
+        self.tensors[name] = np.asarray(value, dtype=np.float64)
+
+    def layer(self, name, kind, config, *shapes, inputs="signed", training=None):
+        """One case: the layer's output, and the gradients of sum(output * cotangent). `training`: the call's
+        argument, for layers that have it; with True, what becomes of weights that aren't trainable as well."""
+        made = make(kind, config)
+        x = [layer_input(f"{name}/input{i}", shape, inputs) for i, shape in enumerate(shapes)]
+        made.build(shapes[0] if len(shapes) == 1 else list(shapes))
+        weights = [signed(f"{name}/{v.name}", v.shape, 0.5) for v in made.trainable_variables]
+        state = [float32(0.5 + uniform(f"{name}/{v.name}", v.shape)) for v in made.non_trainable_variables]
+        arguments = {} if training is None else {"training": training}
+
+        def call(weights, x):
+            return made.stateless_call(weights, state, x[0] if len(x) == 1 else x, **arguments)
+
+        output, after = call(weights, x)
+        cotangent = signed(f"{name}/cotangent", output.shape)
+        by_weights, by_inputs = jax.grad(lambda w, x: jnp.sum(call(w, x)[0] * cotangent), argnums=(0, 1))(weights, x)
+        self.store(f"{name}/output", output)
+        for i, gradient in enumerate(by_inputs):
+            self.store(f"{name}/input{i}/gradient", gradient)
+        for variable, gradient in zip(made.trainable_variables, by_weights):
+            self.store(f"{name}/{variable.name}/gradient", gradient)
+        if training:
+            for variable, value in zip(made.non_trainable_variables, after):
+                self.store(f"{name}/{variable.name}/after", value)
+        self.index.append({
+            "name": name, "layer": kind, "config": config, "input_shapes": shapes, "inputs": inputs,
+            "training": training is not False, "weights": {v.name: v.shape for v in made.trainable_variables},
+            "state": {v.name: v.shape for v in made.non_trainable_variables}})
+
+    def save(self, name, **more):
+        """`more`: other lists for the JSON file."""
+        save(name, self.tensors)
+        parts = {"layers": self.index, **more}
+        lines = {part: ",\n".join("  " + json.dumps(case) for case in cases) for part, cases in parts.items()}
+        text = ",\n".join(f'"{part}": [\n{cases}\n]' for part, cases in lines.items())
+        (FOLDER / f"{name}.json").write_text("{\n" + text + "\n}\n")
+        print({part: len(cases) for part, cases in parts.items()})
+
+
+def make(kind, config):
+    if "arguments" in config:
+        function = getattr(keras.activations, config["activation"])
+        return keras.layers.Activation(lambda x: function(x, **config["arguments"]))
+    return getattr(keras.layers, kind)(**config)
+
+
+def layer_input(tag, shape, kind):
+    if kind == "ties":  # few different values, so that windows have several largest elements
+        return float32(np.floor(3 * uniform(tag, shape)))
+    if kind == "zeros":  # negative and positive values, and many zeros
+        return float32(np.floor(3 * uniform(tag, shape)) - 1)
+    if kind == "wide":  # both sides of every kink
+        return signed(tag, shape, 8)
+    return signed(tag, shape)
