@@ -2,10 +2,12 @@
 /// All layers.
 #include "kiln/layer_impl.h"
 #include "kiln/layers/activation.h"
+#include "kiln/layers/attention.h"
 #include "kiln/layers/configuration.h"
 #include "kiln/layers/conv.h"
 #include "kiln/layers/dense.h"
 #include "kiln/layers/dropout.h"
+#include "kiln/layers/embedding.h"
 #include "kiln/layers/input.h"
 #include "kiln/layers/merge.h"
 #include "kiln/layers/normalization.h"

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kiln/callbacks.h"
@@ -158,6 +159,12 @@ class KILN_API Model : public Layer {
   /// Ends a running fit after its step, as a callback may wish.
   void stop_training();
 
+  /// The model without its weights' values, as JSON in Keras's form: in one line, or indented by so many
+  /// spaces. `model_from_json` makes an equal model of it, and Keras's function of that name does, too, as
+  /// long as there are no layers of your own. Throws StateError for what can't be written down, such as a
+  /// lambda as activation.
+  std::string to_json(int indent = -1) const;
+
   /// Writes all weights into a safetensors file, atomically: a temporary file, then a rename. Throws
   /// StateError if the model isn't built, ValueError for a path that ends as Keras's own formats do (".h5",
   /// ".keras"), FileError if the file can't be written.
@@ -188,5 +195,13 @@ class KILN_API Model : public Layer {
 
   ModelImpl& model_impl() const;
 };
+
+/// A model from what `to_json` gave, in Kiln or in Keras: with new weights, not compiled. Throws ValueError
+/// or TypeError for anything else, and for layers that Kiln doesn't know.
+KILN_API Model model_from_json(std::string_view text);
+/// The same from a class name, "Sequential" or "Functional", and what `get_config` gave.
+KILN_API Model model_from_config(const std::string& class_name, const Config& config);
+/// A model of the same layers, with new weights.
+KILN_API Model clone_model(const Model& model);
 
 }  // namespace kiln

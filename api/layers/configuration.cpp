@@ -35,11 +35,14 @@ const internal::LayerRegistry& built_in() {
   static const auto registry = [] {
     internal::LayerRegistry r;
     internal::register_activation_layers(r);
+    internal::register_attention_layers(r);
     internal::register_conv_layers(r);
     internal::register_dense_layers(r);
     internal::register_dropout_layers(r);
+    internal::register_embedding_layers(r);
     internal::register_input_layers(r);
     internal::register_merge_layers(r);
+    internal::register_models(r);
     internal::register_normalization_layers(r);
     internal::register_pooling_layers(r);
     internal::register_resampling_layers(r);
@@ -93,7 +96,8 @@ Config serialize(const Layer& layer) {
   return internal::object_config("keras.layers", layer.class_name(), layer.get_config());
 }
 Layer deserialize(const Config& config) {
-  return from_config(config.at("class_name").as_string(), config.at("config"));
+  const std::string& class_name = config.at("class_name").as_string();
+  return from_config(class_name, config.at("config"));
 }
 
 }  // namespace layers

@@ -61,7 +61,7 @@ inline graph::Value floats_in_type(graph::Value x, DType dtype) {
 
 /// The layer of a configuration. `spec`: what the class itself decides.
 template <class Impl>
-Layer layer_from(Fields& fields, typename Impl::Spec spec = {}) {
+Layer layer_from(Fields& fields, typename Impl::Spec spec = typename Impl::Spec()) {
   std::optional<std::string> name;
   bool trainable = true;
   fields("name", name)("dtype", spec.dtype)("trainable", trainable);
@@ -90,11 +90,14 @@ class LayerRegistry {
 };
 
 void register_activation_layers(LayerRegistry& registry);
+void register_attention_layers(LayerRegistry& registry);
 void register_conv_layers(LayerRegistry& registry);
 void register_dense_layers(LayerRegistry& registry);
 void register_dropout_layers(LayerRegistry& registry);
+void register_embedding_layers(LayerRegistry& registry);
 void register_input_layers(LayerRegistry& registry);
 void register_merge_layers(LayerRegistry& registry);
+void register_models(LayerRegistry& registry);
 void register_normalization_layers(LayerRegistry& registry);
 void register_pooling_layers(LayerRegistry& registry);
 void register_resampling_layers(LayerRegistry& registry);

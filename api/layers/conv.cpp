@@ -34,10 +34,14 @@ struct BaseSpec {
     const Ints ones(static_cast<std::size_t>(axes), 1);
     if (f.reads()) kernel_size = strides = dilation_rate = ones;
     f.required("kernel_size", kernel_size)("strides", strides)("dilation_rate", dilation_rate);
-    for (Ints* sizes : {&kernel_size, &strides, &dilation_rate})
-      if (static_cast<int>(sizes->size()) != axes)
-        throw ValueError(
-            fmt::format("{}: {} should have {} numbers", class_name, internal::text(*sizes), axes));
+    const auto check = [&](const char* argument, const Ints& sizes) {
+      if (static_cast<int>(sizes.size()) != axes)
+        throw ValueError(fmt::format("{}: {} should have {} numbers, but it is {}", class_name, argument,
+                                     axes, internal::text(sizes)));
+    };
+    check("kernel_size", kernel_size);
+    check("strides", strides);
+    check("dilation_rate", dilation_rate);
     f("padding", padding)("data_format", data_format)("activation", activation)("use_bias", use_bias);
     f("bias_initializer", bias_initializer)("bias_regularizer", bias_regularizer);
     f("activity_regularizer", activity_regularizer)("bias_constraint", bias_constraint);
@@ -228,7 +232,6 @@ struct ConvTransposeSpec : BaseSpec {
     f("kernel_initializer", kernel_initializer)("kernel_regularizer", kernel_regularizer);
     f("kernel_constraint", kernel_constraint);
     base_fields(f);
-    f.only("groups", 1);
   }
 };
 

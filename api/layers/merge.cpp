@@ -128,6 +128,49 @@ class ConcatenateImpl final : public internal::ConfiguredLayer<ConcatenateSpec> 
   }
 };
 
+struct DotSpec : DotArgs {
+  Axes axes = -1;
+  void fields(internal::Fields& f) { f.required("axes", axes)("normalize", normalize); }
+};
+class DotImpl final : public internal::ConfiguredLayer<DotSpec> {
+ public:
+  explicit DotImpl(DotSpec spec) : ConfiguredLayer(std::move(spec)) {
+    if (spec_.axes.size() > 2)
+      throw ValueError(
+          fmt::format("Dot: axes should be one number or two, but there are {}", spec_.axes.size()));
+    for (std::int64_t axis : spec_.axes.values())
+      if (axis == 0) throw ValueError("Dot: axis 0 is the batch, over which no sum can run");
+  }
+  void build_all(std::span<const Shape>) override {}
+  void check(std::span<const Shape> inputs) const override {
+    const auto wrong = [&](const std::string& what) {
+      throw ShapeError(fmt::format("layer \"{}\" (Dot): {}: {}", name(), what, list(inputs)));
+    };
+    if (inputs.size() != 2) wrong("it takes two inputs, as in Dot(1)({a, b})");
+    if (inputs[0].rank() < 2 || inputs[1].rank() < 2) wrong("its inputs need two axes or more");
+    const std::int64_t a = inputs[0].dim(axis(0, inputs[0])), b = inputs[1].dim(axis(1, inputs[1]));
+    if (a != b && a != None && b != None) wrong("the sizes along the axes differ");
+  }
+  std::vector<Value> call_all(Call&, std::span<const Value> xs) override {
+    const int a = axis(0, xs[0].shape()), b = axis(1, xs[1].shape());
+    const Value x = scaled(xs[0], a), y = scaled(xs[1], b);
+    const Value product = graph::dot(x, y, {0}, {0}, {a}, {b});
+    return {product.rank() == 1 ? graph::expand_dims(product, 1) : product};
+  }
+
+ private:
+  int axis(std::size_t input, const Shape& x) const {
+    const Axes one(spec_.axes[std::min(input, spec_.axes.size() - 1)]);
+    return static_cast<int>(one.of_rank(fmt::format("layer \"{}\" (Dot)", name()), x.rank())[0]);
+  }
+  Value scaled(Value x, int axis) const {
+    if (!spec_.normalize) return x;
+    constexpr double least = 1e-14;  // the square of Keras's 1e-7
+    const Value squares = graph::reduce_sum(x * x, {axis}, /*keepdims=*/true);
+    return x * graph::rsqrt(graph::maximum(squares, graph::scalar(squares, least)));
+  }
+};
+
 Layer merge(Merge kind, MergeArgs args) {
   return make_layer<MergeImpl>(MergeSpec{std::move(args), class_name_of(kind), kind});
 }
@@ -152,6 +195,9 @@ Layer Maximum(MergeArgs args) {
 Layer Minimum(MergeArgs args) {
   return merge(Merge::minimum, std::move(args));
 }
+Layer Dot(Axes axes, DotArgs args) {
+  return make_layer<DotImpl>(DotSpec{std::move(args), std::move(axes)});
+}
 Layer Concatenate(ConcatenateArgs args) {
   return make_layer<ConcatenateImpl>(ConcatenateSpec{std::move(args)});
 }
@@ -171,6 +217,7 @@ void register_merge_layers(LayerRegistry& registry) {
       return layer_from<MergeImpl>(f, std::move(spec));
     });
   registry.add<ConcatenateImpl>("Concatenate");
+  registry.add<DotImpl>("Dot");
 }
 
 }  // namespace kiln::internal

@@ -40,7 +40,7 @@ struct EdgesSpec : ResamplingArgs {
     Config value = pairs.size() == 1 ? pairs[0] : Config(pairs);
     f(argument.c_str(), value);
     if (f.reads()) read(value);
-    f("data_format", data_format);
+    if (class_name != "Cropping1D") f("data_format", data_format);
   }
 
  private:

@@ -30,6 +30,7 @@ class ModelImpl : public LayerImpl {
   void connect(std::vector<SymbolicTensor> inputs, std::vector<SymbolicTensor> outputs);
 
   std::string class_name() const override { return "Functional"; }
+  Config get_config() const override;
   void build_all(std::span<const Shape> inputs) override;
   void check(std::span<const Shape> inputs) const override;
   /// Why inputs of these shapes don't fit; empty if they do, or the model has no inputs yet.

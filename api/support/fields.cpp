@@ -164,6 +164,11 @@ const Config* Fields::take(const char* key) {
   return config_.find(key);
 }
 
+const Config& Fields::all() {
+  for (const auto& [key, value] : config_.as_dict()) known_.push_back(key);
+  return config_;
+}
+
 Fields& Fields::only(const char* key, const Config& value) {
   if (!reads_) {
     config_[key] = value;

@@ -116,6 +116,8 @@ class Fields {
   }
   /// Does the dictionary that is read have the key?
   bool has(const char* key) const { return reads_ && config_.find(key) != nullptr; }
+  /// The dictionary that is read, all of whose keys count as known.
+  const Config& all();
   /// A key of Keras's that can have this value only.
   Fields& only(const char* key, const Config& value);
 

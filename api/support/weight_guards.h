@@ -13,8 +13,8 @@ namespace kiln::internal {
 /// layers keep when they are used in another model, too: so the lock goes with the weight, whichever model or
 /// layer it is reached through. A weight that is in no model yet has none.
 ///
-/// Works with std::unique_lock and std::shared_lock. Several locks are taken in one order for all, so that two
-/// groups that overlap can't wait for each other.
+/// Works with std::unique_lock and std::shared_lock. Several locks are taken in one order for all, so that
+/// two groups that overlap can't wait for each other.
 class WeightGuards {
  public:
   WeightGuards() = default;

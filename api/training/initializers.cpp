@@ -89,7 +89,8 @@ class IdentityImpl final : public InitializerImpl {
       return row == column ? gain_ : 0;
     });
   }
-  Config get_config() const override { return Config::Dict{{"gain", gain_}}; }
+  // Keras leaves the gain out of its own.
+  Config get_config() const override { return gain_ == 1 ? Config::Dict() : Config::Dict{{"gain", gain_}}; }
 
  private:
   double gain_;

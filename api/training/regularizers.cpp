@@ -107,7 +107,7 @@ const internal::Registry<Regularizer>& registry() {
       return L2(l2);
     });
     // By its name alone it has factors that do something, as the other two.
-    r.add({"L1L2", "l1_l2"}, [](Fields& f) {
+    r.add({"L1L2", "l1_l2", "l1l2"}, [](Fields& f) {
       const double standard = f.has("l1") || f.has("l2") ? 0 : 0.01;
       L1L2Args args{.l1 = standard, .l2 = standard};
       f("l1", args.l1)("l2", args.l2);

@@ -62,7 +62,7 @@ TEST(Errors, UnknownNamesSuggestTheNearest) {
   EXPECT_ERROR(ValueError, "Did you mean \"sparse_categorical_crossentropy\"?",
                Loss("sparse_categorical_crosentropy"));
   EXPECT_ERROR(ValueError, "Did you mean \"glorot_uniform\"?", Initializer("glorot_unifrom"));
-  EXPECT_ERROR(ValueError, "Did you mean \"L1L2\"?", Regularizer("l1l2"));
+  EXPECT_ERROR(ValueError, "Did you mean \"l1_l2\"?", Regularizer("l1+l2"));
   EXPECT_ERROR(ValueError, "Did you mean \"same\"?", Conv2D(1, 1, {.padding = "Same"}));
   EXPECT_ERROR(ValueError, "Known names: \"valid\", \"same\"", MaxPooling2D(2, {.padding = "xxxxxxxxxxxx"}));
   EXPECT_ERROR(ValueError, "mode", callbacks::EarlyStopping({.mode = "mx"}));

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <kiln/kiln.h>
 
+#include <set>
+
 #include "api/model/step.h"
 #include "kiln/graph/gradient.h"
 #include "tests/support/golden.h"
@@ -14,8 +16,14 @@ namespace {
 using namespace kiln::layers;
 using nlohmann::json;
 
-// Of the norm of Keras's result. Kiln computes in float32: some roundings of 6e-8 each.
-constexpr double bound = 2e-6;
+// Of the norm of Keras's result. Kiln computes in float32: some roundings of 6e-8 each. Attention takes a softmax of
+// sums of products, and Keras on JAX itself computes it in float32 (the gradient of the keys' bias, which is 0, comes
+// out as 1e-8).
+double bound(const std::string& kind) {
+  return kind.find("Attention") == std::string::npos ? 2e-6 : 1e-5;
+}
+// What is as good as 0 is compared with this instead of with its own norm.
+constexpr double least_norm = 0.01;
 
 std::function<graph::Value(graph::Value)> golden_activation(const std::string& name, const json& arguments) {
   using namespace activations;
@@ -57,12 +65,25 @@ Tensor input_data(const std::string& tag, const Shape& shape, const std::string&
 // All cases, each with the name of its file.
 std::vector<json> layer_cases() {
   std::vector<json> all;
-  for (const char* file : {"layers", "normalization", "spatial"})
+  for (const char* file : {"layers", "normalization", "spatial", "structure"})
     for (json c : golden_index(file, "layers")) {
       c["file"] = file;
       all.push_back(std::move(c));
     }
   return all;
+}
+
+// As weight_names in tests/golden/layer_cases.py.
+std::vector<std::string> names_of(const std::vector<Variable>& weights) {
+  std::vector<std::string> names;
+  std::set<std::string> different;
+  for (const Variable& w : weights) {
+    names.push_back(w.name());
+    different.insert(w.name());
+  }
+  if (different.size() < names.size())
+    for (std::size_t i = 0; i < names.size(); i++) names[i] = std::to_string(i) + "_" + names[i];
+  return names;
 }
 
 class GoldenLayer : public ::testing::TestWithParam<json> {};
@@ -80,18 +101,18 @@ TEST_P(GoldenLayer, IsKerass) {
     shapes.back()[0] = None;
   }
   layer.impl().ensure_built(shapes);
-  std::vector<Variable> weights, state;
-  for (Variable w : layer.weights()) {
-    const json& shapes = c.at(w.trainable() ? "weights" : "state");
-    ASSERT_TRUE(shapes.contains(w.name())) << w.name();
-    ASSERT_EQ(w.shape(), to_shape(shapes.at(w.name()))) << w.name();
-    const std::string tag = name + "/" + w.name();
-    w.assign(w.trainable() ? hash_signed(tag, w.shape(), 0.5)
-                           : hash_tensor(tag, w.shape(), DType::f32, [](double u) { return 0.5 + u; }));
-    (w.trainable() ? weights : state).push_back(w);
-  }
+  const std::vector<Variable> weights = layer.trainable_weights(), state = layer.non_trainable_weights();
+  const std::vector<std::string> weight_names = names_of(weights);
   ASSERT_EQ(weights.size(), c.at("weights").size());
   ASSERT_EQ(state.size(), c.at("state").size());
+  for (std::size_t i = 0; i < weights.size(); i++) {
+    ASSERT_EQ(weights[i].shape(), to_shape(c.at("weights").at(weight_names[i]))) << weight_names[i];
+    Variable(weights[i]).assign(hash_signed(name + "/" + weight_names[i], weights[i].shape(), 0.5));
+  }
+  for (Variable w : state) {
+    ASSERT_EQ(w.shape(), to_shape(c.at("state").at(w.name()))) << w.name();
+    w.assign(hash_tensor(name + "/" + w.name(), w.shape(), DType::f32, [](double u) { return 0.5 + u; }));
+  }
 
   // One graph: output, and gradients of sum(output * cotangent).
   graph::Graph graph(name);
@@ -107,9 +128,9 @@ TEST_P(GoldenLayer, IsKerass) {
     names.push_back(tag + "/gradient");
   }
   const graph::Value output = layer.impl().emit(call, xs).at(0);
-  for (const Variable& w : weights) {
-    wrt.push_back(call(w));
-    names.push_back(name + "/" + w.name() + "/gradient");
+  for (std::size_t i = 0; i < weights.size(); i++) {
+    wrt.push_back(call(weights[i]));
+    names.push_back(name + "/" + weight_names[i] + "/gradient");
   }
   std::vector<graph::Value> changed;
   for (const graph::StateSlot& slot : graph.states()) {
@@ -134,7 +155,7 @@ TEST_P(GoldenLayer, IsKerass) {
   internal::Step(std::move(graph), call.storage()).run(in.data(), out.data());
 
   for (std::size_t i = 0; i < names.size(); i++)
-    EXPECT_LE(relative_error(results[i], golden[names[i]]), bound)
+    EXPECT_LE(relative_error(results[i], golden[names[i]], least_norm), bound(c.at("layer")))
         << names[i] << "\n got " << results[i] << "\n expected " << golden[names[i]];
 }
 

@@ -24,17 +24,28 @@ class Cases:
     def store(self, name, value):
         self.tensors[name] = np.asarray(value, dtype=np.float64)
 
-    def layer(self, name, kind, config, *shapes, inputs="signed", training=None):
+    def layer(self, name, kind, config, *shapes, inputs="signed", training=None, seeds=False):
         """One case: the layer's output, and the gradients of sum(output * cotangent). `training`: the call's
-        argument, for layers that have it; with True, what becomes of weights that aren't trainable as well."""
+        argument, for layers that have it; with True, what becomes of weights that aren't trainable as well.
+        `seeds`: the layer draws random numbers, whose state is no weight."""
         made = make(kind, config)
         x = [layer_input(f"{name}/input{i}", shape, inputs) for i, shape in enumerate(shapes)]
-        made.build(shapes[0] if len(shapes) == 1 else list(shapes))
-        weights = [signed(f"{name}/{v.name}", v.shape, 0.5) for v in made.trainable_variables]
-        state = [float32(0.5 + uniform(f"{name}/{v.name}", v.shape)) for v in made.non_trainable_variables]
+        separate = kind in ("MultiHeadAttention", "GroupQueryAttention")  # takes its inputs as arguments of their own
+        if separate:
+            made.build(*shapes)
+        else:
+            made.build(shapes[0] if len(shapes) == 1 else list(shapes))
+        names = weight_names(made.trainable_variables)
+        state_variables = [] if seeds else [
+            v for v in made.non_trainable_variables if "seed" not in v.path]
+        weights = [signed(f"{name}/{n}", v.shape, 0.5) for n, v in zip(names, made.trainable_variables)]
+        state = [v.value if v not in state_variables else float32(0.5 + uniform(f"{name}/{v.name}", v.shape))
+                 for v in made.non_trainable_variables]
         arguments = {} if training is None else {"training": training}
 
         def call(weights, x):
+            if separate:
+                return made.stateless_call(weights, state, *x, **arguments)
             return made.stateless_call(weights, state, x[0] if len(x) == 1 else x, **arguments)
 
         output, after = call(weights, x)
@@ -43,15 +54,16 @@ class Cases:
         self.store(f"{name}/output", output)
         for i, gradient in enumerate(by_inputs):
             self.store(f"{name}/input{i}/gradient", gradient)
-        for variable, gradient in zip(made.trainable_variables, by_weights):
-            self.store(f"{name}/{variable.name}/gradient", gradient)
+        for weight, gradient in zip(names, by_weights):
+            self.store(f"{name}/{weight}/gradient", gradient)
         if training:
             for variable, value in zip(made.non_trainable_variables, after):
-                self.store(f"{name}/{variable.name}/after", value)
+                if variable in state_variables:
+                    self.store(f"{name}/{variable.name}/after", value)
         self.index.append({
             "name": name, "layer": kind, "config": config, "input_shapes": shapes, "inputs": inputs,
-            "training": training is not False, "weights": {v.name: v.shape for v in made.trainable_variables},
-            "state": {v.name: v.shape for v in made.non_trainable_variables}})
+            "training": training is not False, "weights": dict(zip(names, (v.shape for v in made.trainable_variables))),
+            "state": {v.name: v.shape for v in state_variables}})
 
     def save(self, name, **more):
         """`more`: other lists for the JSON file."""
@@ -61,6 +73,12 @@ class Cases:
         text = ",\n".join(f'"{part}": [\n{cases}\n]' for part, cases in lines.items())
         (FOLDER / f"{name}.json").write_text("{\n" + text + "\n}\n")
         print({part: len(cases) for part, cases in parts.items()})
+
+
+def weight_names(variables):
+    """Their names; with their numbers where layers inside have weights of equal names."""
+    names = [v.name for v in variables]
+    return names if len(set(names)) == len(names) else [f"{i}_{name}" for i, name in enumerate(names)]
 
 
 def make(kind, config):

@@ -17,5 +17,5 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 def save(name, tensors, metadata=None):
     """Writes tests/golden/NAME.safetensors; float64 unless given otherwise."""
     path = FOLDER / f"{name}.safetensors"
-    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, metadata)
+    save_file({k: np.asarray(v, order="C") for k, v in tensors.items()}, path, metadata)
     print(f"{path.name}: {path.stat().st_size} bytes")

@@ -33,7 +33,7 @@ nlohmann::json golden_index(const std::string& file, const std::string& part);
 /// JSON array of sizes as a shape.
 Shape to_shape(const nlohmann::json& sizes);
 
-/// ||got - want|| / ||want||; the shapes must be equal.
-double relative_error(const Tensor& got, const Tensor& want);
+/// ||got - want|| / max(||want||, least); the shapes must be equal.
+double relative_error(const Tensor& got, const Tensor& want, double least = 1e-150);
 
 }  // namespace kiln::testing

@@ -1,4 +1,5 @@
 #pragma once
+#include "kiln/axes.h"
 #include "kiln/layer.h"
 
 namespace kiln::layers {
@@ -29,5 +30,15 @@ struct ConcatenateArgs {
 };
 /// Joins its inputs along an axis: `Concatenate()({a, b})`. Throws ShapeError if other sizes differ.
 KILN_API Layer Concatenate(ConcatenateArgs args = {});
+
+struct DotArgs {
+  bool normalize = false;  ///< vectors along the axes are scaled to length 1 first
+  DType dtype = DType::f32;
+  std::string name = "";
+};
+/// Dot(axes)({a, b}): of each sample, the sums of products along an axis of a and one of b: (batch, 2, 3) and
+/// (batch, 3, 4) with axes {2, 1} give (batch, 2, 4), (batch, n) and (batch, n) with axis 1 (batch, 1).
+/// Throws ValueError for the batch's axis, ShapeError if sizes differ.
+KILN_API Layer Dot(Axes axes, DotArgs args = {});
 
 }  // namespace kiln::layers
