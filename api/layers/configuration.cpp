@@ -37,7 +37,9 @@ const internal::LayerRegistry& built_in() {
     internal::register_activation_layers(r);
     internal::register_attention_layers(r);
     internal::register_conv_layers(r);
+    internal::register_conv_transpose_layers(r);
     internal::register_dense_layers(r);
+    internal::register_depthwise_conv_layers(r);
     internal::register_dropout_layers(r);
     internal::register_embedding_layers(r);
     internal::register_input_layers(r);

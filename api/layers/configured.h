@@ -92,7 +92,9 @@ class LayerRegistry {
 void register_activation_layers(LayerRegistry& registry);
 void register_attention_layers(LayerRegistry& registry);
 void register_conv_layers(LayerRegistry& registry);
+void register_conv_transpose_layers(LayerRegistry& registry);
 void register_dense_layers(LayerRegistry& registry);
+void register_depthwise_conv_layers(LayerRegistry& registry);
 void register_dropout_layers(LayerRegistry& registry);
 void register_embedding_layers(LayerRegistry& registry);
 void register_input_layers(LayerRegistry& registry);
