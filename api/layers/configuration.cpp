@@ -42,11 +42,13 @@ const internal::LayerRegistry& built_in() {
     internal::register_depthwise_conv_layers(r);
     internal::register_dropout_layers(r);
     internal::register_embedding_layers(r);
+    internal::register_image_layers(r);
     internal::register_input_layers(r);
     internal::register_merge_layers(r);
     internal::register_models(r);
     internal::register_normalization_layers(r);
     internal::register_pooling_layers(r);
+    internal::register_preprocessing_layers(r);
     internal::register_resampling_layers(r);
     internal::register_rescaling_layers(r);
     internal::register_reshape_layers(r);

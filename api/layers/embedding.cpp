@@ -8,6 +8,7 @@
 
 #include "api/layers/configured.h"
 #include "api/layers/einsum.h"
+#include "api/layers/whole_numbers.h"
 
 namespace kiln::layers {
 namespace {
@@ -45,17 +46,9 @@ class EmbeddingImpl final : public ConfiguredLayer<EmbeddingSpec> {
                               .constraint = spec_.embeddings_constraint});
   }
   Value call(Call& context, Value x) override {
-    // The number of rows may be too large for one byte.
-    if (x.dtype() != DType::i32 && x.dtype() != DType::i64) x = graph::convert(x, DType::i32);
-    const Value samples = graph::reshape(x, {x.shape()[0], x.shape().tail().elements()});
-    const Value least = graph::reduce_min(samples, {1});
-    const Value most = graph::reduce_max(samples, {1});
-    const Value below = graph::compare(most, graph::scalar(most, static_cast<double>(spec_.input_dim)), "lt");
-    const Value inside = graph::bit_and(graph::compare(least, graph::scalar(least, 0), "ge"), below);
-    graph::check(inside, graph::select(below, least, most),
-                 fmt::format("layer \"{}\" (Embedding): number {{value}} in row {{row}} is outside [0, {})",
-                             name(), spec_.input_dim));
-    return graph::gather(context(embeddings_), x, 0);
+    const Value numbers =
+        internal::whole_numbers_below(fmt::format("layer \"{}\" (Embedding)", name()), x, spec_.input_dim);
+    return graph::gather(context(embeddings_), numbers, 0);
   }
 
  private:

@@ -24,10 +24,10 @@ class Cases:
     def store(self, name, value):
         self.tensors[name] = np.asarray(value, dtype=np.float64)
 
-    def layer(self, name, kind, config, *shapes, inputs="signed", training=None, seeds=False):
+    def layer(self, name, kind, config, *shapes, inputs="signed", training=None, seeds=False, gradients=True):
         """One case: the layer's output, and the gradients of sum(output * cotangent). `training`: the call's
         argument, for layers that have it; with True, what becomes of weights that aren't trainable as well.
-        `seeds`: the layer draws random numbers, whose state is no weight."""
+        `seeds`: the layer draws random numbers, whose state is no weight. Without `gradients` it has none."""
         made = make(kind, config)
         x = [layer_input(f"{name}/input{i}", shape, inputs) for i, shape in enumerate(shapes)]
         separate = kind in ("MultiHeadAttention", "GroupQueryAttention")  # takes its inputs as arguments of their own
@@ -49,9 +49,16 @@ class Cases:
             return made.stateless_call(weights, state, x[0] if len(x) == 1 else x, **arguments)
 
         output, after = call(weights, x)
+        self.store(f"{name}/output", output)
+        entry = {"name": name, "layer": kind, "config": config, "input_shapes": shapes, "inputs": inputs,
+                 "training": training is not False, "gradients": gradients,
+                 "weights": dict(zip(names, (v.shape for v in made.trainable_variables))),
+                 "state": {v.name: v.shape for v in state_variables}}
+        self.index.append(entry)
+        if not gradients:
+            return
         cotangent = signed(f"{name}/cotangent", output.shape)
         by_weights, by_inputs = jax.grad(lambda w, x: jnp.sum(call(w, x)[0] * cotangent), argnums=(0, 1))(weights, x)
-        self.store(f"{name}/output", output)
         for i, gradient in enumerate(by_inputs):
             self.store(f"{name}/input{i}/gradient", gradient)
         for weight, gradient in zip(names, by_weights):
@@ -60,10 +67,6 @@ class Cases:
             for variable, value in zip(made.non_trainable_variables, after):
                 if variable in state_variables:
                     self.store(f"{name}/{variable.name}/after", value)
-        self.index.append({
-            "name": name, "layer": kind, "config": config, "input_shapes": shapes, "inputs": inputs,
-            "training": training is not False, "weights": dict(zip(names, (v.shape for v in made.trainable_variables))),
-            "state": {v.name: v.shape for v in state_variables}})
 
     def save(self, name, **more):
         """`more`: other lists for the JSON file."""
@@ -93,6 +96,8 @@ def layer_input(tag, shape, kind):
         return float32(np.floor(3 * uniform(tag, shape)))
     if kind == "zeros":  # negative and positive values, and many zeros
         return float32(np.floor(3 * uniform(tag, shape)) - 1)
+    if kind == "numbers":  # whole numbers below 5
+        return float32(np.floor(5 * uniform(tag, shape)))
     if kind == "wide":  # both sides of every kink
         return signed(tag, shape, 8)
     return signed(tag, shape)
