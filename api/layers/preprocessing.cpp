@@ -23,7 +23,19 @@ using internal::Fields;
 
 struct NormalizationSpec : NormalizationArgs {
   void fields(Fields& f) {
-    f("axis", axis)("invert", invert);
+    // As Keras, which knows several axes: a list.
+    std::vector<std::int64_t> axes;
+    if (axis) axes = {*axis};
+    Config given_axes = internal::to_config(axes);
+    f("axis", given_axes)("invert", invert);
+    if (f.reads()) {
+      axes.clear();
+      if (given_axes.is_number()) axes = {given_axes.as_int()};
+      if (given_axes.is_list()) internal::from_config(given_axes, axes);
+      if (axes.size() > 1)
+        throw ValueError("Normalization: several axes aren't supported; give one, or none for all");
+      axis = axes.empty() ? std::nullopt : std::optional(axes[0]);
+    }
     // A number, or a list that may be nested, as Keras has it for several axes; null if `adapt` sets them.
     for (auto& [key, values] : {std::pair{"mean", &mean}, std::pair{"variance", &variance}}) {
       Config given = values->empty() ? Config() : internal::to_config(*values);

@@ -82,6 +82,13 @@ def layer_configs():
     config(layers.MultiHeadAttention(2, 3, value_dim=4, dropout=0.1, use_bias=False, output_shape=5, attention_axes=1,
                                      kernel_initializer=initializers.VarianceScaling(2.0, "fan_out", "uniform", seed=1)))
     config(layers.GroupQueryAttention(3, 4, 2, dropout=0.1))
+    for made in (layers.Resizing(3, 4), layers.Resizing(3, 4, interpolation="bicubic", crop_to_aspect_ratio=True),
+                 layers.CenterCrop(3, 4), layers.RandomFlip(), layers.RandomFlip("vertical", seed=3),
+                 layers.RandomBrightness(0.2), layers.RandomBrightness((-0.1, 0.3), value_range=(0, 1)),
+                 layers.RandomContrast(0.2), layers.RandomContrast((0.1, 0.3), value_range=(0, 1)),
+                 layers.RandomCrop(3, 4, seed=1), layers.CategoryEncoding(5), layers.CategoryEncoding(5, output_mode="count"),
+                 layers.Normalization(), layers.Normalization(axis=1, mean=[1.0, 2.0], variance=[3.0, 4.0], invert=True)):
+        config(made)
     for initializer in ("zeros", "ones", "random_normal", "truncated_normal", "random_uniform", "variance_scaling",
                         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
                         "orthogonal", "identity"):
