@@ -99,6 +99,23 @@ TEST_F(Examples, LenetTrainsTheSameFromTheDiskCache) {
 TEST_F(Examples, TwoBranchesLearn) {
   expect_accuracy("functional_two_branches --epochs 1 --train-samples 3000", 0.60);
 }
+// The large ones run for a few steps, on enlarged images that are smaller than the books'.
+TEST_F(Examples, LargeNetworksTrainForSomeSteps) {
+  const std::string few = " --epochs 1 --train-samples 32 --test-samples 64 --batch-size 16";
+  for (const char* name : {"alexnet", "vgg --size 64", "nin --size 96", "googlenet --size 64", "resnet --size 64"})
+    expect_accuracy(name + few, 0);
+}
+TEST_F(Examples, VisionTransformerLearns) {
+  expect_accuracy("vision_transformer --epochs 2 --train-samples 3000 --test-samples 1000", 0.55);
+}
+TEST_F(Examples, AutoencoderLearns) {
+  const Outcome outcome = run(example("autoencoder --epochs 2 --train-samples 3000 --test-samples 500"));
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  const std::string last = "mean squared error ";
+  const std::size_t at = outcome.output.find(last);
+  ASSERT_NE(at, std::string::npos) << outcome.output;
+  EXPECT_LT(std::stod(outcome.output.substr(at + last.size())), 0.06) << outcome.output;
+}
 TEST_F(Examples, TourLearnsSavesAndRestores) {
   const auto file = std::filesystem::temp_directory_path() / "kiln_example_tour.safetensors";
   const Outcome outcome = run(example("tour --epochs 15 --save " + file.string()));
