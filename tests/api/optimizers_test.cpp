@@ -257,6 +257,23 @@ TEST(Schedules, NameTheArgumentThatIsOutOfRange) {
                PolynomialDecay(0.1, 10, {.power = -2}));
 }
 
+TEST(Schedules, MayBeOnesOwn) {
+  struct Harmonic : LearningRateScheduleImpl {
+    graph::Value operator()(graph::Value step) const override { return 0.5 / (step + 1.0); }
+  };
+  Sequential model = line(1);
+  const Optimizer sgd =
+      optimizers::SGD({.learning_rate = LearningRateSchedule(std::make_shared<Harmonic>())});
+  model.compile({.optimizer = sgd, .loss = "mae"});
+  model.train_on_batch(one, zero);
+  EXPECT_EQ(weight_of(model), 0.5);
+  EXPECT_EQ(sgd.learning_rate(), 0.25);
+  model.train_on_batch(one, zero);
+  EXPECT_EQ(weight_of(model), 0.25);
+  EXPECT_ERROR(StateError, "the learning-rate schedule Harmonic can't be written into a configuration",
+               sgd.get_config());
+}
+
 TEST(Schedules, CountStepsExactly) {
   const auto late = schedules::PiecewiseConstantDecay({double(1LL << 40)}, {1, 2});
   EXPECT_EQ(late(1LL << 40), 1);
