@@ -130,6 +130,7 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
   std::vector<CallbackHandle> handles = args.callbacks;
   handles.push_back(history);
   CallbackList callbacks(handles, model, {args.verbose, args.epochs, steps});
+  const int verbose = callbacks.verbose(args.verbose);
   TrainingBatches source(data, args.batch_size, args.shuffle);
   const InterruptGuard guard;
   const ModelImpl::Fitting fitting(model);
@@ -140,8 +141,8 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
        epoch < args.epochs && !model.stop_training && !InterruptGuard::interrupted(); epoch++) {
     trainer.reset_metrics();
     callbacks.each([&](Callback& c) { c.on_epoch_begin(epoch, {}); });
-    if (args.verbose != 0 && args.epochs > 1) print(fmt::format("Epoch {}/{}\n", epoch + 1, args.epochs));
-    ProgressBar bar(steps, args.verbose);
+    if (verbose != 0 && args.epochs > 1) print(fmt::format("Epoch {}/{}\n", epoch + 1, args.epochs));
+    ProgressBar bar(steps, verbose);
     if (!args.steps_per_epoch) source.rewind();
     std::int64_t step = 0;
     while (step < steps && !model.stop_training && !InterruptGuard::interrupted()) {
@@ -173,6 +174,7 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
     callbacks.each([&](Callback& c) { c.on_epoch_end(epoch, logs); });
     last = logs;
   }
+  trainer.finalize_weights();
   callbacks.each([&](Callback& c) { c.on_train_end(last); });
   return history;
 }

@@ -137,10 +137,8 @@ Memory Model::memory(MemoryArgs args) {
   if (model.compiled()) {
     internal::Trainer& trainer = model.trainer("memory");
     const BatchTypes types = trainer.prepare(args.batch_size);
-    OptimizerImpl& optimizer = trainer.optimizer().impl();
-    for (const Tensor& slot : optimizer.variables()) owners.optimizer.push_back(slot.raw());
-    owners.optimizer.push_back(optimizer.learning_rate().raw());
-    owners.optimizer.push_back(optimizer.iterations().raw());
+    for (const Tensor& state : trainer.optimizer().impl().variables())
+      owners.optimizer.push_back(state.raw());
     add("train", args.batch_size, *trainer.step(Mode::train, types));
     add("test", args.batch_size, *trainer.step(Mode::test, types));
   }

@@ -21,6 +21,12 @@ CallbackList::CallbackList(std::vector<CallbackHandle> callbacks, ModelImpl& mod
   each([&](Callback& c) { c.attach(shared, params); });
 }
 
+int CallbackList::verbose(int given) const {
+  for (const CallbackHandle& callback : callbacks_)
+    if (dynamic_cast<const callbacks::ProgbarLogger*>(&*callback) != nullptr) return 0;
+  return given;
+}
+
 void check_batch_size(const char* caller, std::int64_t batch_size) {
   if (batch_size < 1)
     throw ValueError(fmt::format("{}: batch_size must be positive, but it is {}", caller, batch_size));
@@ -73,7 +79,7 @@ Logs Model::evaluate(const Tensors& x, const Tensors& y, EvaluateArgs args) {
   const Dataset data = prepare_dataset(model, "evaluate", x, y, args.sample_weight);
   const std::int64_t steps = steps_over("evaluate: steps", data.rows, args.batch_size, args.steps);
   CallbackList callbacks(args.callbacks, model, {args.verbose, 1, steps});
-  ProgressBar bar(steps, args.verbose);
+  ProgressBar bar(steps, callbacks.verbose(args.verbose));
   trainer.prepare(data);
   run_evaluation(model, data, args.batch_size, steps, &callbacks, &bar);
   return trainer.logs();
@@ -88,7 +94,7 @@ std::vector<Tensor> Model::predict_all(const Tensors& x, PredictArgs args) const
   if (args.steps)
     for (Tensor& t : inputs) t = t.slice(0, std::min(rows, steps * args.batch_size));
   CallbackList callbacks(args.callbacks, model, {args.verbose, 1, steps});
-  ProgressBar bar(steps, args.verbose);
+  ProgressBar bar(steps, callbacks.verbose(args.verbose));
   callbacks.each([](Callback& c) { c.on_predict_begin({}); });
   std::int64_t begun = 0;
   const auto begin_batch = [&] {

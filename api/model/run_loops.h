@@ -17,6 +17,8 @@ class CallbackList {
   void each(F hook) {
     for (CallbackHandle& callback : callbacks_) hook(*callback);
   }
+  /// How much progress to print besides: nothing if one of them does that.
+  int verbose(int given) const;
 
  private:
   std::vector<CallbackHandle> callbacks_;

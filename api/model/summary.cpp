@@ -148,12 +148,8 @@ class Summary {
     const Size fixed = size_of(model_.non_trainable_weights());
     Size optimizer;
     const bool has_optimizer = impl_.compiled() && model_.optimizer().impl().built();
-    if (has_optimizer) {
-      OptimizerImpl& state = model_.optimizer().impl();
-      optimizer.add(state.iterations());
-      optimizer.add(state.learning_rate());
-      for (const Tensor& t : state.variables()) optimizer.add(t);
-    }
+    if (has_optimizer)
+      for (const Tensor& t : model_.optimizer().impl().variables()) optimizer.add(t);
     const Size total = {trainable.elements + fixed.elements + optimizer.elements,
                         trainable.bytes + fixed.bytes + optimizer.bytes};
     std::string out = fmt::format(" Total params: {}\n Trainable params: {}\n Non-trainable params: {}\n",

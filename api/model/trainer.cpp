@@ -113,7 +113,19 @@ void Trainer::prepare_weights() {
     steps_.clear();
     trained_ = trainable;
   }
-  args_.optimizer.impl().build(trained_);
+  OptimizerImpl& optimizer = args_.optimizer.impl();
+  if (optimizer.built_for(trained_)) return;
+  const auto named = Model(std::static_pointer_cast<ModelImpl>(model_.shared_from_this())).named_weights();
+  std::vector<OptimizerImpl::Weight> weights;
+  for (const Variable& w : trained_) {
+    const auto found = std::find_if(named.begin(), named.end(), [&](const auto& n) { return n.second == w; });
+    weights.push_back({w, found == named.end() ? w.name() : found->first});
+  }
+  optimizer.build(weights);
+}
+
+void Trainer::finalize_weights() {
+  args_.optimizer.impl().inner().finalize_variable_values(trained_);
 }
 
 BatchTypes Trainer::expected_types(std::int64_t batch_size) {
@@ -220,7 +232,9 @@ void Trainer::add_update(Call& call, graph::Value loss) {
   graph::Graph& graph = call.graph();
   std::vector<graph::Value> weights;
   for (const Variable& w : trained_) weights.push_back(call(w));
-  args_.optimizer.impl().apply(call, trained_, gradients(loss, weights));
+  OptimizerImpl& optimizer = args_.optimizer.impl();
+  const graph::Value scaled = optimizer.scale_loss(call, loss);
+  optimizer.apply(call, trained_, gradients(scaled, weights));
   if (const graph::Value key = call.key()) {
     const graph::Value one_step = graph::constant(graph, Tensor({std::int64_t{0}, std::int64_t{1}}));
     graph.update(key, key + one_step);

@@ -32,6 +32,9 @@ class Trainer {
   /// The step for such batches, made at the first call.
   std::shared_ptr<Step> step(Mode mode, const BatchTypes& types);
 
+  /// At the end of fit: weights become their averages where the optimizer keeps some.
+  void finalize_weights();
+
   void reset_metrics();
   /// loss, the outputs' losses if there are several, the metrics.
   Logs logs() const;

@@ -52,6 +52,9 @@ Config to_config(const Regularizer& value) {
 Config to_config(const Constraint& value) {
   return constraints::serialize(value);
 }
+Config to_config(const LearningRate& value) {
+  return value.is_schedule() ? optimizers::schedules::serialize(value.schedule()) : Config(value.rate());
+}
 Config to_config(const activations::Function& value) {
   if (value.name() == "custom")
     throw StateError(
@@ -148,6 +151,12 @@ void from_config(const Config& config, Regularizer& value) {
 }
 void from_config(const Config& config, Constraint& value) {
   value = constraints::deserialize(config);
+}
+void from_config(const Config& config, LearningRate& value) {
+  if (config.is_number())
+    value = config.as_number();
+  else
+    value = optimizers::schedules::deserialize(config);
 }
 
 // ---- the dictionary ---------------------------------------------------------------------------------------

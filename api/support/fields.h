@@ -11,6 +11,7 @@
 #include "kiln/layers/sizes.h"
 #include "kiln/regularizers.h"
 #include "kiln/runtime/shape.h"
+#include "kiln/schedules.h"
 
 /// Configurations: the arguments of a layer, a loss, ... by Keras's names, written down or read by the same
 /// few lines.
@@ -37,6 +38,7 @@ Config to_config(const activations::Function& value);
 Config to_config(const Initializer& value);
 Config to_config(const Regularizer& value);
 Config to_config(const Constraint& value);
+Config to_config(const LearningRate& value);
 void from_config(const Config& config, bool& value);
 void from_config(const Config& config, int& value);
 void from_config(const Config& config, std::int64_t& value);
@@ -51,6 +53,7 @@ void from_config(const Config& config, activations::Function& value);
 void from_config(const Config& config, Initializer& value);
 void from_config(const Config& config, Regularizer& value);
 void from_config(const Config& config, Constraint& value);
+void from_config(const Config& config, LearningRate& value);
 
 /// Sizes; one number stands for all of those that are there already.
 void from_config(const Config& config, std::vector<std::int64_t>& values);

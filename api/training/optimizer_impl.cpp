@@ -3,79 +3,130 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kiln/optimizers.h"
+#include "api/support/names.h"
+#include "api/training/optimizers.h"
+#include "kiln/optimizer.h"
 
 namespace kiln {
 
 using graph::Value;
 
+// ---- arguments --------------------------------------------------------------------------------------------
+
 namespace {
 
-void check_positive(const std::string& optimizer, const char* argument, const std::optional<double>& value) {
+void check_positive(const std::string& owner, const char* argument, const std::optional<double>& value) {
   if (value && !(*value > 0 && std::isfinite(*value)))
-    throw ValueError(fmt::format("optimizer \"{}\": {} must be positive and finite, but it is {}", optimizer,
-                                 argument, *value));
+    throw ValueError(
+        fmt::format("{}: {} must be positive and finite, but it is {}; leave it out to switch it off", owner,
+                    argument, *value));
 }
 
-// The largest |element| of all gradients, or 1 if that is 0: what norms are scaled by.
-Value safe_scale(std::span<const Value> gradients) {
-  Value peak;
-  for (Value g : gradients) {
-    const Value largest = graph::reduce_max(graph::abs(g));
-    peak = peak ? graph::maximum(peak, graph::convert(largest, peak.dtype())) : largest;
-  }
-  return graph::select(graph::compare(peak, graph::scalar(peak, 0), "eq"), graph::scalar(peak, 1), peak);
+void check_learning_rate(const std::string& what, double rate) {
+  if (!std::isfinite(rate) || rate < 0)
+    throw ValueError(fmt::format(
+        "{} must be finite and not negative, but it is {}; give a rate such as 0.001", what, rate));
 }
 
-Value in_type(Value x, DType dtype) {
-  return x.dtype() == dtype ? x : graph::convert(x, dtype);
-}
-
-// Gradients scaled down together so that their norm is at most `limit`.
-std::vector<Value> scaled_to_norm(std::span<const Value> gradients, double limit) {
-  const Value scale = safe_scale(gradients);
-  Value sum;
-  for (Value g : gradients) {
-    const Value small = g / in_type(scale, g.dtype());
-    const Value squares = in_type(graph::reduce_sum(small * small), scale.dtype());
-    sum = sum ? sum + squares : squares;
-  }
-  const Value norm = graph::sqrt(sum);  // in units of scale
-  const Value too_long = graph::compare(norm, limit / scale, "gt");
-  // g -> (g / scale) * (limit / norm): the norm itself, norm * scale, may not fit the type.
-  const Value shorten = limit / graph::select(too_long, norm, graph::scalar(norm, 1));
-  std::vector<Value> clipped;
-  for (Value g : gradients) {
-    const Value shortened = g / in_type(scale, g.dtype()) * in_type(shorten, g.dtype());
-    clipped.push_back(graph::select(too_long, shortened, g));
-  }
-  return clipped;
+void check_options(const std::string& owner, const OptimizerOptions& options) {
+  if (options.weight_decay && !(*options.weight_decay >= 0 && std::isfinite(*options.weight_decay)))
+    throw ValueError(
+        fmt::format("{}: weight_decay must be finite and not negative, but it is {}; leave it out to "
+                    "switch it off",
+                    owner, *options.weight_decay));
+  check_positive(owner, "clipnorm", options.clipnorm);
+  check_positive(owner, "clipvalue", options.clipvalue);
+  check_positive(owner, "global_clipnorm", options.global_clipnorm);
+  if (options.clipnorm.has_value() + options.clipvalue.has_value() + options.global_clipnorm.has_value() > 1)
+    throw ValueError(fmt::format(
+        "{}: only one of clipnorm, clipvalue and global_clipnorm can be set; leave out the others", owner));
+  if (!(options.ema_momentum >= 0 && options.ema_momentum <= 1))
+    throw ValueError(
+        fmt::format("{}: ema_momentum must be in [0, 1], but it is {}; give the share of the old average, "
+                    "such as 0.99",
+                    owner, options.ema_momentum));
+  if (options.ema_overwrite_frequency && *options.ema_overwrite_frequency < 1)
+    throw ValueError(
+        fmt::format("{}: ema_overwrite_frequency must be at least 1, but it is {}; leave it out to keep "
+                    "the weights until the end of fit",
+                    owner, *options.ema_overwrite_frequency));
+  check_positive(owner, "loss_scale_factor", options.loss_scale_factor);
+  if (options.gradient_accumulation_steps && *options.gradient_accumulation_steps < 2)
+    throw ValueError(
+        fmt::format("{}: gradient_accumulation_steps must be at least 2, but it is {}; leave it out to "
+                    "update weights in each step",
+                    owner, *options.gradient_accumulation_steps));
 }
 
 }  // namespace
 
-OptimizerImpl::OptimizerImpl(std::string name, double learning_rate, OptimizerOptions options)
-    : name_(options.name.empty() ? std::move(name) : options.name),
+OptimizerImpl::OptimizerImpl(const std::string& class_name, LearningRate learning_rate,
+                             OptimizerOptions options)
+    : name_(options.name.empty() ? internal::snake_case(class_name) : options.name),
       options_(std::move(options)),
-      learning_rate_(Tensor::scalar(learning_rate)),
+      schedule_(learning_rate.schedule()),
+      rate_(learning_rate.rate()),
+      learning_rate_(Tensor::scalar(rate_, DType::f32)),
       iterations_(Tensor::scalar(0, DType::i64)) {
-  if (!std::isfinite(learning_rate) || learning_rate < 0)
-    throw ValueError(
-        fmt::format("optimizer \"{}\": learning_rate must be finite and not negative, but it is {}", name_,
-                    learning_rate));
-  check_positive(name_, "clipnorm", options_.clipnorm);
-  check_positive(name_, "clipvalue", options_.clipvalue);
-  check_positive(name_, "global_clipnorm", options_.global_clipnorm);
-  if (options_.clipnorm.has_value() + options_.clipvalue.has_value() + options_.global_clipnorm.has_value() >
-      1)
-    throw ValueError(fmt::format(
-        "optimizer \"{}\": only one of clipnorm, clipvalue and global_clipnorm can be set", name_));
+  if (!schedule_) check_learning_rate(class_name + ": learning_rate", rate_);
+  check_options(class_name, options_);
 }
 OptimizerImpl::~OptimizerImpl() = default;
 
-OptimizerImpl::Kept& OptimizerImpl::kept(const Variable& weight) {
-  return *std::find_if(kept_.begin(), kept_.end(), [&](const Kept& k) { return k.weight == weight; });
+std::string OptimizerImpl::class_name() const {
+  return internal::plain_class_name(typeid(*this).name());
 }
+Config OptimizerImpl::get_config() const {
+  internal::not_serializable("optimizer", class_name());
+}
+
+std::optional<double> OptimizerImpl::weight_decay(const Weight&) const {
+  return options_.weight_decay;
+}
+
+void OptimizerImpl::exclude_from_weight_decay(ExcludeFromWeightDecayArgs args) {
+  if (built_)
+    throw StateError(fmt::format(
+        "optimizer \"{}\": exclude_from_weight_decay must be called before the first step is made, but "
+        "training has begun: make a new optimizer and compile again",
+        name_));
+  for (const std::string& pattern : args.var_names)
+    internal::matches("exclude_from_weight_decay: var_names", pattern, "");
+  excluded_ = std::move(args);
+}
+
+bool OptimizerImpl::decays(const Variable& weight) const {
+  if (std::find(excluded_.var_list.begin(), excluded_.var_list.end(), weight) != excluded_.var_list.end())
+    return false;
+  return std::none_of(
+      excluded_.var_names.begin(), excluded_.var_names.end(), [&](const std::string& pattern) {
+        return internal::matches("exclude_from_weight_decay: var_names", pattern, weight.name());
+      });
+}
+
+double OptimizerImpl::learning_rate() const {
+  // A schedule counts steps, also those that only accumulate gradients.
+  return schedule_ ? schedule_(static_cast<std::int64_t>(iterations_.item())) : rate_;
+}
+void OptimizerImpl::set_learning_rate(double rate) {
+  if (schedule_)
+    throw TypeError(fmt::format(
+        "optimizer \"{}\": the learning rate follows the schedule {}, so it can't be set; make the "
+        "optimizer with a number as learning_rate",
+        name_, schedule_.class_name()));
+  check_learning_rate(fmt::format("optimizer \"{}\": the learning rate", name_), rate);
+  rate_ = rate;
+  learning_rate_() = rate;
+}
+LearningRate OptimizerImpl::learning_rate_argument() const {
+  return schedule_ ? LearningRate(schedule_) : LearningRate(rate_);
+}
+
+std::int64_t OptimizerImpl::iterations() const {
+  return static_cast<std::int64_t>(iterations_.item()) / options_.gradient_accumulation_steps.value_or(1);
+}
+
+// ---- states -----------------------------------------------------------------------------------------------
 
 void OptimizerImpl::claim(const std::shared_ptr<const void>& model) {
   const std::shared_ptr<const void> other = model_.lock();
@@ -87,61 +138,66 @@ void OptimizerImpl::claim(const std::shared_ptr<const void>& model) {
   model_ = model;
 }
 
-void OptimizerImpl::build(std::span<const Variable> weights) {
-  const auto has = [&](const Variable& w) {
-    return std::any_of(kept_.begin(), kept_.end(), [&](const Kept& k) { return k.weight == w; });
-  };
-  for (const Variable& w : weights) {
-    if (has(w)) continue;
-    Kept k{w, {}};
-    for (const Slot& slot : slots()) k.slots.push_back(Tensor::full(w.shape(), slot.initial, w.dtype()));
-    kept_.push_back(std::move(k));
+const OptimizerImpl::Kept* OptimizerImpl::find(const Variable& weight) const {
+  const auto found =
+      std::find_if(kept_.begin(), kept_.end(), [&](const Kept& k) { return k.weight.variable == weight; });
+  return found == kept_.end() ? nullptr : &*found;
+}
+
+bool OptimizerImpl::built_for(std::span<const Variable> weights) const {
+  return built_ &&
+         std::all_of(weights.begin(), weights.end(), [&](const Variable& w) { return find(w) != nullptr; });
+}
+
+void OptimizerImpl::build(std::span<const Weight> weights) {
+  for (const Weight& weight : weights) {
+    const Variable& w = weight.variable;
+    if (find(w) != nullptr) continue;
+    Kept kept{.weight = weight, .slots = {}, .own = 0};
+    for (const Slot& slot : slots(weight))
+      kept.slots.push_back(
+          {slot.name, Tensor::full(slot.shape.value_or(w.shape()), slot.initial, w.dtype())});
+    kept.own = kept.slots.size();
+    // The average starts as the weight, so that one that is never trained stays what it is.
+    if (options_.use_ema) kept.slots.push_back({"average", w.value()});
+    if (options_.gradient_accumulation_steps)
+      kept.slots.push_back({"gradient_accumulator", Tensor::zeros(w.shape(), w.dtype())});
+    kept_.push_back(std::move(kept));
+    // Who computes in float64 wants the learning rate's digits, too.
+    if (w.dtype() == DType::f64 && learning_rate_.dtype() == DType::f32)
+      learning_rate_ = Tensor::scalar(rate_, DType::f64);
   }
+  if (!built_ && !kept_.empty())
+    for (const Slot& slot : shared_slots())
+      shared_.push_back({slot.name, Tensor::scalar(slot.initial, kept_[0].weight.variable.dtype())});
   built_ = true;
 }
 
 std::vector<Tensor> OptimizerImpl::variables() const {
-  std::vector<Tensor> all;
-  for (const Kept& k : kept_) all.insert(all.end(), k.slots.begin(), k.slots.end());
+  std::vector<Tensor> all = {iterations_};
+  if (!schedule_) all.push_back(learning_rate_);
+  for (const Named& slot : shared_) all.push_back(slot.value);
+  for (const Kept& k : kept_)
+    for (const Named& slot : k.slots) all.push_back(slot.value);
   return all;
 }
 
-std::vector<Value> OptimizerImpl::clipped(std::span<const Value> gradients) const {
-  std::vector<Value> clipped(gradients.begin(), gradients.end());
-  if (options_.global_clipnorm && !gradients.empty())
-    return scaled_to_norm(gradients, *options_.global_clipnorm);
-  for (Value& g : clipped) {
-    if (options_.clipnorm) g = scaled_to_norm({&g, 1}, *options_.clipnorm)[0];
-    if (options_.clipvalue)
-      g = graph::minimum(graph::maximum(g, graph::scalar(g, -*options_.clipvalue)),
-                         graph::scalar(g, *options_.clipvalue));
-  }
-  return clipped;
+const Tensor* OptimizerImpl::slot(const Variable& weight, const std::string& name) const {
+  if (const Kept* kept = find(weight))
+    for (const Named& slot : kept->slots)
+      if (slot.name == name) return &slot.value;
+  return nullptr;
+}
+const Tensor* OptimizerImpl::shared_slot(const std::string& name) const {
+  for (const Named& slot : shared_)
+    if (slot.name == name) return &slot.value;
+  return nullptr;
 }
 
-void OptimizerImpl::apply(Call& call, std::span<const Variable> weights, std::span<const Value> gradients) {
-  graph::Graph& graph = call.graph();
-  const graph::LabelScope label(graph, name_);
-  const Value rate = call.state(name_ + "/learning_rate", learning_rate_);
-  const Value iterations = call.state(name_ + "/iteration", iterations_);
-  const std::vector<Value> g = clipped(gradients);
-  const std::vector<Slot> specs = slots();
-  for (std::size_t i = 0; i < weights.size(); i++) {
-    const Kept& k = kept(weights[i]);
-    const Value old = call(weights[i]);
-    std::vector<Value> slot_values;
-    for (std::size_t s = 0; s < k.slots.size(); s++)
-      slot_values.push_back(
-          call.state(fmt::format("{}/{}/{}", name_, weights[i].name(), specs[s].name), k.slots[s]));
-    const Step step = {in_type(rate, old.dtype()), graph::convert(iterations, old.dtype())};
-    const Value decayed =
-        options_.weight_decay ? old - old * *options_.weight_decay * step.learning_rate : old;
-    const Updated updated = update(step, decayed, g[i], slot_values);
-    const Constraint& constraint = weights[i].constraint();
-    graph.update(old, constraint ? constraint(updated.weight) : updated.weight);
-    for (std::size_t s = 0; s < slot_values.size(); s++) graph.update(slot_values[s], updated.slots[s]);
-  }
-  graph.update(iterations, iterations + graph::scalar(iterations, 1));
+void OptimizerImpl::finalize_variable_values(std::span<const Variable> weights) {
+  if (!options_.use_ema) return;
+  for (const Variable& w : weights)
+    if (const Tensor* average = slot(w, "average")) Variable(w).assign(*average);
 }
 
 }  // namespace kiln

@@ -176,7 +176,7 @@ INSTANTIATE_TEST_SUITE_P(
 struct FaultySGD : OptimizerImpl {
   FaultySGD(std::size_t weight, double factor)
       : OptimizerImpl("faulty_sgd", 0.2, {}), weight_(weight), factor_(factor) {}
-  std::vector<Slot> slots() const override { return {}; }
+  std::vector<Slot> slots(const Weight&) const override { return {}; }
   Updated update(const Step& step, graph::Value weight, graph::Value gradient,
                  std::span<const graph::Value>) const override {
     const double factor = next_++ == weight_ ? factor_ : 1;
