@@ -11,6 +11,7 @@
 #include "kiln/axes.h"
 #include "kiln/config.h"
 #include "kiln/layer_impl.h"
+#include "kiln/numbers.h"
 
 namespace kiln {
 
@@ -178,21 +179,8 @@ struct CategoricalCrossentropyArgs {
 /// ValueError unless 0 <= s <= 1.
 KILN_API Loss CategoricalCrossentropy(CategoricalCrossentropyArgs args = {});
 
-/// One factor for all classes, or one for each: `0.25` or `{0.2, 0.3, 0.5}`.
-class KILN_API ClassFactors {
- public:
-  ClassFactors(double factor) : values_{factor}, is_list_(false) {}
-  ClassFactors(std::initializer_list<double> factors) : values_(factors) {}
-  explicit ClassFactors(std::vector<double> factors) : values_(std::move(factors)) {}
-  const std::vector<double>& values() const { return values_; }
-  bool is_list() const { return is_list_; }
-
- private:
-  std::vector<double> values_;
-  bool is_list_ = true;
-};
 struct CategoricalFocalCrossentropyArgs {
-  ClassFactors alpha = 0.25;
+  Numbers alpha = 0.25;  ///< one for all classes, or one for each
   double gamma = 2;
   bool from_logits = false;
   double label_smoothing = 0;

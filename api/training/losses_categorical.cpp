@@ -39,17 +39,7 @@ struct CategoricalFocalKind {
   static constexpr const char *class_name = "CategoricalFocalCrossentropy",
                               *name = "categorical_focal_crossentropy";
   static void fields(Fields& f, Args& args) {
-    Config alpha =
-        args.alpha.is_list() ? internal::to_config(args.alpha.values()) : Config(args.alpha.values()[0]);
-    f("alpha", alpha);
-    if (alpha.is_list()) {
-      std::vector<double> factors;
-      internal::from_config(alpha, factors);
-      args.alpha = ClassFactors(std::move(factors));
-    } else {
-      args.alpha = alpha.as_number();
-    }
-    f("gamma", args.gamma)("from_logits", args.from_logits);
+    f("alpha", args.alpha)("gamma", args.gamma)("from_logits", args.from_logits);
     f("label_smoothing", args.label_smoothing)("axis", args.axis);
   }
   static void check(const Args& args) {

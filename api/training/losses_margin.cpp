@@ -58,30 +58,19 @@ Value sum_over(const char* loss, Value x, const std::optional<Axes>& axis) {
 struct DiceKind {
   using Args = DiceArgs;
   static constexpr const char *class_name = "Dice", *name = "dice";
-  static void fields(Fields& f, Args& args) { read_axes(f, args.axis); }
+  static void fields(Fields& f, Args& args) { f("axis", args.axis); }
   static Value values(const Args& args, Value y, Value p) {
     const Value both = sum_over(class_name, y * p, args.axis);
     const Value targets = sum_over(class_name, y, args.axis);
     const Value all = targets + sum_over(class_name, p, args.axis) + epsilon;
     return 1.0 - both * 2.0 / all;
   }
-  static void read_axes(Fields& f, std::optional<Axes>& axis) {
-    Config config = axis ? internal::to_config(*axis) : Config();
-    f("axis", config);
-    if (config.is_null()) return axis.reset();
-    Axes axes = -1;
-    internal::from_config(config, axes);
-    axis = axes;
-  }
 };
 
 struct TverskyKind {
   using Args = TverskyArgs;
   static constexpr const char *class_name = "Tversky", *name = "tversky";
-  static void fields(Fields& f, Args& args) {
-    f("alpha", args.alpha)("beta", args.beta);
-    DiceKind::read_axes(f, args.axis);
-  }
+  static void fields(Fields& f, Args& args) { f("alpha", args.alpha)("beta", args.beta)("axis", args.axis); }
   static void check(const Args& args) {
     check_not_negative(class_name, "alpha", args.alpha);
     check_not_negative(class_name, "beta", args.beta);
