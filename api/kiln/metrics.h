@@ -66,16 +66,17 @@ class KILN_API Metric {
   /// Throws StateError for an empty pointer.
   Metric(std::shared_ptr<const MetricImpl> impl);
 
-  const std::string& name() const { return impl_->name(); }
+  // Like all others they throw StateError for a handle that was moved from.
+  const std::string& name() const;
   /// True for "accuracy", "acc", "crossentropy" and "ce": one can't tell the metric before the shapes.
   bool depends_on_shapes() const;
   /// The metric itself for targets and predictions of these shapes.
   std::shared_ptr<const MetricImpl> resolve(const Shape& y_true, const Shape& y_pred) const;
   /// The metric of given numbers, whole ones as float32: to try one out.
   double operator()(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight = {}) const;
-  std::string class_name() const { return impl_->class_name(); }
+  std::string class_name() const;
   /// The arguments by Keras's names; see MetricImpl.
-  Config get_config() const { return impl_->get_config(); }
+  Config get_config() const;
 
  private:
   std::shared_ptr<const MetricImpl> impl_;
@@ -105,7 +106,7 @@ KILN_API Metric make_metric(std::string name, std::function<graph::Value(graph::
                             std::optional<bool> larger_is_better = {});
 /// The same by Keras's name.
 KILN_API Metric MeanMetricWrapper(std::function<graph::Value(graph::Value, graph::Value)> values,
-                                  MetricArgs args = {.name = "mean_metric_wrapper"});
+                                  MetricArgs args = {});
 
 // ---- accuracy ---------------------------------------------------------------------------------------------
 

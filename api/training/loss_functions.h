@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -70,7 +71,9 @@ class LossOf : public LossImpl {
 
  private:
   static void fields(internal::Fields& f, Args& args) {
-    f("name", args.name)("reduction", args.reduction);
+    std::optional<std::string> reduction = args.reduction;  // Keras's None is "none"
+    f("name", args.name)("reduction", reduction);
+    args.reduction = reduction.value_or("none");
     if constexpr (requires { Kind::fields(f, args); }) Kind::fields(f, args);
   }
 };

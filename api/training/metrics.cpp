@@ -163,7 +163,7 @@ Metric make_metric(std::string name, std::function<Value(Value, Value)> values,
   return Metric(std::make_shared<FunctionMetric>(std::move(name), std::move(values), larger_is_better));
 }
 Metric MeanMetricWrapper(std::function<Value(Value, Value)> values, MetricArgs args) {
-  return make_metric(std::move(args.name), std::move(values));
+  return make_metric(args.name.empty() ? "mean_metric_wrapper" : args.name, std::move(values));
 }
 
 Config serialize(const Metric& metric) {
@@ -183,12 +183,21 @@ Metric::Metric(std::shared_ptr<const MetricImpl> impl)
 Metric::Metric(const char* name) : Metric(internal::given_name("metric", name)) {}
 Metric::Metric(const std::string& name) : Metric(metrics::by_name(name)) {}
 
+const std::string& Metric::name() const {
+  return internal::used(impl_, "Metric").name();
+}
+std::string Metric::class_name() const {
+  return internal::used(impl_, "Metric").class_name();
+}
+Config Metric::get_config() const {
+  return internal::used(impl_, "Metric").get_config();
+}
 bool Metric::depends_on_shapes() const {
   return dynamic_cast<const metrics::NamedByShapes*>(impl_.get()) != nullptr;
 }
 
 std::shared_ptr<const MetricImpl> Metric::resolve(const Shape& y_true, const Shape& y_pred) const {
-  auto made = impl_->for_shapes(y_true, y_pred);
+  auto made = internal::used(impl_, "Metric").for_shapes(y_true, y_pred);
   return made ? made : impl_;
 }
 

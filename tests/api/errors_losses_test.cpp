@@ -126,7 +126,7 @@ TEST(MetricErrors, OtherArguments) {
   using namespace metrics;
   EXPECT_ERROR(ValueError, "Precision: top_k must be positive, not 0", Precision({.top_k = 0}));
   EXPECT_ERROR(ValueError, "Recall: class_id must not be negative", Recall({.class_id = -1}));
-  EXPECT_ERROR(ValueError, "AUC: curve \"RCO\" is not known. Did you mean \"ROC\"?", AUC({.curve = "RCO"}));
+  EXPECT_ERROR(ValueError, "AUC: curve \"ROK\" is not known. Did you mean \"ROC\"?", AUC({.curve = "ROK"}));
   EXPECT_ERROR(ValueError, "AUC: summation_method", AUC({.summation_method = "exact"}));
   EXPECT_ERROR(ValueError, "num_labels is given, but multi_label is false", AUC({.num_labels = 3}));
   EXPECT_ERROR(ValueError, "TopKCategoricalAccuracy: k must be positive, not 0",

@@ -85,6 +85,7 @@ TEST(GoldenLossConfigs, OfOnesOwn) {
   const Config largest = losses::serialize(losses::PNorm(losses::infinity));
   EXPECT_EQ(losses::serialize(losses::deserialize(Config::from_json(largest.to_json()))), largest);
   EXPECT_EQ(losses::deserialize("huber").impl().name(), "huber_loss");
+  EXPECT_EQ(golden_loss("Huber", {{"reduction", nullptr}}).impl().reduction(), "none");
   EXPECT_EQ(losses::deserialize(losses::serialize(Loss("ce"))).impl().name(), "ce");
 }
 
