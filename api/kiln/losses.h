@@ -3,11 +3,15 @@
 #include <initializer_list>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kiln/activations.h"
+#include "kiln/axes.h"
+#include "kiln/config.h"
 #include "kiln/layer_impl.h"
+#include "kiln/numbers.h"
 
 namespace kiln {
 
@@ -25,8 +29,20 @@ class KILN_API LossImpl {
   /// The type of the labels that one would give for such predictions: here, y_pred's own.
   virtual graph::Type label_type(const graph::Type& y_pred) const { return y_pred; }
 
+  /// bool, of the values' shape: which of them count. The others have weight 0, and a mean is over those that
+  /// count. Here all do: an empty Value. y_true is as `arrange` made it.
+  virtual graph::Value counted(graph::Value y_true, graph::Value y_pred) const;
+  /// Whether `values` gives one number for the whole batch, of rank 0: then a sample's weight is a weight of
+  /// that number.
+  virtual bool of_whole_batch() const { return false; }
+  /// "Huber": the default is the C++ class's name without "Impl".
+  virtual std::string class_name() const;
+  /// The arguments by Keras's names. The default throws StateError: one of your own can't be written down.
+  virtual Config get_config() const;
+
   const std::string& name() const { return name_; }
-  /// "sum_over_batch_size" (the mean over all values), "sum", or "mean_with_sample_weight".
+  /// "sum_over_batch_size" and "mean" (the mean over all values), "sum", "mean_with_sample_weight" (the sum
+  /// of the weighted values over the weights' sum), or "none": for `Loss::unreduced` only.
   const std::string& reduction() const { return reduction_; }
 
  private:
@@ -34,7 +50,9 @@ class KILN_API LossImpl {
 };
 
 /// A handle to a loss, made from an object of namespace `losses` or from its name ("mse",
-/// "sparse_categorical_crossentropy", ...). Throws ValueError for an unknown name.
+/// "sparse_categorical_crossentropy", "KLDivergence", ...). "crossentropy" and "ce" are the binary, the
+/// categorical or the sparse one, as the shapes of targets and predictions say. Throws ValueError for an
+/// unknown name.
 class KILN_API Loss {
  public:
   Loss() = default;
@@ -45,8 +63,13 @@ class KILN_API Loss {
   bool defined() const { return impl_ != nullptr; }
   /// Throws StateError for an empty handle, as calling it does.
   const LossImpl& impl() const;
-  /// The loss of given numbers, reduced: to try a loss out.
+  /// The loss of given numbers, reduced: to try a loss out. Throws ValueError if the reduction is "none".
   double operator()(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight = {}) const;
+  /// The loss of each sample times its weight, whatever the reduction is.
+  Tensor unreduced(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight = {}) const;
+  std::string class_name() const;
+  /// The arguments by Keras's names; see LossImpl.
+  Config get_config() const;
 
  private:
   std::shared_ptr<const LossImpl> impl_;
@@ -67,20 +90,83 @@ class KILN_API Losses {
   std::vector<Loss> items_;
 };
 
-/// Keras's losses, with its formulas. Each sample's loss is the mean over its last axis; the loss of a batch
-/// is the mean over all samples' losses times their weights (`reduction`).
+/// Keras's losses, with its formulas; y is y_true, p is y_pred, e is 1e-7. Unless said otherwise each
+/// sample's loss is the mean over its last axis; the loss of a batch is the mean over all samples' losses
+/// times their weights (`reduction`). All throw ValueError for an unknown reduction.
 namespace losses {
 
 struct LossArgs {
   std::string reduction = "sum_over_batch_size";
   std::string name = "";
 };
-struct BinaryCrossentropyArgs {
-  bool from_logits = false;
-  double label_smoothing = 0;
+
+// ---- regression -------------------------------------------------------------------------------------------
+
+/// (y - p)^2
+KILN_API Loss MeanSquaredError(LossArgs args = {});
+/// |y - p|
+KILN_API Loss MeanAbsoluteError(LossArgs args = {});
+/// 100 |y - p| / max(|y|, e)
+KILN_API Loss MeanAbsolutePercentageError(LossArgs args = {});
+/// (log(1 + max(y, e)) - log(1 + max(p, e)))^2
+KILN_API Loss MeanSquaredLogarithmicError(LossArgs args = {});
+/// log(cosh(p - y)), exact for small differences as well as for large ones.
+KILN_API Loss LogCosh(LossArgs args = {});
+
+struct HuberArgs {
+  double delta = 1;
   std::string reduction = "sum_over_batch_size";
   std::string name = "";
 };
+/// d^2 / 2 where d = |y - p| is at most delta, else delta d - delta^2 / 2. Throws ValueError unless delta is
+/// positive.
+KILN_API Loss Huber(HuberArgs args = {});
+
+struct CosineSimilarityArgs {
+  int axis = -1;
+  std::string reduction = "sum_over_batch_size";
+  std::string name = "";
+};
+/// -sum(y p) / (|y| |p|) along an axis, both norms at least e: -1 for the same direction. The loss of zeros
+/// is 0, and so is its gradient.
+KILN_API Loss CosineSimilarity(CosineSimilarityArgs args = {});
+
+/// The norm (sum |y - p|^q)^(1/q) of each sample's error over all axes but the batch; q (`p`) = 1, 2 or
+/// `infinity` (the largest error). Where q = 2 meets an error of zero, the gradient is zero; nothing
+/// overflows on the way to a norm that fits. Throws ValueError for another one. Keras has no such loss.
+KILN_API Loss PNorm(double p, LossArgs args = {});
+inline constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// ---- probabilities ----------------------------------------------------------------------------------------
+// Probabilities, and 1 minus them, are kept within [e, 1 - e].
+
+struct BinaryCrossentropyArgs {
+  bool from_logits = false;
+  double label_smoothing = 0;
+  int axis = -1;
+  std::string reduction = "sum_over_batch_size";
+  std::string name = "";
+};
+/// -(y log(p) + (1 - y) log(1 - p)), the mean over an axis. From logits z the stable form max(z, 0) - z y +
+/// log(1 + exp(-|z|)) is used. Label smoothing s moves y to y (1 - s) + s / 2. Throws ValueError unless
+/// 0 <= s <= 1.
+KILN_API Loss BinaryCrossentropy(BinaryCrossentropyArgs args = {});
+
+struct BinaryFocalCrossentropyArgs {
+  bool apply_class_balancing = false;
+  double alpha = 0.25;
+  double gamma = 2;
+  bool from_logits = false;
+  double label_smoothing = 0;
+  int axis = -1;
+  std::string reduction = "sum_over_batch_size";
+  std::string name = "";
+};
+/// The binary crossentropy of each element times q^gamma, q = y (1 - p) + (1 - y) p being how wrong p is;
+/// with class balancing also times y alpha + (1 - y) (1 - alpha). From logits, p is their sigmoid. Throws
+/// ValueError unless 0 <= alpha <= 1, gamma >= 0 and 0 <= label_smoothing <= 1.
+KILN_API Loss BinaryFocalCrossentropy(BinaryFocalCrossentropyArgs args = {});
+
 struct CategoricalCrossentropyArgs {
   bool from_logits = false;
   double label_smoothing = 0;
@@ -88,39 +174,94 @@ struct CategoricalCrossentropyArgs {
   std::string reduction = "sum_over_batch_size";
   std::string name = "";
 };
-struct SparseCategoricalCrossentropyArgs {
+/// -sum(y log(p)) over an axis, y one-hot or a distribution. From probabilities, p is divided by its sum
+/// first; from logits, log-softmax. Label smoothing s over n classes moves y to y (1 - s) + s / n. Throws
+/// ValueError unless 0 <= s <= 1.
+KILN_API Loss CategoricalCrossentropy(CategoricalCrossentropyArgs args = {});
+
+struct CategoricalFocalCrossentropyArgs {
+  Numbers alpha = 0.25;  ///< one for all classes, or one for each
+  double gamma = 2;
   bool from_logits = false;
+  double label_smoothing = 0;
+  int axis = -1;
   std::string reduction = "sum_over_batch_size";
   std::string name = "";
 };
+/// -sum(alpha (1 - p)^gamma y log(p)) over an axis, p and y as in CategoricalCrossentropy. Throws ValueError
+/// for an alpha or gamma below 0 and unless 0 <= label_smoothing <= 1; ShapeError if there isn't one alpha
+/// for each class.
+KILN_API Loss CategoricalFocalCrossentropy(CategoricalFocalCrossentropyArgs args = {});
 
-/// mean((y_true - y_pred)^2)
-KILN_API Loss MeanSquaredError(LossArgs args = {});
-/// mean(|y_true - y_pred|)
-KILN_API Loss MeanAbsoluteError(LossArgs args = {});
-/// The norm (sum |y_true - y_pred|^p)^(1/p) of each sample's error over all axes but the batch; p = 1, 2 or
-/// `infinity` (the largest error). Where p = 2 meets an error of zero, the gradient is zero; nothing
-/// overflows on the way to a norm that fits. Throws ValueError for another p.
-KILN_API Loss PNorm(double p, LossArgs args = {});
-inline constexpr double infinity = std::numeric_limits<double>::infinity();
-
-/// -(y log(p) + (1 - y) log(1 - p)), averaged over the last axis. From probabilities, p is clipped to
-/// [1e-7, 1 - 1e-7]; from logits z the stable form max(z, 0) - z y + log(1 + exp(-|z|)) is used. Label
-/// smoothing s moves y to y (1 - s) + s / 2. Throws ValueError unless 0 <= s <= 1.
-KILN_API Loss BinaryCrossentropy(BinaryCrossentropyArgs args = {});
-/// -sum(y log(p)) over an axis, y one-hot or a distribution. From probabilities, p is divided by its sum and
-/// clipped to [1e-7, 1 - 1e-7]; from logits, log-softmax. Label smoothing s over n classes moves y to
-/// y (1 - s) + s / n. Throws ValueError unless 0 <= s <= 1.
-KILN_API Loss CategoricalCrossentropy(CategoricalCrossentropyArgs args = {});
+struct SparseCategoricalCrossentropyArgs {
+  bool from_logits = false;
+  std::optional<std::int64_t> ignore_class = {};
+  std::string reduction = "sum_over_batch_size";
+  int axis = -1;
+  std::string name = "";
+};
 /// -log(p[label]), labels being class numbers: (batch, ...) or (batch, ..., 1) for predictions (batch, ...,
-/// classes). A label outside [0, classes) stops the step with a ValueError naming label and row; the weights
-/// stay as they are.
+/// classes), of which `axis` may be another than the last. Samples whose label is `ignore_class` (any number)
+/// don't count. Another label outside [0, classes) stops the step with a ValueError naming label and row; the
+/// weights stay as they are.
 KILN_API Loss SparseCategoricalCrossentropy(SparseCategoricalCrossentropyArgs args = {});
+
+struct CategoricalGeneralizedCrossEntropyArgs {
+  double q = 0.5;
+  std::string reduction = "sum_over_batch_size";
+  std::string name = "";
+};
+/// (1 - p[label]^q) / q: labels as in SparseCategoricalCrossentropy, p probabilities. Throws ValueError
+/// unless 0 < q < 1.
+KILN_API Loss CategoricalGeneralizedCrossEntropy(CategoricalGeneralizedCrossEntropyArgs args = {});
+
+/// sum(y log(y / p)) over the last axis, y and p within [e, 1]
+KILN_API Loss KLDivergence(LossArgs args = {});
+/// p - y log(p + e)
+KILN_API Loss Poisson(LossArgs args = {});
+
+// ---- margins and overlaps ---------------------------------------------------------------------------------
+
+/// max(1 - y p, 0), y being -1 or 1; if all of a batch's targets are 0 or 1, 2 y - 1 takes their place.
+KILN_API Loss Hinge(LossArgs args = {});
+/// max(1 - y p, 0)^2, y as in Hinge.
+KILN_API Loss SquaredHinge(LossArgs args = {});
+/// max(max((1 - y) p) - sum(y p) + 1, 0) over the last axis, y one-hot.
+KILN_API Loss CategoricalHinge(LossArgs args = {});
+
+struct DiceArgs {
+  std::string reduction = "sum_over_batch_size";
+  std::string name = "";
+  std::optional<Axes> axis = {};
+};
+/// 1 - 2 sum(y p) / (sum(y) + sum(p) + e) over the axes `axis`, which for a loss of each sample are those
+/// from 1 on; without, over all axes with the batch's: one number.
+KILN_API Loss Dice(DiceArgs args = {});
+
+struct TverskyArgs {
+  double alpha = 0.5;
+  double beta = 0.5;
+  std::string reduction = "sum_over_batch_size";
+  std::string name = "";
+  std::optional<Axes> axis = {};
+};
+/// 1 - c / (c + alpha sum(y (1 - p)) + beta sum((1 - y) p) + e), c = sum(y p), over axes as in Dice: alpha
+/// weighs what was missed, beta what was found without being there. Throws ValueError for an alpha or beta
+/// below 0.
+KILN_API Loss Tversky(TverskyArgs args = {});
+
+// ---- others -----------------------------------------------------------------------------------------------
 
 /// A loss of your own: emits the loss of each sample, (batch, ...), from y_true and y_pred of equal shapes.
 /// Throws ValueError for an empty function; the first step throws ShapeError if `values` gives anything else.
 KILN_API Loss make_loss(std::string name, std::function<graph::Value(graph::Value, graph::Value)> values,
                         LossArgs args = {});
+
+/// The whole of a loss, class and arguments, as Keras writes it; and one from that, or from its name. Throws
+/// ValueError for a class or an argument that isn't known; StateError for a loss of your own without a
+/// `get_config`.
+KILN_API Config serialize(const Loss& loss);
+KILN_API Loss deserialize(const Config& config);
 
 }  // namespace losses
 }  // namespace kiln

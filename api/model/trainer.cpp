@@ -30,8 +30,10 @@ Trainer::Trainer(ModelImpl& model, CompileArgs args) : model_(model), args_(std:
   const std::size_t losses = args_.loss.items().size();
   if (losses == 0)
     throw ValueError(fmt::format("compile: model \"{}\" needs a loss, e.g. .loss = \"mse\"", model.name()));
-  for (const Loss& loss : args_.loss.items())
+  for (const Loss& loss : args_.loss.items()) {
     if (!loss.defined()) throw ValueError("compile: a loss is empty");
+    check_reduces(loss.impl(), "compile");
+  }
   if (args_.memory_limit < 0)
     throw ValueError(fmt::format("compile: memory_limit is {}; give a number of bytes, or 0 for no limit",
                                  args_.memory_limit));

@@ -37,6 +37,9 @@ Config to_config(const Shape& value) {
 Config to_config(const Axes& value) {
   return value.size() == 1 ? to_config(value[0]) : to_config(value.values());
 }
+Config to_config(const Numbers& value) {
+  return value.is_list() ? to_config(value.values()) : to_config(value.values()[0]);
+}
 Config to_config(const Size2& value) {
   return Config::List{value.height, value.width};
 }
@@ -116,6 +119,15 @@ void from_config(const Config& config, Axes& value) {
   else
     axes = {config.as_int()};
   value = Axes(std::move(axes));
+}
+void from_config(const Config& config, Numbers& value) {
+  if (!config.is_list()) {
+    value = config.as_number();
+    return;
+  }
+  std::vector<double> numbers;
+  for (const Config& number : config.as_list()) numbers.push_back(number.as_number());
+  value = Numbers(std::move(numbers));
 }
 
 namespace {

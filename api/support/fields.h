@@ -1,6 +1,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "kiln/activations.h"
@@ -9,6 +10,7 @@
 #include "kiln/constraints.h"
 #include "kiln/initializers.h"
 #include "kiln/layers/sizes.h"
+#include "kiln/numbers.h"
 #include "kiln/regularizers.h"
 #include "kiln/runtime/shape.h"
 #include "kiln/schedules.h"
@@ -32,6 +34,7 @@ Config to_config(const std::string& value);
 Config to_config(DType value);
 Config to_config(const Shape& value);
 Config to_config(const Axes& value);
+Config to_config(const Numbers& value);
 Config to_config(const Size2& value);
 Config to_config(const Size3& value);
 Config to_config(const activations::Function& value);
@@ -47,6 +50,7 @@ void from_config(const Config& config, std::string& value);
 void from_config(const Config& config, DType& value);
 void from_config(const Config& config, Shape& value);
 void from_config(const Config& config, Axes& value);
+void from_config(const Config& config, Numbers& value);
 void from_config(const Config& config, Size2& value);
 void from_config(const Config& config, Size3& value);
 void from_config(const Config& config, activations::Function& value);
@@ -68,7 +72,12 @@ Config to_config(const std::optional<T>& value) {
 template <class T>
 void from_config(const Config& config, std::optional<T>& value) {
   if (config.is_null()) return value.reset();
-  if (!value) value.emplace();
+  if (!value) {
+    if constexpr (std::is_default_constructible_v<T>)
+      value.emplace();
+    else
+      value.emplace(0);
+  }
   from_config(config, *value);
 }
 template <class T>

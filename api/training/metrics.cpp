@@ -1,21 +1,30 @@
 #include "kiln/metrics.h"
 
-#include <fmt/format.h>
-
+#include <algorithm>
 #include <array>
+#include <cctype>
+#include <typeinfo>
 
 #include "api/model/backend.h"
 #include "api/support/handles.h"
-#include "api/support/names.h"
 #include "api/training/loss_reduction.h"
-#include "api/training/targets.h"
-#include "kiln/losses.h"
+#include "api/training/metric_functions.h"
 
 namespace kiln {
 
 using graph::Value;
 
 MetricImpl::~MetricImpl() = default;
+
+std::shared_ptr<const MetricImpl> MetricImpl::for_shapes(const Shape&, const Shape&) const {
+  return nullptr;
+}
+std::string MetricImpl::class_name() const {
+  return internal::plain_class_name(typeid(*this).name());
+}
+Config MetricImpl::get_config() const {
+  internal::not_serializable("metric", name_);
+}
 
 // ---- means ------------------------------------------------------------------------------------------------
 
@@ -28,18 +37,12 @@ std::vector<Value> MeanMetricImpl::update(std::span<const Value> state, Value y_
                                           Value weights) const {
   Value v = values(y_true, y_pred);
   if (!is_float(v.dtype())) v = graph::convert(v, DType::f32);
-  Value sum, count;
   if (weights) {
     // As Keras: a sample's values are averaged first, then weighed with the sample's weight.
     while (v.rank() > weights.rank()) v = graph::reduce_mean(v, {v.rank() - 1});
     weights = internal::spread_weights(name(), weights, v);
-    sum = graph::reduce_sum(v * weights);
-    count = graph::convert(graph::reduce_sum(weights), DType::f64);
-  } else {
-    sum = graph::reduce_sum(v);
-    count = graph::full(v.graph(), {DType::f64, {}}, static_cast<double>(v.shape().elements()));
   }
-  return {state[0] + graph::convert(sum, DType::f64), state[1] + count};
+  return metrics::add_to_mean(state, v, weights);
 }
 
 double MeanMetricImpl::result(std::span<const Tensor> state) const {
@@ -48,6 +51,34 @@ double MeanMetricImpl::result(std::span<const Tensor> state) const {
 }
 
 namespace metrics {
+
+std::vector<Value> add_to_mean(std::span<const Value> state, Value values, Value weights) {
+  Value sum, count;
+  if (weights) {
+    sum = graph::reduce_sum(values * weights);
+    count = graph::convert(graph::reduce_sum(weights), DType::f64);
+  } else {
+    sum = graph::reduce_sum(values);
+    count = graph::full(values.graph(), {DType::f64, {}}, static_cast<double>(values.shape().elements()));
+  }
+  const Value total = state[0] + graph::convert(sum, DType::f64);
+  return {total, state[1] + count};
+}
+
+Value values_of_loss(const Loss& loss, Value y_true, Value y_pred) {
+  y_true = loss.impl().arrange(y_true, y_pred);
+  return loss.impl().values(y_true, y_pred);
+}
+
+void name_and_dtype(internal::Fields& f, std::string& name, const char* dtype) {
+  f("name", name);
+  Config type = dtype;
+  f("dtype", type);
+  if (!f.reads() || type.is_null()) return;
+  DType known;
+  internal::from_config(type, known);
+}
+
 namespace {
 
 class FunctionMetric final : public MeanMetricImpl {
@@ -63,23 +94,65 @@ class FunctionMetric final : public MeanMetricImpl {
   std::optional<bool> larger_is_better_;
 };
 
-Metric accuracy(std::string name, std::function<Value(Value, Value)> values) {
-  return Metric(std::make_shared<FunctionMetric>(std::move(name), std::move(values), true));
+/// "accuracy" or "crossentropy": which metric it is hangs on the shapes.
+class NamedByShapes final : public MetricImpl {
+ public:
+  using MetricImpl::MetricImpl;
+
+  static bool is_name(std::string name) {
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+    return name == "accuracy" || name == "acc" || is_crossentropy(name);
+  }
+
+  std::shared_ptr<const MetricImpl> for_shapes(const Shape& y_true, const Shape& y_pred) const override {
+    if (y_true.rank() < 1 || y_pred.rank() < 1)
+      throw ShapeError(fmt::format(
+          "metric \"{}\": targets and predictions need one row for each sample, but their shapes are {} "
+          "and {}",
+          name(), y_true.to_string(), y_pred.to_string()));
+    return chosen(y_true, y_pred).resolve(y_true, y_pred);
+  }
+  std::vector<Tensor> initial_state() const override { unresolved(); }
+  std::vector<Value> update(std::span<const Value>, Value, Value, Value) const override { unresolved(); }
+  double result(std::span<const Tensor>) const override { unresolved(); }
+
+ private:
+  static bool is_crossentropy(const std::string& name) { return name == "crossentropy" || name == "ce"; }
+  Metric chosen(const Shape& y_true, const Shape& y_pred) const {
+    const bool entropy = name().starts_with('c') || name().starts_with('C');
+    if (y_pred.back() == 1)
+      return entropy ? BinaryCrossentropy({.name = name()}) : BinaryAccuracy({.name = name()});
+    if (y_true.rank() < y_pred.rank() || y_true.back() == 1)
+      return entropy ? SparseCategoricalCrossentropy({.name = name()})
+                     : SparseCategoricalAccuracy({.name = name()});
+    return entropy ? CategoricalCrossentropy({.name = name()}) : CategoricalAccuracy({.name = name()});
+  }
+  [[noreturn]] void unresolved() const {
+    throw StateError(
+        fmt::format("metric \"{}\": the shapes say which metric it is; call Metric::resolve first", name()));
+  }
+};
+
+const MetricRegistry& registry() {
+  static const auto registry = [] {
+    MetricRegistry r("metric");
+    // For the list of known names only: `by_name` makes these.
+    r.add({"accuracy", "acc", "crossentropy", "ce"}, [](internal::Fields&) { return Metric("accuracy"); });
+    add_accuracy_metrics(r);
+    add_mean_metrics(r);
+    add_regression_metrics(r);
+    add_confusion_metrics(r);
+    add_curve_metrics(r);
+    add_f_scores(r);
+    add_iou_metrics(r);
+    return r;
+  }();
+  return registry;
 }
 
-// The loss's values, unreduced.
-Metric of_loss(const std::string& name, const Loss& loss) {
-  return Metric(std::make_shared<FunctionMetric>(
-      name.empty() ? loss.impl().name() : name,
-      [loss](Value y, Value p) { return loss.impl().values(loss.impl().arrange(y, p), p); }, false));
-}
-
-Value equal(Value a, Value b) {
-  return graph::convert(graph::compare(a, b, "eq"), DType::f32);
-}
-
-std::string name_or(const std::string& name, const char* standard) {
-  return name.empty() ? standard : name;
+Metric by_name(const std::string& name) {
+  if (NamedByShapes::is_name(name)) return Metric(std::make_shared<NamedByShapes>(name));
+  return registry().make(name, Config::Dict{{"name", name}});
 }
 
 }  // namespace
@@ -89,127 +162,49 @@ Metric make_metric(std::string name, std::function<Value(Value, Value)> values,
   values = internal::not_empty_function(std::move(values), fmt::format("make_metric(\"{}\")", name));
   return Metric(std::make_shared<FunctionMetric>(std::move(name), std::move(values), larger_is_better));
 }
-
-Metric BinaryAccuracy(BinaryAccuracyArgs args) {
-  const std::string name = name_or(args.name, "binary_accuracy");
-  return accuracy(name, [name, threshold = args.threshold](Value y, Value p) {
-    const Value guess = graph::convert(graph::compare(p, graph::scalar(p, threshold), "gt"), p.dtype());
-    const Value hit = equal(internal::same_shape(name, y, p), guess);
-    return hit.rank() < 2 ? hit : graph::reduce_mean(hit, {hit.rank() - 1});
-  });
-}
-Metric CategoricalAccuracy(MetricArgs args) {
-  const std::string name = name_or(args.name, "categorical_accuracy");
-  return accuracy(name, [name](Value y, Value p) {
-    y = internal::same_shape(name, y, p);
-    return equal(graph::argmax(y, y.rank() - 1), graph::argmax(p, p.rank() - 1));
-  });
-}
-Metric SparseCategoricalAccuracy(MetricArgs args) {
-  const std::string name = name_or(args.name, "sparse_categorical_accuracy");
-  return accuracy(name, [name](Value y, Value p) {
-    return equal(internal::class_labels(name, y, p), graph::argmax(p, p.rank() - 1));
-  });
-}
-Metric MeanSquaredError(MetricArgs args) {
-  return of_loss(args.name, losses::MeanSquaredError());
-}
-Metric MeanAbsoluteError(MetricArgs args) {
-  return of_loss(args.name, losses::MeanAbsoluteError());
-}
-Metric BinaryCrossentropy(MetricArgs args) {
-  return of_loss(args.name, losses::BinaryCrossentropy());
-}
-Metric CategoricalCrossentropy(MetricArgs args) {
-  return of_loss(args.name, losses::CategoricalCrossentropy());
-}
-Metric SparseCategoricalCrossentropy(MetricArgs args) {
-  return of_loss(args.name, losses::SparseCategoricalCrossentropy());
+Metric MeanMetricWrapper(std::function<Value(Value, Value)> values, MetricArgs args) {
+  return make_metric(args.name.empty() ? "mean_metric_wrapper" : args.name, std::move(values));
 }
 
-namespace {
-
-struct Named {
-  std::string_view name;
-  Metric (*make)(MetricArgs);
-};
-
-Metric binary_accuracy(MetricArgs args) {
-  return BinaryAccuracy({.name = args.name});
+Config serialize(const Metric& metric) {
+  if (metric.depends_on_shapes()) return metric.name();
+  return internal::object_config("keras.metrics", metric.class_name(), metric.get_config());
+}
+Metric deserialize(const Config& config) {
+  return config.is_string() ? Metric(config.as_string()) : registry().from_config(config);
 }
 
-constexpr std::array<Named, 26> by_name = {{
-    {"accuracy", nullptr},
-    {"acc", nullptr},
-    {"crossentropy", nullptr},
-    {"ce", nullptr},
-    {"binary_accuracy", binary_accuracy},
-    {"BinaryAccuracy", binary_accuracy},
-    {"categorical_accuracy", CategoricalAccuracy},
-    {"CategoricalAccuracy", CategoricalAccuracy},
-    {"sparse_categorical_accuracy", SparseCategoricalAccuracy},
-    {"SparseCategoricalAccuracy", SparseCategoricalAccuracy},
-    {"mean_squared_error", MeanSquaredError},
-    {"mse", MeanSquaredError},
-    {"MSE", MeanSquaredError},
-    {"MeanSquaredError", MeanSquaredError},
-    {"mean_absolute_error", MeanAbsoluteError},
-    {"mae", MeanAbsoluteError},
-    {"MAE", MeanAbsoluteError},
-    {"MeanAbsoluteError", MeanAbsoluteError},
-    {"binary_crossentropy", BinaryCrossentropy},
-    {"bce", BinaryCrossentropy},
-    {"BCE", BinaryCrossentropy},
-    {"BinaryCrossentropy", BinaryCrossentropy},
-    {"categorical_crossentropy", CategoricalCrossentropy},
-    {"CategoricalCrossentropy", CategoricalCrossentropy},
-    {"sparse_categorical_crossentropy", SparseCategoricalCrossentropy},
-    {"SparseCategoricalCrossentropy", SparseCategoricalCrossentropy},
-}};
-
-}  // namespace
 }  // namespace metrics
 
 // ---- the handle -------------------------------------------------------------------------------------------
 
 Metric::Metric(std::shared_ptr<const MetricImpl> impl)
-    : impl_(internal::not_empty(std::move(impl), "a Metric")) {
-  name_ = impl_->name();
-}
+    : impl_(internal::not_empty(std::move(impl), "a Metric")) {}
 Metric::Metric(const char* name) : Metric(internal::given_name("metric", name)) {}
-Metric::Metric(const std::string& name) : name_(name) {
-  std::vector<std::string_view> known;
-  for (const auto& entry : metrics::by_name) {
-    if (entry.name == name) {
-      if (entry.make != nullptr) impl_ = entry.make({.name = name}).impl_;
-      return;
-    }
-    known.push_back(entry.name);
-  }
-  internal::unknown_name("metric", name, known);
+Metric::Metric(const std::string& name) : Metric(metrics::by_name(name)) {}
+
+const std::string& Metric::name() const {
+  return internal::used(impl_, "Metric").name();
+}
+std::string Metric::class_name() const {
+  return internal::used(impl_, "Metric").class_name();
+}
+Config Metric::get_config() const {
+  return internal::used(impl_, "Metric").get_config();
+}
+bool Metric::depends_on_shapes() const {
+  return dynamic_cast<const metrics::NamedByShapes*>(impl_.get()) != nullptr;
 }
 
 std::shared_ptr<const MetricImpl> Metric::resolve(const Shape& y_true, const Shape& y_pred) const {
-  if (impl_) return impl_;
-  if (y_true.rank() < 1 || y_pred.rank() < 1)
-    throw ShapeError(fmt::format(
-        "metric \"{}\": targets and predictions need one row for each sample, but their shapes are {} "
-        "and {}",
-        name_, y_true.to_string(), y_pred.to_string()));
-  const bool entropy = name_ == "crossentropy" || name_ == "ce";
-  if (y_pred.back() == 1)
-    return (entropy ? metrics::BinaryCrossentropy({name_}) : metrics::BinaryAccuracy({name_})).impl_;
-  if (y_true.rank() < y_pred.rank() || y_true.back() == 1)
-    return (entropy ? metrics::SparseCategoricalCrossentropy({name_})
-                    : metrics::SparseCategoricalAccuracy({name_}))
-        .impl_;
-  return (entropy ? metrics::CategoricalCrossentropy({name_}) : metrics::CategoricalAccuracy({name_})).impl_;
+  auto made = internal::used(impl_, "Metric").for_shapes(y_true, y_pred);
+  return made ? made : impl_;
 }
 
 double Metric::operator()(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight) const {
   const auto impl = resolve(y_true.shape(), y_pred.shape());
   graph::Graph graph("metric");
-  graph::LabelScope label(graph, name_);
+  graph::LabelScope label(graph, name());
   std::vector<Tensor> state = impl->initial_state();
   // As a loss does: values are computed in the predictions' type, where whole numbers would lose fractions.
   const Tensor scores = is_float(y_pred.dtype()) ? y_pred : y_pred.astype(DType::f32);

@@ -147,7 +147,7 @@ TEST(Hints, NamesThatOthersUse) {
   EXPECT_ERROR(ValueError, "Did you mean \"sparse_categorical_crossentropy\"?", Loss("sparse_crossentropy"));
   EXPECT_ERROR(ValueError, "Did you mean \"categorical_crossentropy\"?", Loss("cross_entropy"));
   EXPECT_ERROR(ValueError, "Did you mean \"glorot_uniform\"?", Initializer("xavier"));
-  EXPECT_ERROR(ValueError, "metric \"AUC\" is not known. Known names:", Metric("AUC"));
+  EXPECT_ERROR(ValueError, "metric \"ROC curve\" is not known. Known names:", Metric("ROC curve"));
   EXPECT_ERROR(ValueError, "Did you mean \"Adam\"?", Optimizer("ADAM"));
 }
 

@@ -71,7 +71,7 @@ class Cases:
     def save(self, name, **more):
         """`more`: other lists for the JSON file."""
         save(name, self.tensors)
-        parts = {"layers": self.index, **more}
+        parts = {"layers": self.index, **more} if self.index else more
         lines = {part: ",\n".join("  " + json.dumps(case) for case in cases) for part, cases in parts.items()}
         text = ",\n".join(f'"{part}": [\n{cases}\n]' for part, cases in lines.items())
         (FOLDER / f"{name}.json").write_text("{\n" + text + "\n}\n")

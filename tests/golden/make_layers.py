@@ -1,4 +1,4 @@
-"""Values and gradients of real Keras's layers, activations, losses, metrics and initializers, in float64.
+"""Values and gradients of real Keras's layers and activations, and its initializers' statistics, in float64.
 
 Writes layers.safetensors (numbers) and layers.json (what they are of); README.md in this folder explains both. Run
 by ./dev golden.
@@ -6,15 +6,14 @@ by ./dev golden.
 
 from layer_cases import Cases  # before keras
 
-from formula import float32, labels, signed, uniform
+from formula import uniform
 
-import jax
 import keras
 import numpy as np
 
 cases = Cases()
 layer, store = cases.layer, cases.store
-index = {"losses": [], "metrics": [], "initializers": [], "formula": []}
+index = {"initializers": [], "formula": []}
 
 
 # ---- layers ----------------------------------------------------------------------------------------------------
@@ -115,117 +114,6 @@ def layers():
               {"activation": activation, "arguments": arguments}, (4, 6), inputs="wide")
 
 
-# ---- losses ----------------------------------------------------------------------------------------------------
-
-
-def loss(name, kind, config, shape, y_true, y_pred, weights=False):
-    """The reduced loss of y_pred, and its gradient."""
-    made = getattr(keras.losses, kind)(**config)
-    classes = shape[-1]
-    true = {
-        "signed": lambda tag: signed(tag, shape),
-        "binary": lambda tag: labels(tag, int(np.prod(shape)), 2).reshape(shape).astype(np.float64),
-        "one_hot": lambda tag: np.eye(classes)[labels(tag, int(np.prod(shape[:-1])), classes)].reshape(shape),
-        "distribution": lambda tag: float32(normalized(uniform(tag, shape))),
-        "labels": lambda tag: labels(tag, int(np.prod(shape[:-1])), classes).reshape(shape[:-1]),
-    }[y_true](f"{name}/y_true")
-    pred = {
-        "signed": lambda tag: signed(tag, shape),
-        "logits": lambda tag: signed(tag, shape, 6),
-        "large_logits": lambda tag: signed(tag, shape, 100),
-        "probabilities": lambda tag: float32(0.02 + 0.96 * uniform(tag, shape)),
-        "distribution": lambda tag: float32(normalized(uniform(tag, shape))),
-    }[y_pred](f"{name}/y_pred")
-    sample_weight = float32(uniform(f"{name}/sample_weight", shape[:1])) if weights else None
-    value, gradient = jax.value_and_grad(lambda p: made(true, p, sample_weight=sample_weight))(pred)
-    store(f"{name}/value", value)
-    store(f"{name}/y_pred/gradient", gradient)
-    index["losses"].append({"name": name, "loss": kind, "config": config, "shape": shape, "y_true": y_true,
-                            "y_pred": y_pred, "sample_weight": weights})
-
-
-def normalized(values):
-    return values / np.sum(values, axis=-1, keepdims=True)
-
-
-def losses():
-    for kind, name in (("MeanSquaredError", "mse"), ("MeanAbsoluteError", "mae")):
-        loss(name, kind, {}, (5, 3), "signed", "signed")
-        loss(f"{name}_weighted", kind, {}, (5, 3), "signed", "signed", weights=True)
-        loss(f"{name}_sum", kind, {"reduction": "sum"}, (4, 2), "signed", "signed", weights=True)
-        loss(f"{name}_mean_with_sample_weight", kind, {"reduction": "mean_with_sample_weight"}, (4, 2), "signed",
-             "signed", weights=True)
-        loss(f"{name}_rank3", kind, {}, (3, 4, 2), "signed", "signed")
-    for from_logits in (False, True):
-        suffix = "_logits" if from_logits else ""
-        flag = {"from_logits": from_logits}
-        binary = "logits" if from_logits else "probabilities"
-        classes = "logits" if from_logits else "distribution"
-        loss(f"binary{suffix}", "BinaryCrossentropy", flag, (6, 3), "binary", binary)
-        loss(f"binary{suffix}_one", "BinaryCrossentropy", flag, (6, 1), "binary", binary, weights=True)
-        loss(f"binary{suffix}_smoothing", "BinaryCrossentropy", {**flag, "label_smoothing": 0.2}, (6, 3), "binary",
-             binary)
-        loss(f"categorical{suffix}", "CategoricalCrossentropy", flag, (6, 4), "one_hot", classes)
-        loss(f"categorical{suffix}_soft", "CategoricalCrossentropy", flag, (6, 4), "distribution", classes,
-             weights=True)
-        loss(f"categorical{suffix}_smoothing", "CategoricalCrossentropy", {**flag, "label_smoothing": 0.1}, (6, 4),
-             "one_hot", classes)
-        loss(f"categorical{suffix}_rank3", "CategoricalCrossentropy", flag, (2, 3, 4), "one_hot", classes)
-        loss(f"sparse{suffix}", "SparseCategoricalCrossentropy", flag, (6, 4), "labels", classes)
-        loss(f"sparse{suffix}_weighted", "SparseCategoricalCrossentropy", flag, (6, 4), "labels", classes, weights=True)
-        loss(f"sparse{suffix}_sum", "SparseCategoricalCrossentropy", {**flag, "reduction": "sum"}, (6, 4), "labels",
-             classes)
-        loss(f"sparse{suffix}_rank3", "SparseCategoricalCrossentropy", flag, (2, 3, 4), "labels", classes)
-    loss("categorical_unnormalized", "CategoricalCrossentropy", {}, (6, 4), "one_hot", "probabilities")
-    loss("binary_large_logits", "BinaryCrossentropy", {"from_logits": True}, (6, 3), "binary", "large_logits")
-    loss("categorical_large_logits", "CategoricalCrossentropy", {"from_logits": True}, (6, 4), "one_hot",
-         "large_logits")
-    loss("sparse_large_logits", "SparseCategoricalCrossentropy", {"from_logits": True}, (6, 4), "labels",
-         "large_logits")
-
-
-# ---- metrics ---------------------------------------------------------------------------------------------------
-
-
-def metric(name, metric_name, shape, y_true, weights=False):
-    """compile(metrics=[metric_name]) or, weighted, compile(weighted_metrics=[...]), over three batches of two."""
-    batch = (6,) + shape
-    model = keras.Sequential([keras.layers.Input(shape), keras.layers.Activation("linear")])
-    key = "weighted_metrics" if weights else "metrics"
-    losses = {"labels": "sparse_categorical_crossentropy", "one_hot": "categorical_crossentropy",
-              "binary": "binary_crossentropy", "signed": "mse"}
-    model.compile(loss=losses[y_true], **{key: [metric_name]})
-    classes = shape[-1]
-    true = {
-        "labels": lambda tag: labels(tag, 6, classes),
-        "one_hot": lambda tag: np.eye(classes)[labels(tag, 6, classes)],
-        "binary": lambda tag: labels(tag, int(np.prod(batch)), 2).reshape(batch),
-        "signed": lambda tag: signed(tag, batch),
-    }[y_true](f"{name}/y_true")
-    pred = float32(uniform(f"{name}/y_pred", batch))
-    sample_weight = float32(uniform(f"{name}/sample_weight", (6,))) if weights else None
-    result = model.evaluate(pred, true, batch_size=2, sample_weight=sample_weight, verbose=0, return_dict=True)
-    (key,) = set(result) - {"loss"}
-    store(f"{name}/loss", result["loss"])
-    store(f"{name}/result", result[key])
-    index["metrics"].append({"name": name, "metric": metric_name, "key": key, "shape": shape, "y_true": y_true,
-                             "loss": losses[y_true], "sample_weight": weights})
-
-
-def metrics():
-    for weights in (False, True):
-        suffix = "_weighted" if weights else ""
-        metric(f"accuracy_sparse{suffix}", "accuracy", (4,), "labels", weights)
-        metric(f"accuracy_categorical{suffix}", "accuracy", (4,), "one_hot", weights)
-        metric(f"accuracy_binary{suffix}", "accuracy", (1,), "binary", weights)
-        metric(f"accuracy_binary_several{suffix}", "accuracy", (3,), "binary", weights)
-        metric(f"metric_binary_accuracy{suffix}", "binary_accuracy", (3,), "binary", weights)
-        metric(f"metric_categorical_accuracy{suffix}", "categorical_accuracy", (4,), "one_hot", weights)
-        metric(f"metric_sparse_accuracy{suffix}", "sparse_categorical_accuracy", (4,), "labels", weights)
-        metric(f"metric_mse{suffix}", "mse", (3,), "signed", weights)
-        metric(f"metric_mae{suffix}", "mae", (3,), "signed", weights)
-
-
 # ---- initializers ----------------------------------------------------------------------------------------------
 
 
@@ -255,6 +143,6 @@ def formula():
 
 
 if __name__ == "__main__":
-    for part in (layers, losses, metrics, initializers, formula):
+    for part in (layers, initializers, formula):
         part()
     cases.save("layers", **index)
