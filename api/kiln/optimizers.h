@@ -286,8 +286,7 @@ struct RMSpropArgs {
   std::string name = "";
 };
 /// v <- rho v + (1 - rho) g^2; w -= a g / sqrt(v + epsilon) (Hinton 2012). `centered` subtracts the square of
-/// the mean gradient from v; with momentum the increments are accumulated: m <- momentum m + increment, w -=
-/// m.
+/// the mean gradient from v; with momentum increments are accumulated: m <- momentum m + increment, w -= m.
 KILN_API Optimizer RMSprop(RMSpropArgs args = {});
 
 struct SGDArgs {
@@ -320,9 +319,8 @@ struct LossScaleOptimizerArgs {
 /// inner optimizer that is itself a LossScaleOptimizer.
 KILN_API Optimizer LossScaleOptimizer(Optimizer inner_optimizer, LossScaleOptimizerArgs args = {});
 
-/// The whole of an optimizer, class and arguments, as Keras writes it; the numbers of its state aren't part
-/// of that. And one from that, or from its name. Throws ValueError for a class or an argument that isn't
-/// known.
+/// The whole of an optimizer, class and arguments, as Keras writes it, without the numbers of its state; and
+/// one from that, or from its name. Throws ValueError for a class or an argument that isn't known.
 KILN_API Config serialize(const Optimizer& optimizer);
 KILN_API Optimizer deserialize(const Config& config);
 

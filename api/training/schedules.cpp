@@ -125,9 +125,8 @@ class CosineDecayRestartsImpl final : public LearningRateScheduleImpl {
       period = graph::floor(done);
       within = done - period;
     } else {
-      // Period i begins at (t_mul^i - 1) / (t_mul - 1). Where a logarithm is just below a whole number, its
-      // floor is the period before: so a step that lies at a beginning, but for rounding, belongs to the new
-      // one.
+      // Period i begins at (t_mul^i - 1) / (t_mul - 1). A logarithm may come out just below a whole number;
+      // its floor would be the period before.
       const double growth = args_.t_mul - 1;
       const Value log_length = graph::log1p(done * growth) / std::log(args_.t_mul);
       const Value nearest = graph::round(log_length);

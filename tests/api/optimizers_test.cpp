@@ -211,6 +211,39 @@ TEST(Optimizers, ConstraintsComeAfterAveragesAndUpdates) {
   EXPECT_EQ(model.optimizer().impl().slot(model.trainable_weights()[0], "average")->item(), 0.5);  // as Keras
 }
 
+TEST(Optimizers, TrainInFloat32AfterASchedule) {
+  const Tensor x = initializers::RandomNormal({.stddev = 1, .seed = 1})({32, 5});
+  const Tensor y = initializers::RandomNormal({.stddev = 1, .seed = 2})({32, 1});
+  for (const std::string name : {"Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl",
+                                 "Lamb", "Lion", "Muon", "Nadam", "RMSprop", "SGD"}) {
+    Sequential model({Input({5}), Dense(8, {.activation = "relu"}), Dense(1)});
+    Config config = Optimizer(name).get_config();
+    const double rate = name == "Adadelta" ? 2 : name == "Ftrl" ? 0.5 : 0.02;
+    config["learning_rate"] = schedules::serialize(
+        schedules::CosineDecay(0.5 * rate, 100, {.warmup_target = rate, .warmup_steps = 5}));
+    config["use_ema"] = true;
+    config["clipnorm"] = 10;
+    config["gradient_accumulation_steps"] = 2;
+    model.compile(
+        {.optimizer = optimizers::deserialize(Config::Dict{{"class_name", name}, {"config", config}}),
+         .loss = "mse"});
+    const History history = model.fit(x, y, {.batch_size = 8, .epochs = 20, .verbose = 0});
+    EXPECT_LT(history["loss"].back(), 0.9 * history["loss"].front()) << name;
+  }
+}
+
+TEST(Optimizers, MuonLeavesEmbeddingsToAdam) {
+  Sequential model({Input({3}), Dense(4, {.name = "My_Embedding"}), Dense(2, {.name = "b"})});
+  for (const bool exclude : {true, false}) {
+    model.compile({.optimizer = optimizers::Muon({.exclude_embeddings = exclude}), .loss = "mse"});
+    model.train_on_batch(Tensor::zeros({1, 3}), Tensor::zeros({1, 2}));
+    std::vector<bool> by_adam;
+    for (const Variable& weight : model.trainable_weights())
+      by_adam.push_back(model.optimizer().impl().slot(weight, "velocity") != nullptr);
+    EXPECT_EQ(by_adam, (std::vector<bool>{exclude, true, false, true}));
+  }
+}
+
 TEST(Optimizers, AdafactorKeepsRowsAndColumnsOfTheLastTwoAxes) {
   Sequential model({Input({8, 8, 3}), Conv2D(5, 3), Flatten(), Dense(2)});
   model.compile({.optimizer = optimizers::Adafactor(), .loss = "mse"});
