@@ -138,7 +138,7 @@ KILN_API Loss PNorm(double p, LossArgs args = {});
 inline constexpr double infinity = std::numeric_limits<double>::infinity();
 
 // ---- probabilities ----------------------------------------------------------------------------------------
-// Probabilities, and 1 minus them, are kept within [e, 1 - e].
+// Probabilities are kept within [e, 1 - e].
 
 struct BinaryCrossentropyArgs {
   bool from_logits = false;

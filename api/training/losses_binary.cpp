@@ -11,12 +11,13 @@ Value smooth(Value y, double smoothing) {
   return smoothing == 0 ? y : y * (1 - smoothing) + 0.5 * smoothing;
 }
 
-// 1 - p is clipped, not computed from the clipped p: f32's largest number below 1 is further from it than
-// epsilon.
+Value within_bounds(Value p) {
+  return clip(p, epsilon, 1 - epsilon);
+}
+/// `p` and `rest`, 1 - p, are within bounds.
 Value crossentropy(Value y, Value p, Value rest) {
-  const Value log_p = graph::log(clip(p, epsilon, 1 - epsilon));
-  const Value log_rest = graph::log(clip(rest, epsilon, 1 - epsilon));
-  const Value of_ones = y * log_p;
+  const Value of_ones = y * graph::log(p);
+  const Value log_rest = graph::log(rest);
   return -(of_ones + (1.0 - y) * log_rest);
 }
 
@@ -29,7 +30,10 @@ struct BinaryKind {
   static void check(const Args& args) { check_share(class_name, "label_smoothing", args.label_smoothing); }
   static Value values(const Args& args, Value y, Value p) {
     y = smooth(y, args.label_smoothing);
-    if (!args.from_logits) return mean_over(class_name, crossentropy(y, p, 1.0 - p), args.axis);
+    if (!args.from_logits) {
+      p = within_bounds(p);
+      return mean_over(class_name, crossentropy(y, p, 1.0 - p), args.axis);
+    }
     // max(z, 0) - z y + log(1 + exp(-|z|)), with z factored out of the first two terms: of three parts of a
     // gradient, added in the wrong order, the smallest would be lost where the others are 1 and -1.
     const Value z = p, rises = graph::compare(z, graph::scalar(z, 0), "ge");
@@ -59,7 +63,9 @@ struct BinaryFocalKind {
     const Value wrong_ones = y * rest;
     const Value wrong = wrong_ones + (1.0 - y) * p;
     const Value factor = focal_factor(wrong, args.gamma);
-    Value focal = factor * crossentropy(y, p, rest);
+    const Value bounded = within_bounds(p);
+    const Value bounded_rest = args.from_logits ? within_bounds(rest) : 1.0 - bounded;
+    Value focal = factor * crossentropy(y, bounded, bounded_rest);
     if (args.apply_class_balancing) focal = (y * (2 * args.alpha - 1) + (1 - args.alpha)) * focal;
     return mean_over(class_name, focal, args.axis);
   }

@@ -57,6 +57,7 @@ inline Tensor golden_data(const std::string& kind, const std::string& tag, const
   if (kind == "probabilities") return by_formula([](double u) { return 0.02 + 0.96 * u; });
   if (kind == "distribution") return distribution_data(tag, shape);
   if (kind == "quarters") return by_formula([](double u) { return std::floor(5 * u) / 4; });
+  if (kind == "low_quarters") return by_formula([](double u) { return std::floor(4 * u) / 4; });
   if (kind == "zeros") return Tensor::zeros(shape);
   if (kind == "binary") return hash_labels(tag, shape, 2, DType::f32);
   if (kind == "plus_minus") return by_formula([](double u) { return 2 * std::floor(2 * u) - 1; });

@@ -2,6 +2,9 @@
 #include <cmath>
 #include <limits>
 
+#include "api/model/backend.h"
+#include "api/training/loss_reduction.h"
+#include "kiln/graph/gradient.h"
 #include "tests/api/support.h"
 
 namespace kiln {
@@ -92,6 +95,40 @@ TEST(Losses, NanStaysNan) {
         "squared_hinge", "categorical_hinge", "dice", "tversky", "bce", "binary_focal_crossentropy",
         "categorical_crossentropy", "categorical_focal_crossentropy"})
     EXPECT_TRUE(std::isnan(Loss(name)(y, p))) << name;
+}
+
+// Predictions at the ends of their range, equal to their targets, and all zeros: roots, powers, quotients and
+// logarithms have infinite slopes there.
+TEST(Losses, EdgesHaveFiniteGradients) {
+  std::vector<Loss> all, of_probabilities = {"poisson", "binary_focal_crossentropy"};
+  for (const char* name : {"mse", "mae", "mape", "msle", "log_cosh", "huber", "cosine_similarity", "p_norm",
+                           "kld", "hinge", "squared_hinge", "categorical_hinge", "dice", "tversky", "bce"})
+    all.emplace_back(name);
+  for (double gamma : {0.0, 0.5, 1.0, 2.5}) {
+    of_probabilities.push_back(losses::BinaryFocalCrossentropy({.gamma = gamma}));
+    all.push_back(losses::BinaryFocalCrossentropy({.gamma = gamma, .from_logits = true}));
+    all.push_back(losses::CategoricalFocalCrossentropy({.gamma = gamma, .from_logits = true}));
+  }
+  const Tensor y({{0.f, 1.f, 0.f, 1.f}, {1.f, 0.f, 0.f, 0.f}, {0.f, 0.f, 0.f, 0.f}});
+  const Tensor scores({{0.f, 1.f, 1.f, 0.f}, {1.f, 0.f, 0.f, 0.f}, {0.f, 0.f, 0.f, 0.f}});
+  const Tensor large = Tensor({{-1e4f, 1e4f, 1e4f, -1e4f}, {1e4f, 0.f, -1e4f, 0.f}, {0.f, 0.f, 0.f, 0.f}});
+  const auto expect_finite = [&](const Loss& loss, const Tensor& p) {
+    graph::Graph graph("edges");
+    const graph::Value targets = graph.input("y", {DType::f32, y.shape()});
+    const graph::Value predictions = graph.input("p", {DType::f32, p.shape()});
+    const graph::Value value = internal::reduced_loss(loss.impl(), targets, predictions, {});
+    graph.output("value", value);
+    graph.output("gradient", graph::gradient(value, std::span(&predictions, 1))[0]);
+    const std::vector<Tensor> inputs = {y, p};
+    const std::vector<Tensor> got = internal::run_once(graph, inputs);
+    EXPECT_TRUE(std::isfinite(got[0].item())) << loss.class_name() << " of " << p;
+    for (float g : testing::floats(got[1])) EXPECT_TRUE(std::isfinite(g)) << loss.class_name() << " of " << p;
+  };
+  for (const Loss& loss : of_probabilities) expect_finite(loss, scores);
+  for (const Loss& loss : all) expect_finite(loss, scores);
+  for (const Loss& loss : all) expect_finite(loss, large);
+  const Loss generalized = losses::CategoricalGeneralizedCrossEntropy();
+  EXPECT_FLOAT_EQ(generalized(Tensor({0, 0, 0}), scores), 2.0 * 2 / 3);
 }
 
 TEST(Losses, CrossentropyByShapes) {
