@@ -85,7 +85,8 @@ TEST_P(GoldenOptimizer, IsKerass) {
   for (int step = 1; step <= 50; step++) {
     model.train_on_batch(x, y);
     if (step != 1 && step != 10 && step != 50) continue;
-    for (const std::string& key : c.at("values")) {
+    for (const json& item : c.at("values")) {
+      const std::string key = item;
       const Tensor& want = golden()[name + "/" + key];
       std::vector<double> got = values_of(model, key);
       if (name.starts_with("Adafactor") && key == "velocity") {
