@@ -169,7 +169,7 @@ std::int64_t winograd_images(std::int64_t images, std::int64_t channels, std::in
 }
 
 bool copies_images(std::int64_t pieces, std::int64_t images, std::int64_t batch, const Target& target) {
-  constexpr std::int64_t size = sizeof(float), fewest_blocks = 32;  // for all threads
+  constexpr std::int64_t size = sizeof(float), fewest_blocks = 16;  // for all threads
   const std::int64_t bytes = pieces * images * size;
   return bytes > room_for_pieces(images * size, batch * size, target.l2_bytes, target) &&
          bytes <= target.l2_bytes / 2 && batch / images >= fewest_blocks;
