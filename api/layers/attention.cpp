@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "api/layers/configured.h"
+#include "api/layers/dropping.h"
 #include "api/support/names.h"
 #include "kiln/activations.h"
 #include "kiln/layers/embedding.h"
@@ -54,10 +55,7 @@ Value weights_of(Call& context, Value scores, bool causal, double dropout, std::
     scores = graph::select(graph::compare(value, query, "le"), scores, graph::scalar(scores, -3e38));
   }
   const Value weights = activations::softmax(scores);
-  if (!context.training() || dropout == 0) return weights;
-  const Value uniform = context.random_uniform(weights.shape(), weights.dtype(), seed);
-  const Value keep = graph::compare(uniform, graph::scalar(uniform, dropout), "ge");
-  return graph::select(keep, weights * (1 / (1 - dropout)), graph::scalar(weights, 0));
+  return internal::dropped(context, weights, weights.shape(), dropout, seed);
 }
 
 /// query + key for each pair: (batch, Tq, Tv, dim).
@@ -149,21 +147,6 @@ class AdditiveAttentionImpl final : public ConfiguredLayer<AdditiveAttentionSpec
 
 // ---- with several heads -----------------------------------------------------------------------------------
 
-/// What the projections are made with.
-template <class Spec>
-EinsumDenseArgs projection(const Spec& spec, const char* name, const char* bias_axes) {
-  return {.bias_axes = spec.use_bias ? bias_axes : "",
-          .kernel_initializer = spec.kernel_initializer,
-          .bias_initializer = spec.bias_initializer,
-          .kernel_regularizer = spec.kernel_regularizer,
-          .bias_regularizer = spec.bias_regularizer,
-          .activity_regularizer = spec.activity_regularizer,
-          .kernel_constraint = spec.kernel_constraint,
-          .bias_constraint = spec.bias_constraint,
-          .dtype = spec.dtype,
-          .name = name};
-}
-
 template <class Args>
 void projection_fields(Fields& f, Args& a) {
   f("use_bias", a.use_bias)("dropout", a.dropout)("seed", a.seed);
@@ -190,6 +173,47 @@ Value attend(Call& context, Value query, Value key, Value value, bool causal, do
   return graph::transpose(heads, {0, 2, 1, 3});
 }
 
+/// What has projections inside: of query, key and value, and of the heads' results.
+template <class Spec>
+class HeadsImpl : public ConfiguredLayer<Spec> {
+ public:
+  using ConfiguredLayer<Spec>::ConfiguredLayer;
+
+  std::vector<Layer> sublayers() const final {
+    if (!query_.defined()) return {};
+    return {query_, key_, value_, output_};
+  }
+  void set_trainable(bool trainable) final {
+    LayerImpl::set_trainable(trainable);
+    for (Layer layer : sublayers()) layer.set_trainable(trainable);
+  }
+
+ protected:
+  EinsumDenseArgs projection(const char* name, const char* bias_axes) const {
+    const Spec& spec = this->spec_;
+    return {.bias_axes = spec.use_bias ? bias_axes : "",
+            .kernel_initializer = spec.kernel_initializer,
+            .bias_initializer = spec.bias_initializer,
+            .kernel_regularizer = spec.kernel_regularizer,
+            .bias_regularizer = spec.bias_regularizer,
+            .activity_regularizer = spec.activity_regularizer,
+            .kernel_constraint = spec.kernel_constraint,
+            .bias_constraint = spec.bias_constraint,
+            .dtype = spec.dtype,
+            .name = name};
+  }
+  /// Makes the projections' weights; `of_heads` is the shape of what the heads give.
+  void build_projections(std::span<const Shape> inputs, const Shape& of_heads) {
+    query_.impl().ensure_built(inputs.first(1));
+    key_.impl().ensure_built(inputs.last(1));
+    value_.impl().ensure_built(inputs.subspan(1, 1));
+    output_.impl().ensure_built({&of_heads, 1});
+    if (!this->trainable()) set_trainable(false);
+  }
+
+  Layer query_, key_, value_, output_;
+};
+
 struct MultiHeadAttentionSpec : MultiHeadAttentionArgs {
   std::int64_t num_heads = 0, key_dim = 0;
 
@@ -212,9 +236,9 @@ struct MultiHeadAttentionSpec : MultiHeadAttentionArgs {
   }
 };
 
-class MultiHeadAttentionImpl final : public ConfiguredLayer<MultiHeadAttentionSpec> {
+class MultiHeadAttentionImpl final : public HeadsImpl<MultiHeadAttentionSpec> {
  public:
-  explicit MultiHeadAttentionImpl(MultiHeadAttentionSpec spec) : ConfiguredLayer(std::move(spec)) {
+  explicit MultiHeadAttentionImpl(MultiHeadAttentionSpec spec) : HeadsImpl(std::move(spec)) {
     check_dropout("MultiHeadAttention", spec_.dropout);
     if (spec_.num_heads < 1 || spec_.key_dim < 1 || spec_.value_dim.value_or(1) < 1)
       throw ValueError(
@@ -234,28 +258,15 @@ class MultiHeadAttentionImpl final : public ConfiguredLayer<MultiHeadAttentionSp
   }
   void build_all(std::span<const Shape> inputs) override {
     const std::int64_t heads = spec_.num_heads, out = spec_.output_shape.value_or(inputs[0].back());
-    query_ = EinsumDense("...x,xhd->...hd", {heads, spec_.key_dim}, projection(spec_, "query", "hd"));
-    key_ = EinsumDense("...x,xhd->...hd", {heads, spec_.key_dim}, projection(spec_, "key", "hd"));
-    value_ = EinsumDense("...x,xhd->...hd", {heads, value_dim()}, projection(spec_, "value", "hd"));
-    output_ = EinsumDense("...hd,hdo->...o", {out}, projection(spec_, "attention_output", "o"));
+    query_ = EinsumDense("...x,xhd->...hd", {heads, spec_.key_dim}, projection("query", "hd"));
+    key_ = EinsumDense("...x,xhd->...hd", {heads, spec_.key_dim}, projection("key", "hd"));
+    value_ = EinsumDense("...x,xhd->...hd", {heads, value_dim()}, projection("value", "hd"));
+    output_ = EinsumDense("...hd,hdo->...o", {out}, projection("attention_output", "o"));
     const Shape joined = inputs[0].slice(0, inputs[0].rank() - 1);
     std::vector<std::int64_t> sizes = joined.sizes();
     sizes.insert(sizes.end(), {heads, value_dim()});
     const Shape of_heads(sizes);
-    query_.impl().ensure_built(inputs.first(1));
-    key_.impl().ensure_built(inputs.last(1));
-    value_.impl().ensure_built(inputs.subspan(1, 1));
-    output_.impl().ensure_built({&of_heads, 1});
-    if (!trainable())
-      for (const Layer& layer : sublayers()) Layer(layer).set_trainable(false);
-  }
-  std::vector<Layer> sublayers() const override {
-    if (!query_.defined()) return {};
-    return {query_, key_, value_, output_};
-  }
-  void set_trainable(bool trainable) override {
-    LayerImpl::set_trainable(trainable);
-    for (const Layer& layer : sublayers()) Layer(layer).set_trainable(trainable);
+    build_projections(inputs, of_heads);
   }
   std::vector<Value> call_all(Call& context, std::span<const Value> xs) override {
     // Steps as one axis behind those that don't attend, which count as more samples.
@@ -311,8 +322,6 @@ class MultiHeadAttentionImpl final : public ConfiguredLayer<MultiHeadAttentionSp
     back.insert(back.end(), {input.rank() - 1, input.rank()});
     return graph::transpose(graph::reshape(x, Shape(sizes)), back);
   }
-
-  Layer query_, key_, value_, output_;
 };
 
 struct GroupQueryAttentionSpec : GroupQueryAttentionArgs {
@@ -325,9 +334,9 @@ struct GroupQueryAttentionSpec : GroupQueryAttentionArgs {
   }
 };
 
-class GroupQueryAttentionImpl final : public ConfiguredLayer<GroupQueryAttentionSpec> {
+class GroupQueryAttentionImpl final : public HeadsImpl<GroupQueryAttentionSpec> {
  public:
-  explicit GroupQueryAttentionImpl(GroupQueryAttentionSpec spec) : ConfiguredLayer(std::move(spec)) {
+  explicit GroupQueryAttentionImpl(GroupQueryAttentionSpec spec) : HeadsImpl(std::move(spec)) {
     check_dropout("GroupQueryAttention", spec_.dropout);
     if (spec_.head_dim < 1 || spec_.num_query_heads < 1 || spec_.num_key_value_heads < 1 ||
         spec_.num_query_heads % spec_.num_key_value_heads != 0)
@@ -342,26 +351,12 @@ class GroupQueryAttentionImpl final : public ConfiguredLayer<GroupQueryAttention
   void build_all(std::span<const Shape> inputs) override {
     const std::int64_t queries = spec_.num_query_heads, groups = spec_.num_key_value_heads,
                        dim = spec_.head_dim;
-    query_ = EinsumDense("bqm,muh->bquh", {None, queries, dim}, projection(spec_, "query", "uh"));
-    key_ = EinsumDense("bkm,mvh->bkvh", {None, groups, dim}, projection(spec_, "key", "vh"));
-    value_ = EinsumDense("bkm,mvh->bkvh", {None, groups, dim}, projection(spec_, "value", "vh"));
-    output_ =
-        EinsumDense("bquh,uhm->bqm", {None, inputs[0].back()}, projection(spec_, "attention_output", "m"));
+    query_ = EinsumDense("bqm,muh->bquh", {None, queries, dim}, projection("query", "uh"));
+    key_ = EinsumDense("bkm,mvh->bkvh", {None, groups, dim}, projection("key", "vh"));
+    value_ = EinsumDense("bkm,mvh->bkvh", {None, groups, dim}, projection("value", "vh"));
+    output_ = EinsumDense("bquh,uhm->bqm", {None, inputs[0].back()}, projection("attention_output", "m"));
     const Shape of_heads{None, inputs[0][1], queries, dim};
-    query_.impl().ensure_built(inputs.first(1));
-    key_.impl().ensure_built(inputs.last(1));
-    value_.impl().ensure_built(inputs.subspan(1, 1));
-    output_.impl().ensure_built({&of_heads, 1});
-    if (!trainable())
-      for (const Layer& layer : sublayers()) Layer(layer).set_trainable(false);
-  }
-  std::vector<Layer> sublayers() const override {
-    if (!query_.defined()) return {};
-    return {query_, key_, value_, output_};
-  }
-  void set_trainable(bool trainable) override {
-    LayerImpl::set_trainable(trainable);
-    for (const Layer& layer : sublayers()) Layer(layer).set_trainable(trainable);
+    build_projections(inputs, of_heads);
   }
   std::vector<Value> call_all(Call& context, std::span<const Value> xs) override {
     const Value query = inside(context, query_, xs[0]), key = for_all_heads(inside(context, key_, xs.back())),
@@ -379,8 +374,6 @@ class GroupQueryAttentionImpl final : public ConfiguredLayer<GroupQueryAttention
     const Value repeated = graph::broadcast(x, {s[0], s[1], s[2], times, s[3]}, {0, 1, 2, 4});
     return graph::reshape(repeated, {s[0], s[1], s[2] * times, s[3]});
   }
-
-  Layer query_, key_, value_, output_;
 };
 
 }  // namespace

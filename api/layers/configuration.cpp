@@ -2,33 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <mutex>
 
 #include "api/layers/configured.h"
-#include "api/support/names.h"
 
-namespace kiln {
-namespace internal {
-
-void LayerRegistry::add(std::string class_name, Make make) {
-  entries_.emplace_back(std::move(class_name), std::move(make));
-}
-const LayerRegistry::Make* LayerRegistry::find(const std::string& class_name) const {
-  for (const auto& [name, make] : entries_)
-    if (name == class_name) return &make;
-  return nullptr;
-}
-std::vector<std::string_view> LayerRegistry::names() const {
-  std::vector<std::string_view> names;
-  for (const auto& [name, make] : entries_) names.push_back(name);
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-}  // namespace internal
-
-namespace layers {
+namespace kiln::layers {
 namespace {
 
 const internal::LayerRegistry& built_in() {
@@ -78,7 +56,7 @@ OwnLayers& own_layers() {
 
 void register_layer(const std::string& class_name, std::function<Layer(const Config&)> from_config) {
   OwnLayers& own = own_layers();
-  if (built_in().find(class_name) != nullptr || own.find(class_name))
+  if (built_in().knows(class_name) || own.find(class_name))
     throw ValueError(fmt::format("register_layer: there is a layer class \"{}\" already", class_name));
   if (!from_config)
     throw ValueError(fmt::format("register_layer(\"{}\"): the function is empty", class_name));
@@ -88,12 +66,7 @@ void register_layer(const std::string& class_name, std::function<Layer(const Con
 
 Layer from_config(const std::string& class_name, const Config& config) {
   if (const auto own = own_layers().find(class_name)) return own(config);
-  const auto* make = built_in().find(class_name);
-  if (make == nullptr) internal::unknown_name("layer class", class_name, built_in().names());
-  internal::Fields fields(class_name, config);
-  Layer layer = (*make)(fields);
-  fields.finish();
-  return layer;
+  return built_in().make(class_name, config);
 }
 
 Config serialize(const Layer& layer) {
@@ -104,5 +77,4 @@ Layer deserialize(const Config& config) {
   return from_config(class_name, config.at("config"));
 }
 
-}  // namespace layers
-}  // namespace kiln
+}  // namespace kiln::layers

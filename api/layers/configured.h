@@ -1,11 +1,9 @@
 #pragma once
-#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include "api/support/fields.h"
+#include "api/support/registry.h"
 #include "kiln/layer_impl.h"
 
 namespace kiln::internal {
@@ -42,11 +40,9 @@ class ConfiguredLayer : public LayerImpl {
       return LayerImpl::class_name();
   }
   Config get_config() const override {
-    Spec spec = spec_;  // `fields` takes references, as it reads as well
-    Fields fields;
-    spec.fields(fields);
     Config config = base_config();
-    for (const auto& [key, value] : fields.config().as_dict()) config[key] = value;
+    const Config own = config_of(spec_);
+    for (const auto& [key, value] : own.as_dict()) config[key] = value;
     return config;
   }
 
@@ -73,20 +69,14 @@ Layer layer_from(Fields& fields, typename Impl::Spec spec = typename Impl::Spec(
 }
 
 /// The layers that `layers::deserialize` knows, by class name. Each file of layers adds its own.
-class LayerRegistry {
+class LayerRegistry : public Registry<Layer> {
  public:
-  using Make = std::function<Layer(Fields&)>;
-  void add(std::string class_name, Make make);
+  LayerRegistry() : Registry("layer class") {}
+  void add(std::string class_name, Make make) { Registry::add({std::move(class_name)}, std::move(make)); }
   template <class Impl>
   void add(std::string class_name) {
     add(std::move(class_name), [](Fields& f) { return layer_from<Impl>(f); });
   }
-  /// One function of this registry's for several classes.
-  const Make* find(const std::string& class_name) const;
-  std::vector<std::string_view> names() const;
-
- private:
-  std::vector<std::pair<std::string, Make>> entries_;
 };
 
 void register_activation_layers(LayerRegistry& registry);

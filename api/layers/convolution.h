@@ -29,14 +29,9 @@ struct ConvolutionSpec {
     const Ints ones(static_cast<std::size_t>(axes), 1);
     if (f.reads()) kernel_size = strides = dilation_rate = ones;
     f.required("kernel_size", kernel_size)("strides", strides)("dilation_rate", dilation_rate);
-    const auto check = [&](const char* argument, const Ints& sizes) {
-      if (static_cast<int>(sizes.size()) != axes)
-        throw ValueError(fmt::format("{}: {} should have {} numbers, but it is {}", class_name, argument,
-                                     axes, text(sizes)));
-    };
-    check("kernel_size", kernel_size);
-    check("strides", strides);
-    check("dilation_rate", dilation_rate);
+    check_axes(class_name, "kernel_size", kernel_size, axes);
+    check_axes(class_name, "strides", strides, axes);
+    check_axes(class_name, "dilation_rate", dilation_rate, axes);
     f("padding", padding)("data_format", data_format)("activation", activation)("use_bias", use_bias);
     f("bias_initializer", bias_initializer)("bias_regularizer", bias_regularizer);
     f("activity_regularizer", activity_regularizer)("bias_constraint", bias_constraint);

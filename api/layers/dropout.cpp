@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "api/layers/configured.h"
+#include "api/layers/dropping.h"
 #include "api/layers/spatial.h"
 
 namespace kiln::layers {
@@ -12,26 +13,14 @@ namespace {
 
 using graph::Value;
 using internal::ConfiguredLayer;
+using internal::dropped;
 using internal::Fields;
+using internal::kept;
 
 void check_rate(const std::string& class_name, double rate) {
   if (!(rate >= 0 && rate <= 1))
     throw ValueError(fmt::format("{}: rate must be in [0, 1], the share of elements to drop, but it is {}",
                                  class_name, rate));
-}
-
-/// Where elements of x are kept: one draw for each of `drawn`'s elements, which broadcast to x.
-Value kept(Call& context, Value x, const Shape& drawn, double rate, std::optional<std::int64_t> seed) {
-  const Value uniform = context.random_uniform(drawn, x.dtype(), seed);
-  return graph::compare(uniform, graph::scalar(uniform, rate), "ge");
-}
-
-Value dropped(Call& context, Value x, const Shape& drawn, double rate, std::optional<std::int64_t> seed) {
-  if (!context.training() || rate == 0) return x;
-  // Zeros that have a gradient, of zeros: plain ones would leave the layers before it without any.
-  if (rate == 1)
-    return graph::select(graph::full(x.graph(), {DType::bool_, x.shape()}, 0), x, graph::scalar(x, 0));
-  return graph::select(kept(context, x, drawn, rate, seed), x * (1 / (1 - rate)), graph::scalar(x, 0));
 }
 
 // ---- Dropout, AlphaDropout --------------------------------------------------------------------------------

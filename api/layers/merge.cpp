@@ -6,6 +6,7 @@
 #include <array>
 
 #include "api/layers/configured.h"
+#include "api/support/unit_vectors.h"
 
 namespace kiln::layers {
 namespace {
@@ -164,10 +165,8 @@ class DotImpl final : public internal::ConfiguredLayer<DotSpec> {
     return static_cast<int>(one.of_rank(fmt::format("layer \"{}\" (Dot)", name()), x.rank())[0]);
   }
   Value scaled(Value x, int axis) const {
-    if (!spec_.normalize) return x;
-    constexpr double least = 1e-14;  // the square of Keras's 1e-7
-    const Value squares = graph::reduce_sum(x * x, {axis}, /*keepdims=*/true);
-    return x * graph::rsqrt(graph::maximum(squares, graph::scalar(squares, least)));
+    constexpr double epsilon = 1e-7;  // Keras's
+    return spec_.normalize ? internal::unit_vectors(x, {axis}, epsilon) : x;
   }
 };
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "api/layers/configured.h"
+#include "api/support/unit_vectors.h"
 
 namespace kiln::layers {
 namespace {
@@ -283,9 +284,8 @@ class UnitNormalizationImpl final : public ConfiguredLayer<UnitNormalizationSpec
     for (const Shape& x : inputs) axes(x);
   }
   Value call(Call&, Value x) override {
-    constexpr double least = 1e-24;  // the square of Keras's 1e-12
-    const Value squares = graph::reduce_sum(x * x, axes(x.shape()), /*keepdims=*/true);
-    return x * graph::rsqrt(graph::maximum(squares, graph::scalar(squares, least)));
+    constexpr double epsilon = 1e-12;  // Keras's
+    return internal::unit_vectors(x, axes(x.shape()), epsilon);
   }
 
  private:

@@ -35,9 +35,8 @@ struct PoolingSpec {
     if (f.reads() && !f.has("strides")) given.reset();
     f("strides", given)("padding", padding)("data_format", data_format);
     strides = given.value_or(pool_size);
-    if (pool_size.size() != count || strides.size() != count)
-      throw ValueError(fmt::format("{}: pool_size {} and strides {} should have {} numbers each", class_name,
-                                   internal::text(pool_size), internal::text(strides), axes));
+    internal::check_axes(class_name, "pool_size", pool_size, axes);
+    internal::check_axes(class_name, "strides", strides, axes);
   }
 };
 
@@ -210,9 +209,7 @@ struct AdaptivePoolingSpec : AdaptivePoolingArgs {
   void fields(Fields& f) {
     if (f.reads()) output_size = Ints(static_cast<std::size_t>(axes), 1);
     f.required("output_size", output_size)("data_format", data_format);
-    if (static_cast<int>(output_size.size()) != axes)
-      throw ValueError(fmt::format("{}: output_size {} should have {} numbers", class_name,
-                                   internal::text(output_size), axes));
+    internal::check_axes(class_name, "output_size", output_size, axes);
   }
 };
 

@@ -10,6 +10,7 @@
 #include "api/layers/whole_numbers.h"
 #include "api/support/handles.h"
 #include "api/support/names.h"
+#include "api/training/targets.h"
 #include "kiln/axes.h"
 
 namespace kiln::layers {
@@ -157,11 +158,7 @@ Value encoded(Value numbers, std::int64_t depth, const std::string& mode, DType 
   if (mode == "int") return numbers;
   if (mode == "one_hot" && numbers.rank() > 1 && numbers.shape().back() == 1)
     numbers = graph::squeeze(numbers, {numbers.rank() - 1});
-  Shape shape = numbers.shape();
-  shape.push_back(depth);
-  const Value tokens = graph::iota(numbers.graph(), {DType::i32, shape}, numbers.rank());
-  const Value spread = graph::broadcast_to(graph::expand_dims(numbers, numbers.rank()), shape);
-  const Value hot = graph::convert(graph::compare(tokens, spread, "eq"), dtype);
+  const Value hot = graph::convert(internal::one_hot(numbers, depth), dtype);
   if (mode == "one_hot") return hot;
   const int axis = numbers.rank() > 1 ? numbers.rank() - 1 : 0;
   return mode == "count" ? graph::reduce_sum(hot, {axis}) : graph::reduce_max(hot, {axis});

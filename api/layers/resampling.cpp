@@ -130,9 +130,7 @@ struct UpSamplingSpec : UpSampling2DArgs {
       f("size", size[0]);
     else
       f("size", size);
-    if (size.size() != axes)
-      throw ValueError(
-          fmt::format("{}: size {} should have {} numbers", class_name, internal::text(size), axes));
+    internal::check_axes(class_name, "size", size, static_cast<int>(axes));
     if (axes > 1) f("data_format", data_format);
     if (axes == 2) f("interpolation", interpolation);
   }

@@ -30,6 +30,12 @@ void check_positive(const std::string& class_name, const char* argument, const I
                                  sizes.size() == 1 ? fmt::format("{}", sizes[0]) : text(sizes)));
 }
 
+void check_axes(const std::string& class_name, const char* argument, const Ints& sizes, int axes) {
+  if (static_cast<int>(sizes.size()) != axes)
+    throw ValueError(
+        fmt::format("{}: {} should have {} numbers, but it is {}", class_name, argument, axes, text(sizes)));
+}
+
 void check_data_format(const std::string& class_name, const std::string& data_format) {
   static constexpr std::array<std::string_view, 2> known = {"channels_last", "channels_first"};
   if (data_format != known[0] && data_format != known[1])

@@ -51,6 +51,8 @@ void check_window(const WindowSpec& spec, const std::string& layer, const Shape&
 
 /// Throws ValueError unless all are positive.
 void check_positive(const std::string& class_name, const char* argument, const Ints& sizes);
+/// Throws ValueError unless there is one for each of so many axes.
+void check_axes(const std::string& class_name, const char* argument, const Ints& sizes, int axes);
 /// Throws ValueError for another data format than "channels_last" and "channels_first".
 void check_data_format(const std::string& class_name, const std::string& data_format);
 /// Throws ShapeError unless the input has a batch, so many spatial axes, and channels.

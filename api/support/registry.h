@@ -1,6 +1,6 @@
 #pragma once
 #include <algorithm>
-#include <array>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,13 +14,16 @@ namespace kiln::internal {
 template <class Handle>
 class Registry {
  public:
-  using Make = Handle (*)(Fields&);
+  using Make = std::function<Handle(Fields&)>;
 
   /// `what` stands in messages: "initializer".
   explicit Registry(std::string what) : what_(std::move(what)) {}
 
   /// `names`: the class's name, then the others that Keras accepts.
-  void add(std::vector<std::string_view> names, Make make) { entries_.push_back({std::move(names), make}); }
+  void add(std::vector<std::string> names, Make make) {
+    entries_.push_back({std::move(names), std::move(make)});
+  }
+  bool knows(const std::string& name) const { return find(name) != nullptr; }
 
   /// With the default arguments. Throws ValueError for an unknown name, with the nearest one.
   Handle from_name(const std::string& name) const { return make(name, Config::Dict()); }
@@ -33,10 +36,9 @@ class Registry {
   }
 
   Handle make(const std::string& name, const Config& arguments) const {
-    for (const Entry& entry : entries_) {
-      if (std::find(entry.names.begin(), entry.names.end(), name) == entry.names.end()) continue;
-      Fields fields(std::string(entry.names.front()), arguments);
-      Handle handle = entry.make(fields);
+    if (const Entry* entry = find(name)) {
+      Fields fields(entry->names.front(), arguments);
+      Handle handle = entry->make(fields);
       fields.finish();
       return handle;
     }
@@ -47,9 +49,15 @@ class Registry {
 
  private:
   struct Entry {
-    std::vector<std::string_view> names;
+    std::vector<std::string> names;
     Make make;
   };
+  const Entry* find(const std::string& name) const {
+    for (const Entry& entry : entries_)
+      if (std::find(entry.names.begin(), entry.names.end(), name) != entry.names.end()) return &entry;
+    return nullptr;
+  }
+
   std::string what_;
   std::vector<Entry> entries_;
 };

@@ -1,5 +1,6 @@
 #include <limits>
 
+#include "api/support/unit_vectors.h"
 #include "api/training/loss_functions.h"
 
 namespace kiln::losses {
@@ -83,15 +84,10 @@ struct CosineKind {
   using Args = CosineSimilarityArgs;
   static constexpr const char *class_name = "CosineSimilarity", *name = "cosine_similarity";
   static void fields(Fields& f, Args& args) { forgotten_by_keras(f, "axis", args.axis, -1); }
-  // The squares are kept from 0 before the root, where its slope is infinite.
-  static Value unit(Value x, int axis) {
-    const Value squares = graph::reduce_sum(x * x, {axis}, /*keepdims=*/true);
-    return x * graph::rsqrt(graph::maximum(squares, graph::scalar(squares, epsilon * epsilon)));
-  }
   static Value values(const Args& args, Value y, Value p) {
     const int axis = normalize_axis(args.axis, p.rank(), class_name);
-    const Value unit_y = unit(y, axis);
-    const Value unit_p = unit(p, axis);
+    const Value unit_y = internal::unit_vectors(y, {axis}, epsilon);
+    const Value unit_p = internal::unit_vectors(p, {axis}, epsilon);
     return -graph::reduce_sum(unit_y * unit_p, {axis});
   }
 };

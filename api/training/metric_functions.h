@@ -25,12 +25,13 @@ std::vector<graph::Value> add_to_mean(std::span<const graph::Value> state, graph
 
 /// `base` with what a struct says about a metric of Keras's:
 ///
-///     struct AucKind {                                                    // any name
+///     struct AucKind {                                                // any name
 ///       using Args = AUCArgs;
-///       static constexpr const char *class_name = "AUC", *name = "auc";   // name: unless the arguments have
-///       one static constexpr std::optional<bool> larger_is_better = true; static void
-///       fields(internal::Fields& f, Args& args);              // those beside name and dtype static void
-///       check(const Args& args);
+///       static constexpr const char* class_name = "AUC";
+///       static constexpr const char* name = "auc";                    // unless the arguments have one
+///       static constexpr std::optional<bool> larger_is_better = true;
+///       static void fields(internal::Fields& f, Args& args);          // those beside name and dtype
+///       static void check(const Args& args);
 ///     };
 template <class Kind, class Base = MetricImpl>
 class KerasMetric : public Base {

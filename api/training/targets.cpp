@@ -30,6 +30,16 @@ Value same_shape(const std::string& user, Value y_true, Value y_pred) {
   return y_true.dtype() == y_pred.dtype() ? y_true : graph::convert(y_true, y_pred.dtype());
 }
 
+void check_below(const std::string& user, const char* noun, Value x, std::int64_t limit) {
+  const Value rows = graph::reshape(x, {x.shape()[0], x.shape().tail().elements()});
+  const Value least = graph::reduce_min(rows, {1});
+  const Value most = graph::reduce_max(rows, {1});
+  const Value below = graph::compare(most, graph::scalar(most, static_cast<double>(limit)), "lt");
+  const Value inside = graph::bit_and(graph::compare(least, graph::scalar(least, 0), "ge"), below);
+  graph::check(inside, graph::select(below, least, most),
+               fmt::format("{}: {} {{value}} in row {{row}} is outside [0, {})", user, noun, limit));
+}
+
 Value class_labels(const std::string& user, Value y_true, Value y_pred) {
   const Shape expected = y_pred.shape().slice(0, std::max(0, y_pred.rank() - 1));
   if (y_pred.rank() < 2 || (y_true.shape() != expected && !is_one_longer(y_true.shape(), expected)))
@@ -42,16 +52,7 @@ Value class_labels(const std::string& user, Value y_true, Value y_pred) {
   // first could bring a wrong label into the range.
   if (y_true.dtype() == DType::u8 || y_true.dtype() == DType::bool_)
     y_true = graph::convert(y_true, DType::i32);
-  const std::int64_t classes = y_pred.shape().back();
-  // One row of the check is one sample, so that its number means something to the user.
-  const std::int64_t samples = expected[0];
-  const Value rows = graph::reshape(y_true, {samples, expected.tail().elements()});
-  const Value least = graph::reduce_min(rows, {1});
-  const Value most = graph::reduce_max(rows, {1});
-  const Value below = graph::compare(most, graph::scalar(most, static_cast<double>(classes)), "lt");
-  const Value inside = graph::bit_and(graph::compare(least, graph::scalar(least, 0), "ge"), below);
-  graph::check(inside, graph::select(below, least, most),
-               fmt::format("{}: label {{value}} in row {{row}} is outside [0, {})", user, classes));
+  check_below(user, "label", y_true, y_pred.shape().back());
   const Value labels = graph::convert(y_true, DType::i32);
   return graph::reshape(labels, expected);
 }

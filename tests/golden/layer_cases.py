@@ -1,8 +1,6 @@
 """Cases of layers: what a layer makes of its inputs, and the gradients, by real Keras in float64."""
 
-import json
-
-from oracle import FOLDER, save  # before keras
+from oracle import save, save_index  # before keras
 
 from formula import float32, signed, uniform
 
@@ -71,11 +69,7 @@ class Cases:
     def save(self, name, **more):
         """`more`: other lists for the JSON file."""
         save(name, self.tensors)
-        parts = {"layers": self.index, **more} if self.index else more
-        lines = {part: ",\n".join("  " + json.dumps(case) for case in cases) for part, cases in parts.items()}
-        text = ",\n".join(f'"{part}": [\n{cases}\n]' for part, cases in lines.items())
-        (FOLDER / f"{name}.json").write_text("{\n" + text + "\n}\n")
-        print({part: len(cases) for part, cases in parts.items()})
+        save_index(name, {"layers": self.index, **more} if self.index else more)
 
 
 def weight_names(variables):

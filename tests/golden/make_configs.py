@@ -4,9 +4,7 @@ Writes configs.json (class names and configurations of layers; models as JSON) a
 predict, in float32). Run by ./dev golden.
 """
 
-import json
-
-from oracle import FOLDER, save  # before keras
+from oracle import save, save_index  # before keras
 
 from formula import signed
 
@@ -137,8 +135,4 @@ if __name__ == "__main__":
     layer_configs()
     whole_models()
     save("configs", tensors)
-    parts = {"layers": configs, "models": models}
-    lines = {part: ",\n".join("  " + json.dumps(case) for case in cases) for part, cases in parts.items()}
-    text = ",\n".join(f'"{part}": [\n{cases}\n]' for part, cases in lines.items())
-    (FOLDER / "configs.json").write_text("{\n" + text + "\n}\n")
-    print({part: len(cases) for part, cases in parts.items()})
+    save_index("configs", {"layers": configs, "models": models})
