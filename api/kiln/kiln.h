@@ -7,6 +7,7 @@
 #include "kiln/constraints.h"
 #include "kiln/datasets.h"
 #include "kiln/files/safetensors.h"
+#include "kiln/function.h"
 #include "kiln/initializers.h"
 #include "kiln/layers.h"
 #include "kiln/losses.h"

@@ -1,6 +1,7 @@
 #pragma once
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 
 namespace kiln {
 
+class Call;
 class Layer;
 class LayerImpl;
 namespace internal {
@@ -37,6 +39,10 @@ class KILN_API SymbolicTensor {
   std::shared_ptr<const internal::SymbolicData> data_;
 };
 
+struct CallArgs {
+  std::optional<bool> training = {};  ///< default: as the Call says
+};
+
 /// A layer: a cheap handle; copies are the same layer and share its weights, so calling one twice uses its
 /// weights twice. Made by the functions of namespace `layers`. For a layer of your own see LayerImpl.
 class KILN_API Layer {
@@ -52,6 +58,16 @@ class KILN_API Layer {
   SymbolicTensor operator()(const std::vector<SymbolicTensor>& xs) const;
   /// Any number of inputs and outputs.
   std::vector<SymbolicTensor> apply(const std::vector<SymbolicTensor>& xs) const;
+
+  /// Applies the layer to a value of a graph that is being written, building its weights at the first call:
+  /// in a `function`, and in a layer of one's own that calls others. Throws as above.
+  graph::Value operator()(Call& call, graph::Value x, CallArgs args = {}) const;
+  /// Any number of inputs and outputs.
+  std::vector<graph::Value> apply(Call& call, const std::vector<graph::Value>& xs, CallArgs args = {}) const;
+  /// Penalties (rank 0) of the regularizers of its trainable weights, and all that layers added in this call
+  /// by `add_loss` or as activity regularizers: what a custom training loop adds to its loss, as Keras's
+  /// `model.losses`. Called behind the layer itself.
+  std::vector<graph::Value> losses(Call& call) const;
 
   bool defined() const { return impl_ != nullptr; }
   const std::string& name() const;

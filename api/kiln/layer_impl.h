@@ -21,7 +21,7 @@ class KILN_API Call {
   graph::Graph& graph() { return graph_; }
   /// True while training: dropout drops.
   bool training() const { return training_; }
-  /// The weight's value in this graph.
+  /// The weight's value in this graph: after an `assign`, the new one.
   graph::Value operator()(const Variable& weight);
   /// Random numbers in [0, 1): other ones at every call and every step, the same when the step is repeated.
   /// With a `seed` they depend on it and not on the global one.
@@ -32,28 +32,50 @@ class KILN_API Call {
   void add_loss(graph::Value loss);
   /// All that was added so far.
   const std::vector<graph::Value>& losses() const { return losses_; }
-  /// The value that a weight, which isn't trainable, has after this step.
+  /// Sets what the weight is from here on: for what reads it later in this graph, and after the step. Throws
+  /// ShapeError or TypeError unless shape and type are the weight's.
   void assign(const Variable& weight, graph::Value value);
 
   /// The same from a normal distribution of mean 0 and standard deviation 1 (Box and Muller 1958).
   graph::Value random_normal(const Shape& shape, DType dtype = DType::f32,
                              std::optional<std::int64_t> seed = {});
 
-  /// A state of the graph that lives in `storage`; the same storage gives the same state.
+  /// A state of the graph that lives in `storage`, as it is here: after an `update`, the new value.
   graph::Value state(const std::string& name, const Tensor& storage);
+  /// Sets what a state is from here on; `now` is what `state` gives.
+  void update(graph::Value now, graph::Value next);
   /// Storage of the graph's states, in their order.
-  const std::vector<Tensor>& storage() const { return storage_; }
+  std::vector<Tensor> storage() const;
+  /// The weights that were read or assigned so far.
+  const std::vector<Variable>& variables() const { return variables_; }
   /// The random counter's value, if anything random was asked for, else null.
   graph::Value key() const { return key_; }
 
+  /// Sets the mode for a scope.
+  class KILN_API ModeScope {
+   public:
+    ModeScope(Call& call, bool training) : call_(call), saved_(call.training_) { call.training_ = training; }
+    ~ModeScope() { call_.training_ = saved_; }
+    ModeScope(const ModeScope&) = delete;
+    ModeScope& operator=(const ModeScope&) = delete;
+
+   private:
+    Call& call_;
+    bool saved_;
+  };
+
  private:
+  struct State {
+    Tensor storage;
+    graph::Value at_start, now;
+  };
   graph::Graph& graph_;
   bool training_;
   Tensor key_storage_;
   graph::Value key_;
   std::int64_t next_stream_ = 0;
-  std::vector<Tensor> storage_;
-  std::vector<graph::Value> values_;
+  std::vector<State> states_;  // in the graph's order
+  std::vector<Variable> variables_;
   std::vector<graph::Value> losses_;
 };
 

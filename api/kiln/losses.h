@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kiln/activations.h"
@@ -65,6 +66,9 @@ class KILN_API Loss {
   const LossImpl& impl() const;
   /// The loss of given numbers, reduced: to try a loss out. Throws ValueError if the reduction is "none".
   double operator()(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight = {}) const;
+  /// The loss of a batch, reduced to rank 0, in a `function`. Throws ShapeError naming both shapes if they
+  /// don't match, ValueError if the reduction is "none".
+  graph::Value operator()(graph::Value y_true, graph::Value y_pred, graph::Value sample_weight = {}) const;
   /// The loss of each sample times its weight, whatever the reduction is.
   Tensor unreduced(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight = {}) const;
   std::string class_name() const;
@@ -75,7 +79,9 @@ class KILN_API Loss {
   std::shared_ptr<const LossImpl> impl_;
 };
 
-/// One loss for every output, or one for each: what `compile` takes.
+/// What `compile` takes: one loss for every output, one for each, `{"mse", "mae"}`, or losses by the outputs'
+/// names, `{{"price", "mse"}, {"kind", losses::Hinge()}}`; an output without a loss isn't trained
+/// (its targets are given all the same).
 class KILN_API Losses {
  public:
   Losses() = default;
@@ -84,10 +90,31 @@ class KILN_API Losses {
   Losses(const std::string& name) : items_{Loss(name)} {}
   Losses(std::initializer_list<Loss> items) : items_(items) {}
   Losses(std::vector<Loss> items) : items_(std::move(items)) {}
+  Losses(std::initializer_list<std::pair<std::string, Loss>> items);
   const std::vector<Loss>& items() const { return items_; }
+  /// The outputs' names, one for each item; empty if the items come in the outputs' order.
+  const std::vector<std::string>& outputs() const { return outputs_; }
 
  private:
   std::vector<Loss> items_;
+  std::vector<std::string> outputs_;
+};
+
+/// What each output's loss counts in the total: `{1, 0.5}` in the outputs' order, or `{{"price", 0.5}}` by
+/// their names; default 1.
+class KILN_API LossWeights {
+ public:
+  LossWeights() = default;
+  LossWeights(std::initializer_list<double> items) : items_(items) {}
+  LossWeights(std::vector<double> items) : items_(std::move(items)) {}
+  LossWeights(std::initializer_list<std::pair<std::string, double>> items);
+  const std::vector<double>& items() const { return items_; }
+  /// As in Losses.
+  const std::vector<std::string>& outputs() const { return outputs_; }
+
+ private:
+  std::vector<double> items_;
+  std::vector<std::string> outputs_;
 };
 
 /// Keras's losses, with its formulas; y is y_true, p is y_pred, e is 1e-7. Unless said otherwise each

@@ -1,9 +1,11 @@
 #pragma once
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kiln/config.h"
@@ -78,8 +80,60 @@ class KILN_API Metric {
   /// The arguments by Keras's names; see MetricImpl.
   Config get_config() const;
 
+  // For loops of one's own. What is accumulated belongs to the object and its copies; a model that is
+  // compiled with it has accumulators of its own.
+  /// Emits the accumulation of a batch, in a `function`. Throws ShapeError if the shapes don't fit.
+  void update_state(Call& call, graph::Value y_true, graph::Value y_pred,
+                    graph::Value sample_weight = {}) const;
+  /// For Mean and Sum, which look at no targets: the accumulation of values of any rank.
+  void update_state(Call& call, graph::Value values) const;
+  /// The metric of all that was accumulated; 0 before anything was.
+  double result() const;
+  void reset_state() const;
+
  private:
+  struct Accumulators;
   std::shared_ptr<const MetricImpl> impl_;
+  std::shared_ptr<Accumulators> accumulators_;
+};
+
+/// The metrics of one output: one, by name or object, or a braced list of them.
+class KILN_API MetricList {
+ public:
+  MetricList(Metric metric) : items_{std::move(metric)} {}
+  MetricList(const char* name) : items_{Metric(name)} {}
+  MetricList(const std::string& name) : items_{Metric(name)} {}
+  MetricList(std::initializer_list<Metric> items) : items_(items) {}
+  MetricList(std::vector<Metric> items) : items_(std::move(items)) {}
+  const std::vector<Metric>& items() const { return items_; }
+
+ private:
+  std::vector<Metric> items_;
+};
+
+/// What `compile` takes: for a model with one output its metrics, `{"mae", metrics::AUC()}`; for one with
+/// several a metric for each, `{"mae", "mse"}`, or any number by the outputs' names, `{{"price", "mae"},
+/// {"kind", {"accuracy", "auc"}}}`, or in their order as a vector of vectors.
+class KILN_API Metrics {
+ public:
+  Metrics() = default;
+  Metrics(std::initializer_list<Metric> items) : items_(items) {}
+  Metrics(std::vector<Metric> items) : items_(std::move(items)) {}
+  Metrics(const std::vector<std::vector<Metric>>& items);
+  Metrics(std::initializer_list<std::pair<std::string, MetricList>> items);
+
+  bool empty() const { return items_.empty() && lists_.empty(); }
+  /// For one output, or one for each; empty where `lists` isn't.
+  const std::vector<Metric>& items() const { return items_; }
+  /// Any number for each output.
+  const std::vector<MetricList>& lists() const { return lists_; }
+  /// The outputs' names, one for each list; empty if the lists come in the outputs' order.
+  const std::vector<std::string>& outputs() const { return outputs_; }
+
+ private:
+  std::vector<Metric> items_;
+  std::vector<MetricList> lists_;
+  std::vector<std::string> outputs_;
 };
 
 /// Keras's metrics; y is y_true, p is y_pred. Unless said otherwise each is a mean over the samples, weighted

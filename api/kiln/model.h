@@ -29,9 +29,9 @@ struct ModelArgs {
 struct CompileArgs {
   Optimizer optimizer = "rmsprop";
   Losses loss = {};
-  std::vector<double> loss_weights = {};      ///< one for each output; default: all 1
-  std::vector<Metric> metrics = {};           ///< for a model with several outputs: one for each
-  std::vector<Metric> weighted_metrics = {};  ///< like metrics, but weighted by the sample weights
+  LossWeights loss_weights = {};
+  Metrics metrics = {};
+  Metrics weighted_metrics = {};  ///< like metrics, but weighted by the sample weights
   /// Bytes that a training step may take for what it computes on the way (`arena` of Model::memory); 0: as
   /// many as it needs. To keep it, values of the forward pass are computed a second time where the gradient
   /// needs them: results are the same to the bit, and steps take longer. Where even that is too much, making

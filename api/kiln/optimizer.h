@@ -175,6 +175,14 @@ class KILN_API Optimizer {
   /// `optimizer.exclude_from_weight_decay({.var_names = {"bias"}})`. Each call replaces the one before.
   /// Throws StateError once training has begun, ValueError for a text that is no regular expression.
   void exclude_from_weight_decay(ExcludeFromWeightDecayArgs args) const;
+  /// Emits the update of the variables by their gradients, in a `function`; makes slots for those that have
+  /// none. Several functions may share an optimizer. Throws ShapeError if the numbers differ.
+  void apply(Call& call, const std::vector<graph::Value>& gradients,
+             const std::vector<Variable>& variables) const;
+  /// The loss whose gradients `apply` wants: scaled, where that was asked for.
+  graph::Value scale_loss(Call& call, graph::Value loss) const;
+  /// Sets variables to their averages, where `use_ema` keeps some: at the end of training.
+  void finalize_variable_values(const std::vector<Variable>& variables) const;
   /// Throws StateError for a handle that was moved from.
   OptimizerImpl& impl() const;
 

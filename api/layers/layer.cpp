@@ -72,6 +72,34 @@ std::vector<SymbolicTensor> Layer::apply(const std::vector<SymbolicTensor>& xs) 
   return impl().apply(xs);
 }
 
+graph::Value Layer::operator()(Call& call, graph::Value x, CallArgs args) const {
+  const std::vector<graph::Value> ys = apply(call, {x}, args);
+  if (ys.size() != 1)
+    throw StateError(fmt::format("layer \"{}\" gives {} outputs; call it by `apply`, which returns them all",
+                                 name(), ys.size()));
+  return ys[0];
+}
+std::vector<graph::Value> Layer::apply(Call& call, const std::vector<graph::Value>& xs, CallArgs args) const {
+  if (xs.empty()) throw ShapeError(fmt::format("layer \"{}\" was called without any input", name()));
+  std::vector<Shape> shapes;
+  for (const graph::Value x : xs) {
+    Shape shape = x.shape();
+    if (shape.rank() > 0) shape[0] = None;  // weights are made for any number of rows
+    shapes.push_back(shape);
+  }
+  impl().ensure_built(shapes);
+  const Call::ModeScope mode(call, args.training.value_or(call.training()));
+  return impl().emit(call, xs);
+}
+
+std::vector<graph::Value> Layer::losses(Call& call) const {
+  std::vector<graph::Value> losses;
+  for (const Variable& w : trainable_weights())
+    if (w.regularizer()) losses.push_back(w.regularizer()(call(w)));
+  losses.insert(losses.end(), call.losses().begin(), call.losses().end());
+  return losses;
+}
+
 LayerImpl& Layer::impl() const {
   if (!impl_) throw StateError("an empty Layer or Model handle was used; make one first, e.g. Dense(10)");
   return *impl_;

@@ -22,17 +22,33 @@ Call::Call(graph::Graph& graph, bool training, Tensor key)
 }
 
 Value Call::state(const std::string& name, const Tensor& storage) {
-  for (std::size_t i = 0; i < storage_.size(); i++)
-    if (storage_[i].raw() == storage.raw()) return values_[i];
-  storage_.push_back(storage);
-  values_.push_back(graph_.state(name, {storage.dtype(), storage.shape()}));
-  return values_.back();
+  for (const State& s : states_)
+    if (s.storage.raw() == storage.raw()) return s.now;
+  const Value value = graph_.state(name, {storage.dtype(), storage.shape()});
+  states_.push_back({storage, value, value});
+  return value;
+}
+
+void Call::update(Value now, Value next) {
+  const auto found =
+      std::find_if(states_.begin(), states_.end(), [&](const State& s) { return s.now == now; });
+  if (found == states_.end()) throw InternalError("Call::update: the first value is no state as it is now");
+  graph_.update(found->at_start, next);
+  found->now = next;
+}
+
+std::vector<Tensor> Call::storage() const {
+  std::vector<Tensor> storage;
+  for (const State& s : states_) storage.push_back(s.storage);
+  return storage;
 }
 
 Value Call::operator()(const Variable& weight) {
   if (!weight.defined())
     throw StateError(
         fmt::format("layer \"{}\": `call` uses a weight that `build` didn't make", graph_.label));
+  if (std::find(variables_.begin(), variables_.end(), weight) == variables_.end())
+    variables_.push_back(weight);
   return state(graph_.label + "/" + weight.name(), weight.storage());
 }
 
@@ -45,11 +61,15 @@ void Call::add_loss(Value loss) {
 
 void Call::assign(const Variable& weight, Value value) {
   const Value old = (*this)(weight);
-  if (value.type() != old.type())
+  if (value.shape() != old.shape())
     throw ShapeError(fmt::format("layer \"{}\": weight \"{}\" has shape {}, but is assigned shape {}",
                                  graph_.label, weight.name(), old.shape().to_string(),
                                  value.shape().to_string()));
-  graph_.update(old, value);
+  if (value.dtype() != old.dtype())
+    throw TypeError(fmt::format("layer \"{}\": weight \"{}\" is {}, but is assigned {}; convert the value",
+                                graph_.label, weight.name(), kiln::name(old.dtype()),
+                                kiln::name(value.dtype())));
+  update(old, value);
 }
 
 Value Call::random_uniform(const Shape& shape, DType dtype, std::optional<std::int64_t> seed) {

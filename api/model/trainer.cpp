@@ -7,18 +7,12 @@
 #include <map>
 #include <shared_mutex>
 
+#include "api/model/gradients.h"
 #include "api/support/random.h"
 #include "api/training/loss_reduction.h"
-#include "kiln/graph/gradient.h"
 
 namespace kiln::internal {
 namespace {
-
-// The k-th of several metrics of one name is called name_k, as in Keras.
-std::string numbered(const std::string& name, std::map<std::string, int>& used) {
-  const int n = used[name]++;
-  return n == 0 ? name : fmt::format("{}_{}", name, n);
-}
 
 Tensor zero_sum() {
   return Tensor::scalar(0, DType::f64);
@@ -31,7 +25,10 @@ Trainer::Trainer(ModelImpl& model, CompileArgs args) : model_(model), args_(std:
   if (losses == 0)
     throw ValueError(fmt::format("compile: model \"{}\" needs a loss, e.g. .loss = \"mse\"", model.name()));
   for (const Loss& loss : args_.loss.items()) {
-    if (!loss.defined()) throw ValueError("compile: a loss is empty");
+    if (!loss.defined())
+      throw ValueError(
+          "compile: a loss is empty; give one such as losses::MeanSquaredError(), or name the outputs that "
+          "have one");
     check_reduces(loss.impl(), "compile");
   }
   if (args_.memory_limit < 0)
@@ -40,45 +37,6 @@ Trainer::Trainer(ModelImpl& model, CompileArgs args) : model_(model), args_(std:
   args_.optimizer.impl().claim(model.shared_from_this());
   random_counter_ = Tensor::zeros({2}, DType::i64);
   random_counter_.data<std::int64_t>()[0] = next_seed();
-}
-
-void Trainer::choose_losses() {
-  const std::size_t count = model_.outputs().size();
-  const std::vector<Loss>& given = args_.loss.items();
-  if (given.size() != 1 && given.size() != count)
-    throw ValueError(
-        fmt::format("compile: {} losses for {} outputs; give one, or one for each", given.size(), count));
-  if (!args_.loss_weights.empty() && args_.loss_weights.size() != count)
-    throw ValueError(
-        fmt::format("compile: {} loss_weights for {} outputs", args_.loss_weights.size(), count));
-  losses_ = given.size() == count ? given : std::vector<Loss>(count, given[0]);
-}
-
-void Trainer::make_trackers(std::span<const graph::Type> labels) {
-  const std::vector<std::string> outputs = model_.output_names();
-  const std::size_t count = outputs.size();
-  // Kept only when whole: a failure must not leave some of them to the next call.
-  std::vector<Tracker> trackers;
-  trackers.push_back({"loss", nullptr, 0, false, {zero_sum(), zero_sum()}});
-  for (std::size_t i = 0; count > 1 && i < count; i++)
-    trackers.push_back({outputs[i] + "_loss", nullptr, i, false, {zero_sum(), zero_sum()}});
-  std::map<std::string, int> used;
-  const auto add = [&](const Metric& metric, std::size_t output, bool weighted) {
-    auto impl = metric.resolve(labels[output].shape, model_.outputs()[output].shape());
-    std::string name = count > 1 ? outputs[output] + "_" + metric.name() : metric.name();
-    if (weighted && used.contains(name)) name = "weighted_" + name;
-    std::vector<Tensor> state = impl->initial_state();
-    trackers.push_back({numbered(name, used), std::move(impl), output, weighted, std::move(state)});
-  };
-  const auto add_all = [&](const std::vector<Metric>& metrics, const char* argument, bool weighted) {
-    if (count > 1 && !metrics.empty() && metrics.size() != count)
-      throw ValueError(fmt::format("compile: {} {} for {} outputs; give one for each output", metrics.size(),
-                                   argument, count));
-    for (std::size_t i = 0; i < metrics.size(); i++) add(metrics[i], count > 1 ? i : 0, weighted);
-  };
-  add_all(args_.metrics, "metrics", false);
-  add_all(args_.weighted_metrics, "weighted_metrics", true);
-  trackers_ = std::move(trackers);
 }
 
 void Trainer::prepare(const Dataset& data) {
@@ -136,7 +94,7 @@ BatchTypes Trainer::expected_types(std::int64_t batch_size) {
   types.x = batch_types(model_, model_.inputs(), batch_size);
   const std::vector<graph::Type> predictions = batch_types(model_, model_.outputs(), batch_size);
   for (std::size_t i = 0; i < predictions.size(); i++)
-    types.y.push_back(losses_[i].impl().label_type(predictions[i]));
+    types.y.push_back(losses_[i].defined() ? losses_[i].impl().label_type(predictions[i]) : predictions[i]);
   return types;
 }
 
@@ -170,11 +128,13 @@ graph::Value Trainer::total_loss(Call& call, std::span<const graph::Value> y_tru
   graph::Graph& graph = call.graph();
   graph::Value total;
   for (std::size_t i = 0; i < y_pred.size(); i++) {
+    if (!losses_[i].defined()) continue;
     const LossImpl& loss = losses_[i].impl();
     const graph::LabelScope label(graph, loss.name());
     graph::Value value = reduced_loss(loss, y_true[i], y_pred[i], weight);
-    if (y_pred.size() > 1) track_mean(call, trackers_[1 + i], value, rows);
-    if (!args_.loss_weights.empty()) value = value * args_.loss_weights[i];
+    for (Tracker& tracker : trackers_)
+      if (!tracker.metric && tracker.output == i) track_mean(call, tracker, value, rows);
+    if (loss_weights_[i] != 1) value = value * loss_weights_[i];
     total = total ? total + graph::convert(value, total.dtype()) : value;
   }
   const graph::LabelScope label(graph, "regularization");
@@ -195,8 +155,8 @@ void Trainer::track_mean(Call& call, Tracker& tracker, graph::Value mean, std::i
   const graph::LabelScope label(graph, tracker.name);
   const graph::Value sum = call.state("metric/" + tracker.name + "/sum", tracker.state[0]);
   const graph::Value count = call.state("metric/" + tracker.name + "/count", tracker.state[1]);
-  graph.update(sum, sum + graph::convert(mean, DType::f64) * static_cast<double>(rows));
-  graph.update(count, count + static_cast<double>(rows));
+  call.update(sum, sum + graph::convert(mean, DType::f64) * static_cast<double>(rows));
+  call.update(count, count + static_cast<double>(rows));
 }
 
 void Trainer::track_metric(Call& call, Tracker& tracker, std::span<const graph::Value> y_true,
@@ -207,27 +167,16 @@ void Trainer::track_metric(Call& call, Tracker& tracker, std::span<const graph::
   for (std::size_t i = 0; i < tracker.state.size(); i++)
     state.push_back(call.state(fmt::format("metric/{}/{}", tracker.name, i), tracker.state[i]));
   const std::vector<graph::Value> next =
-      tracker.metric->update(state, y_true[tracker.output], y_pred[tracker.output], weight);
-  for (std::size_t i = 0; i < state.size(); i++) graph.update(state[i], next[i]);
+      tracker.metric->update(state, y_true[*tracker.output], y_pred[*tracker.output], weight);
+  for (std::size_t i = 0; i < state.size(); i++) call.update(state[i], next[i]);
 }
 
 std::vector<graph::Value> Trainer::gradients(graph::Value loss, std::span<const graph::Value> weights) const {
-  std::vector<graph::Value> gradients = graph::gradient_or_none(loss, weights);
-  if (!weights.empty() && std::none_of(gradients.begin(), gradients.end(), [](auto g) { return bool(g); })) {
-    std::string names;
-    const Model model(std::static_pointer_cast<ModelImpl>(model_.shared_from_this()));
-    for (const auto& [name, weight] : model.named_weights())
-      if (std::find(trained_.begin(), trained_.end(), weight) != trained_.end())
-        names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", name);
-    throw ValueError(fmt::format(
-        "No gradients provided for any variable: [{}]. The loss of model \"{}\" doesn't depend on its "
-        "weights: a loss or layer ignores its input, or uses ops without a gradient (argmax, "
-        "comparisons, stop_gradient, whole numbers)",
-        names, model_.name()));
-  }
-  for (std::size_t i = 0; i < weights.size(); i++)
-    if (!gradients[i]) gradients[i] = graph::zeros_like(weights[i]);
-  return gradients;
+  std::vector<std::string> names;
+  const Model model(std::static_pointer_cast<ModelImpl>(model_.shared_from_this()));
+  for (const auto& [name, weight] : model.named_weights())
+    if (std::find(trained_.begin(), trained_.end(), weight) != trained_.end()) names.push_back(name);
+  return weight_gradients(loss, weights, fmt::format("model \"{}\"", model_.name()), names);
 }
 
 void Trainer::add_update(Call& call, graph::Value loss) {
@@ -239,7 +188,7 @@ void Trainer::add_update(Call& call, graph::Value loss) {
   optimizer.apply(call, trained_, gradients(scaled, weights));
   if (const graph::Value key = call.key()) {
     const graph::Value one_step = graph::constant(graph, Tensor({std::int64_t{0}, std::int64_t{1}}));
-    graph.update(key, key + one_step);
+    call.update(key, key + one_step);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -55,7 +56,7 @@ class Trainer {
   struct Tracker {
     std::string name;
     std::shared_ptr<const MetricImpl> metric;  ///< null: a loss
-    std::size_t output = 0;
+    std::optional<std::size_t> output;         ///< none: the total loss
     bool weighted = false;
     std::vector<Tensor> state;
   };
@@ -71,12 +72,18 @@ class Trainer {
                     std::span<const graph::Value> y_pred, graph::Value weight);
   void make_trackers(std::span<const graph::Type> labels);
   void choose_losses();
+  std::size_t output_named(const std::string& name, const char* argument) const;
+  template <class T>
+  std::vector<T> for_outputs(const std::vector<T>& given, const std::vector<std::string>& names,
+                             const char* argument, const T& standard) const;
+  std::vector<MetricList> metrics_of_outputs(const Metrics& metrics, const char* argument) const;
   void prepare_weights();
   BatchTypes expected_types(std::int64_t batch_size);
 
   ModelImpl& model_;
   CompileArgs args_;
-  std::vector<Loss> losses_;       // one for each output, once prepared
+  std::vector<Loss> losses_;  // one for each output, once prepared; empty handles: no loss
+  std::vector<double> loss_weights_;
   std::vector<Tracker> trackers_;  // the total loss first
   /// The labels for which the trackers were made before there were any; else empty.
   std::vector<graph::Type> expected_labels_;

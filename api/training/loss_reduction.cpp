@@ -121,6 +121,10 @@ double Loss::operator()(const Tensor& y_true, const Tensor& y_pred, const Tensor
   return internal::run_loss(*this, y_true, y_pred, sample_weight, internal::reduced_loss).item();
 }
 
+graph::Value Loss::operator()(graph::Value y_true, graph::Value y_pred, graph::Value sample_weight) const {
+  return internal::reduced_loss(impl(), y_true, y_pred, sample_weight);
+}
+
 Tensor Loss::unreduced(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight) const {
   return internal::run_loss(*this, y_true, y_pred, sample_weight, internal::unreduced_loss);
 }

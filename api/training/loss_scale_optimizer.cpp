@@ -91,8 +91,8 @@ class LossScaleOptimizerImpl final : public OptimizerImpl {
     const Value grows = graph::compare(steps, growth, "eq");
     const Value counted = graph::select(grows, zero, steps + graph::scalar(steps, 1));
     const Value doubled = graph::select(grows, scale * 2.0, scale);
-    graph.update(steps, graph::select(finite, counted, zero));
-    graph.update(scale, graph::select(finite, doubled, scale * 0.5));
+    call.update(steps, graph::select(finite, counted, zero));
+    call.update(scale, graph::select(finite, doubled, scale * 0.5));
   }
 
   // The rule is the inner optimizer's.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstring>
 #include <typeinfo>
 
 #include "api/model/backend.h"
@@ -178,8 +179,14 @@ Metric deserialize(const Config& config) {
 
 // ---- the handle -------------------------------------------------------------------------------------------
 
+struct Metric::Accumulators {
+  std::shared_ptr<const MetricImpl> impl;  ///< null until the shapes are known
+  std::vector<Tensor> state;
+};
+
 Metric::Metric(std::shared_ptr<const MetricImpl> impl)
-    : impl_(internal::not_empty(std::move(impl), "a Metric")) {}
+    : impl_(internal::not_empty(std::move(impl), "a Metric")),
+      accumulators_(std::make_shared<Accumulators>()) {}
 Metric::Metric(const char* name) : Metric(internal::given_name("metric", name)) {}
 Metric::Metric(const std::string& name) : Metric(metrics::by_name(name)) {}
 
@@ -199,6 +206,45 @@ bool Metric::depends_on_shapes() const {
 std::shared_ptr<const MetricImpl> Metric::resolve(const Shape& y_true, const Shape& y_pred) const {
   auto made = internal::used(impl_, "Metric").for_shapes(y_true, y_pred);
   return made ? made : impl_;
+}
+
+Metrics::Metrics(const std::vector<std::vector<Metric>>& items) : lists_(items.begin(), items.end()) {}
+Metrics::Metrics(std::initializer_list<std::pair<std::string, MetricList>> items) {
+  for (const auto& [output, list] : items) {
+    outputs_.push_back(output);
+    lists_.push_back(list);
+  }
+}
+
+void Metric::update_state(Call& call, Value y_true, Value y_pred, Value sample_weight) const {
+  const graph::LabelScope label(call.graph(), name());
+  const auto impl = resolve(y_true.shape(), y_pred.shape());
+  Accumulators& kept = *accumulators_;
+  if (!kept.impl) {
+    kept.impl = impl;
+    kept.state = impl->initial_state();
+  }
+  std::vector<Value> state;
+  for (std::size_t i = 0; i < kept.state.size(); i++)
+    state.push_back(call.state(fmt::format("metric/{}/{}", name(), i), kept.state[i]));
+  const std::vector<Value> next = impl->update(state, y_true, y_pred, sample_weight);
+  for (std::size_t i = 0; i < state.size(); i++) call.update(state[i], next[i]);
+}
+void Metric::update_state(Call& call, Value values) const {
+  if (values.rank() == 0) values = graph::reshape(values, {1});
+  update_state(call, values, values);
+}
+
+double Metric::result() const {
+  internal::used(impl_, "Metric");
+  return accumulators_->impl ? accumulators_->impl->result(accumulators_->state) : 0;
+}
+void Metric::reset_state() const {
+  internal::used(impl_, "Metric");
+  if (!accumulators_->impl) return;
+  const std::vector<Tensor> start = accumulators_->impl->initial_state();
+  for (std::size_t i = 0; i < start.size(); i++)
+    std::memcpy(accumulators_->state[i].raw(), start[i].raw(), start[i].nbytes());
 }
 
 double Metric::operator()(const Tensor& y_true, const Tensor& y_pred, const Tensor& sample_weight) const {

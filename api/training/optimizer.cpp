@@ -90,4 +90,27 @@ void Optimizer::exclude_from_weight_decay(ExcludeFromWeightDecayArgs args) const
   impl().inner().exclude_from_weight_decay(std::move(args));
 }
 
+void Optimizer::apply(Call& call, const std::vector<graph::Value>& gradients,
+                      const std::vector<Variable>& variables) const {
+  if (gradients.size() != variables.size())
+    throw ShapeError(
+        fmt::format("optimizer \"{}\": apply got {} gradients for {} variables; give one for each", name(),
+                    gradients.size(), variables.size()));
+  for (std::size_t i = 0; i < variables.size(); i++)
+    if (gradients[i].shape() != variables[i].shape())
+      throw ShapeError(fmt::format(
+          "optimizer \"{}\": the gradient of \"{}\" has shape {}, but the variable {}", name(),
+          variables[i].name(), gradients[i].shape().to_string(), variables[i].shape().to_string()));
+  std::vector<OptimizerImpl::Weight> weights;
+  for (const Variable& w : variables) weights.push_back({w, w.name()});
+  impl().build(weights);
+  impl().apply(call, variables, gradients);
+}
+graph::Value Optimizer::scale_loss(Call& call, graph::Value loss) const {
+  return impl().scale_loss(call, loss);
+}
+void Optimizer::finalize_variable_values(const std::vector<Variable>& variables) const {
+  impl().inner().finalize_variable_values(variables);
+}
+
 }  // namespace kiln

@@ -86,7 +86,7 @@ struct OptimizerImpl::Emission {
     return step;
   }
   void set(Value state, Value next) const {
-    graph.update(state, proceed ? graph::select(proceed, next, state) : next);
+    call.update(state, proceed ? graph::select(proceed, next, state) : next);
   }
   /// For what updates change.
   Value if_update(Value next, Value old) const { return updates ? graph::select(updates, next, old) : next; }

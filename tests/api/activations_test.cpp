@@ -2,6 +2,7 @@
 // wrongly where more than one element stays.
 #include "kiln/graph/gradient.h"
 #include "tests/api/support.h"
+#include "tests/support/coverage.h"
 #include "tests/support/hash_data.h"
 
 namespace kiln {
@@ -67,6 +68,7 @@ TEST(Activations, SparsemaxIsTheNearestDistribution) {
                       1e-6 * scale + 1e-6);
       }
   }
+  testing::covers("Activations", "sparsemax", "forward");
 }
 
 // dy - its mean over what stays, there; 0 elsewhere (Martins and Astudillo 2016, eq. 14).
@@ -91,6 +93,7 @@ TEST(Activations, SparsemaxsGradientIsThePapers) {
     for (std::size_t i = row * 7; i < row * 7 + 7; i++)
       EXPECT_NEAR(got[i], y[i] > 0 ? up[i] - sum / count : 0, 1e-6);
   }
+  testing::covers("Activations", "sparsemax", "gradient");
 }
 
 TEST(Activations, AreGivenByNameFunctionOrLambda) {

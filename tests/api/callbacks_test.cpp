@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "tests/api/support.h"
+#include "tests/support/coverage.h"
 
 namespace kiln {
 namespace {
@@ -61,6 +62,7 @@ TEST(Callbacks, CSVLoggerWritesALineForEachEpoch) {
   model.fit(one, zero,
             {.epochs = 1, .verbose = 0, .callbacks = {callbacks::CSVLogger(file.path, {.separator = ";"})}});
   EXPECT_TRUE(contents(file.path).starts_with("epoch;loss;val_loss\r\n0;")) << contents(file.path);
+  testing::covers("Callbacks", "CSVLogger", "behaviour");
 }
 
 TEST(Callbacks, CSVLoggerSaysWhatIsWrong) {
@@ -86,6 +88,8 @@ TEST(Callbacks, LearningRateSchedulerSetsTheRateOfEachEpoch) {
       [](std::int64_t epoch) { return 0.1 * static_cast<double>(epoch); });
   EXPECT_EQ(model.fit(one, zero, {.epochs = 2, .verbose = 0, .callbacks = {by_epoch}})["learning_rate"],
             (std::vector<double>{0, 0.1}));
+  testing::covers("Callbacks", "LearningRateScheduler", "behaviour");
+  testing::covers("Callbacks", "History", "behaviour");
 }
 
 TEST(Callbacks, LearningRateSchedulerSaysWhatIsWrong) {
@@ -116,6 +120,7 @@ TEST(Callbacks, ReduceLROnPlateauReducesWhenNothingImproves) {
   EXPECT_EQ(rates({.factor = 0.1, .patience = 1, .mode = "max", .min_lr = 0.3}, 4),
             (std::vector<double>{1, 1, 0.3, 0.3}));
   EXPECT_EQ(rates({.factor = 0.5, .patience = 1, .min_delta = 10}, 3), (std::vector<double>{1, 1, 0.5}));
+  testing::covers("Callbacks", "ReduceLROnPlateau", "behaviour");
 }
 
 TEST(Callbacks, ReduceLROnPlateauSaysWhatItDoesAndWhatIsWrong) {
@@ -152,6 +157,7 @@ TEST(Callbacks, TerminateOnNaNEndsTraining) {
   FitArgs strict = args;
   strict.callbacks = {callbacks::TerminateOnNaN({.raise_error = true})};
   EXPECT_ERROR(ValueError, "TerminateOnNaN: the loss is inf at batch 1", other.fit(x, y, strict));
+  testing::covers("Callbacks", "TerminateOnNaN", "behaviour");
 }
 
 TEST(Callbacks, FitEndsWithTheAverages) {
@@ -187,6 +193,8 @@ TEST(Callbacks, SwapEMAWeightsPutsAveragesIntoTheModel) {
   EXPECT_EQ(model.evaluate(one, zero, {.verbose = 0, .callbacks = {callbacks::SwapEMAWeights()}})["loss"],
             0.1875 * 0.1875);
   EXPECT_EQ(weight_of(model), 0.125);
+  testing::covers("Callbacks", "SwapEMAWeights", "behaviour");
+  testing::covers("Callbacks", "LambdaCallback", "behaviour");
 }
 
 TEST(Callbacks, SwapEMAWeightsOnEpochKeepsThemBetweenEpochs) {
@@ -235,6 +243,7 @@ TEST(Callbacks, ProgbarLoggerTakesThePlaceOfTheBuiltInLines) {
   callbacks::ProgbarLogger logger;
   for (int verbose : {0, 1, 2}) EXPECT_EQ(text({logger}, verbose), text({}, verbose)) << verbose;
   EXPECT_NE(text({logger}, 1).find("val_loss"), std::string::npos);
+  testing::covers("Callbacks", "ProgbarLogger", "behaviour");
 }
 
 }  // namespace

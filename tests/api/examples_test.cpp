@@ -54,6 +54,9 @@ TEST_F(Examples, LinearRegressionFindsTheWeightsWithEachNorm) {
 TEST_F(Examples, SoftmaxRegressionLearns) {
   expect_accuracy("softmax_regression --epochs 2 --train-samples 5000", 0.68);
 }
+TEST_F(Examples, TrainingLoopLearns) {
+  expect_accuracy("training_loop --epochs 2 --train-samples 6000", 0.70);
+}
 TEST_F(Examples, MlpLearns) {
   expect_accuracy("mlp --epochs 2 --train-samples 4000", 0.70);
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tests/support/coverage.h"
 #include "tests/support/golden.h"
 
 namespace kiln::testing {
@@ -40,7 +41,8 @@ TEST_P(GoldenInitializer, HasKerassStatistics) {
   const json& c = GetParam();
   const Golden golden("layers");
   const Tensor& expected = golden[c.at("name")];
-  const Tensor t = make_golden_initializer(c.at("initializer"), c.at("config"))(to_shape(c.at("shape")));
+  const Initializer made = make_golden_initializer(c.at("initializer"), c.at("config"));
+  const Tensor t = made(to_shape(c.at("shape")));
   const std::vector<double> values = t.to_vector<double>();
   const double n = static_cast<double>(values.size());
   double sum = 0, squares = 0;
@@ -55,6 +57,11 @@ TEST_P(GoldenInitializer, HasKerassStatistics) {
       text.find("RandomNormal") != std::string::npos || text.find("untruncated") != std::string::npos;
   EXPECT_NEAR(*least, expected(2), (unbounded ? 1 : 0.001) * stddev);
   EXPECT_NEAR(*largest, expected(3), (unbounded ? 1 : 0.001) * stddev);
+
+  const Config config = initializers::serialize(made);
+  EXPECT_EQ(config.at("class_name"), Config(c.at("initializer").get<std::string>()));
+  EXPECT_EQ(initializers::serialize(initializers::deserialize(config)), config);
+  covers("Initializers", c.at("initializer"), "forward config");
 }
 INSTANTIATE_TEST_SUITE_P(Cases, GoldenInitializer,
                          ::testing::ValuesIn(golden_index("layers", "initializers")), [](const auto& info) {

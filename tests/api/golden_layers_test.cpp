@@ -7,6 +7,7 @@
 
 #include "api/model/step.h"
 #include "kiln/graph/gradient.h"
+#include "tests/support/coverage.h"
 #include "tests/support/golden.h"
 #include "tests/support/hash_data.h"
 
@@ -57,6 +58,7 @@ Layer make_golden_layer(const std::string& kind, const json& c) {
 }
 
 Tensor input_data(const std::string& tag, const Shape& shape, const std::string& kind) {
+  if (kind == "ids") return hash_labels(tag, shape, 3);
   if (kind == "ties") return hash_tensor(tag, shape, DType::f32, [](double u) { return std::floor(3 * u); });
   if (kind == "numbers") return hash_tensor(tag, shape, DType::f32, [](double u) { return std::floor(5 * u); });
   if (kind == "zeros") return hash_tensor(tag, shape, DType::f32, [](double u) { return std::floor(3 * u) - 1; });
@@ -125,8 +127,8 @@ TEST_P(GoldenLayer, IsKerass) {
   for (std::size_t i = 0; i < shapes.size(); i++) {
     const std::string tag = name + "/input" + std::to_string(i);
     inputs.push_back(input_data(tag, to_shape(c.at("input_shapes")[i]), c.at("inputs")));
-    xs.push_back(graph.input(tag, {DType::f32, inputs.back().shape()}));
-    if (!has_gradients) continue;
+    xs.push_back(graph.input(tag, {inputs.back().dtype(), inputs.back().shape()}));
+    if (!has_gradients || !is_float(inputs.back().dtype())) continue;
     wrt.push_back(xs.back());
     names.push_back(tag + "/gradient");
   }
@@ -163,6 +165,11 @@ TEST_P(GoldenLayer, IsKerass) {
   for (std::size_t i = 0; i < names.size(); i++)
     EXPECT_LE(relative_error(results[i], golden[names[i]], least_norm), bound(c.at("layer")))
         << names[i] << "\n got " << results[i] << "\n expected " << golden[names[i]];
+
+  const std::string marks = has_gradients ? "forward gradient" : "forward";
+  covers("Layers", c.at("layer"), marks);
+  if (c.at("config").contains("activation") && c.at("layer") == "Activation")
+    covers("Activations", c.at("config").at("activation"), marks);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, GoldenLayer, ::testing::ValuesIn(layer_cases()),

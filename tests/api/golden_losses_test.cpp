@@ -8,6 +8,7 @@
 #include "api/training/loss_reduction.h"
 #include "kiln/graph/gradient.h"
 #include "tests/api/data_kinds.h"
+#include "tests/support/coverage.h"
 #include "tests/support/golden.h"
 
 namespace kiln::testing {
@@ -57,6 +58,7 @@ TEST_P(GoldenLoss, IsKerass) {
   // The file has no scalars, but arrays of one element.
   expect_equal(got[0], golden[name + "/value"].reshape(got[0].shape()), 2e-6, "value");
   expect_equal(got[1], golden[name + "/y_pred/gradient"], 5e-6, "gradient");
+  covers("Losses", c.at("loss"), "forward gradient");
 }
 INSTANTIATE_TEST_SUITE_P(Cases, GoldenLoss, ::testing::ValuesIn(golden_index("losses", "losses")),
                          [](const auto& info) { return info.param.at("name").template get<std::string>(); });
@@ -76,6 +78,7 @@ TEST(GoldenLossConfigs, AreKerass) {
     const Config whole = losses::serialize(loss);
     EXPECT_EQ(whole.at("class_name"), Config(c.at("class_name").get<std::string>()));
     EXPECT_EQ(losses::serialize(losses::deserialize(Config::from_json(whole.to_json()))), whole);
+    covers("Losses", c.at("class_name"), "config");
   }
 }
 

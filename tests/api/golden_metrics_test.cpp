@@ -6,6 +6,7 @@
 
 #include "api/model/backend.h"
 #include "tests/api/data_kinds.h"
+#include "tests/support/coverage.h"
 #include "tests/support/golden.h"
 
 namespace kiln::testing {
@@ -90,6 +91,7 @@ TEST_P(GoldenMetric, IsKerass) {
     EXPECT_NEAR(metric->result(state), expected, 2e-6 * std::abs(expected) + 2e-7)
         << "after batch " << number;
   }
+  covers("Metrics", c.at("metric"), "forward");
 }
 INSTANTIATE_TEST_SUITE_P(Cases, GoldenMetric, ::testing::ValuesIn(golden_index("metrics", "metrics")),
                          case_name);
@@ -111,6 +113,7 @@ TEST(GoldenMetricConfigs, AreKerass) {
     const Config whole = metrics::serialize(metric);
     EXPECT_EQ(whole.at("class_name"), Config(c.at("class_name").get<std::string>()));
     EXPECT_EQ(metrics::serialize(metrics::deserialize(Config::from_json(whole.to_json()))), whole);
+    covers("Metrics", c.at("class_name"), "config");
   }
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tests/support/coverage.h"
 #include "tests/support/golden.h"
 #include "tests/support/hash_data.h"
 
@@ -102,6 +103,7 @@ TEST_P(GoldenOptimizer, IsKerass) {
     }
     row++;
   }
+  covers("Optimizers", optimizer.class_name(), "steps");
 }
 
 TEST_P(GoldenOptimizer, HasKerassConfiguration) {
@@ -110,6 +112,7 @@ TEST_P(GoldenOptimizer, HasKerassConfiguration) {
   const Config config = optimizers::serialize(optimizer);
   EXPECT_EQ(config, keras) << config.to_json() << "\n" << keras.to_json();
   EXPECT_EQ(optimizers::serialize(optimizers::deserialize(config)), config);
+  covers("Optimizers", optimizer.class_name(), "config");
 }
 
 std::vector<json> optimizer_cases() {
@@ -148,6 +151,7 @@ TEST_P(GoldenSchedule, IsKerass) {
     if (c.at("name") == "restarts_half" && step == 211) continue;
     EXPECT_NEAR(schedule(step), want(step), 1e-13) << "step " << step;
   }
+  covers("Learning-rate schedules", schedule.class_name(), "forward config");
 }
 INSTANTIATE_TEST_SUITE_P(
     All, GoldenSchedule,

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "tests/support/golden.h"
+#include "tests/support/faulty_sgd.h"
 #include "tests/support/hash_data.h"
 
 namespace kiln::testing {
@@ -98,40 +99,6 @@ Training train(const std::string& model_name, Optimizer optimizer, const Golden&
   return result;
 }
 
-/// How far an update is from Keras's, relative to the norm of Keras's: by the elements that are stored, by random
-/// projections of all elements (each differs by about 1/sqrt(3) of the norm of the error), and by its norm.
-double update_error(const Tensor& before, const Tensor& after, const Golden& golden, const std::string& prefix) {
-  const std::vector<double> a = before.to_vector<double>(), b = after.to_vector<double>();
-  std::vector<double> update(a.size());
-  for (std::size_t i = 0; i < a.size(); i++) update[i] = b[i] - a[i];
-
-  const Tensor& stored = golden[prefix + "/update"];
-  const std::vector<double> expected = stored.to_vector<double>();
-  const bool sampled = stored.shape() != before.shape();
-  const HashSequence sample("sample");
-  double difference = 0, expected_squares = 0, squares = 0;
-  for (std::size_t k = 0; k < expected.size(); k++) {
-    const std::size_t i =
-        sampled ? static_cast<std::size_t>(sample[static_cast<std::int64_t>(k)] * static_cast<double>(a.size())) : k;
-    difference += (update[i] - expected[k]) * (update[i] - expected[k]);
-    expected_squares += expected[k] * expected[k];
-  }
-  for (double u : update) squares += u * u;
-
-  const double norm = golden[prefix + "/norm"].item();
-  const Tensor& projections = golden[prefix + "/projections"];
-  double projected = 0;
-  for (std::int64_t j = 0; j < projections.size(); j++) {
-    const HashSequence direction(fmt::format("projection/{}", j));
-    double p = 0;
-    for (std::size_t i = 0; i < update.size(); i++) p += (2 * direction[static_cast<std::int64_t>(i)] - 1) * update[i];
-    projected += (p - projections(j)) * (p - projections(j));
-  }
-  return std::max({std::sqrt(difference / expected_squares),
-                   std::sqrt(3 * projected / static_cast<double>(projections.size())) / norm,
-                   std::abs(std::sqrt(squares) / norm - 1)});
-}
-
 /// Names of the variables whose update after `step` (1 or 20) is further from Keras's than `bound`.
 std::vector<std::string> wrong_updates(const Training& training, int step, const Golden& golden, double bound) {
   std::vector<std::string> wrong;
@@ -172,23 +139,6 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"lenet", "adagrad", adaptive}, Case{"lenet", "adam", adaptive}),
     [](const auto& info) { return info.param.model + "_" + info.param.optimizer; });
 
-/// SGD that scales the gradient of one weight: a fault in one layer's backward pass.
-struct FaultySGD : OptimizerImpl {
-  FaultySGD(std::size_t weight, double factor)
-      : OptimizerImpl("faulty_sgd", 0.2, {}), weight_(weight), factor_(factor) {}
-  std::vector<Slot> slots(const Weight&) const override { return {}; }
-  Updated update(const Step& step, graph::Value weight, graph::Value gradient,
-                 std::span<const graph::Value>) const override {
-    const double factor = next_++ == weight_ ? factor_ : 1;
-    return {weight - step.learning_rate * gradient * factor, {}};
-  }
-
- private:
-  std::size_t weight_;
-  double factor_;
-  mutable std::size_t next_ = 0;  // weights come in the model's order
-};
-
 class FaultyGradient : public ::testing::TestWithParam<std::string> {};
 
 /// The comparison above finds any one gradient that is zeroed or doubled, and nothing else.
@@ -198,7 +148,7 @@ TEST_P(FaultyGradient, IsFoundAfterOneStep) {
   const std::size_t weights = model == "mlp" ? 4 : 10;
   for (std::size_t i = 0; i < weights; i++) {
     for (double factor : {0.0, 2.0}) {
-      const Training training = train(model, Optimizer(std::make_shared<FaultySGD>(i, factor)), golden, 1);
+      const Training training = train(model, Optimizer(std::make_shared<FaultySGD>(0.2, i, factor)), golden, 1);
       const std::vector<std::string> wrong = wrong_updates(training, 1, golden, tight);
       ASSERT_EQ(wrong.size(), 1u) << training.names[i] << " times " << factor;
       EXPECT_TRUE(wrong[0].starts_with(training.names[i])) << wrong[0];

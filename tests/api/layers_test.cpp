@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "tests/api/support.h"
+#include "tests/support/coverage.h"
 #include "tests/support/hash_data.h"
 
 namespace kiln {
@@ -289,8 +290,13 @@ TEST(Attention, CausalMasksSeeNoLaterSteps) {
 TEST(Lambda, IsAFunctionAsALayer) {
   const Layer doubled = Lambda([](graph::Value x) { return x * 2.0; });
   EXPECT_EQ(floats(testing::run(doubled, Tensor({{1.f, 2.f}}))), (std::vector<float>{2, 4}));
+  const auto slope = function([&](Call& call, graph::Value x) {
+    return gradient(graph::reduce_sum(doubled(call, x)), {x})[0];
+  });
+  EXPECT_EQ(floats(slope(Tensor({{1.f, 2.f}}))), (std::vector<float>{2, 2}));
   EXPECT_ERROR(StateError, "doesn't override", doubled.get_config());
   EXPECT_ERROR(ValueError, "empty", Lambda({}));
+  testing::covers("Layers", "Lambda", "forward gradient");
 }
 
 }  // namespace

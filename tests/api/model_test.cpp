@@ -7,6 +7,7 @@
 #include "kiln/graph/gradient.h"
 #include "kiln/graph/interpreter.h"
 #include "tests/api/support.h"
+#include "tests/support/coverage.h"
 
 namespace kiln {
 namespace {
@@ -421,6 +422,9 @@ TEST(Initializers, OrthogonalKeepsNorms) {
     EXPECT_NEAR(product, length, 1e-4 * length) << shape.to_string();
   }
   EXPECT_ERROR(ShapeError, "two axes or more", initializers::Orthogonal()({5}));
+  const Config config = initializers::serialize(initializers::Orthogonal({.gain = 2}));
+  EXPECT_EQ(initializers::serialize(initializers::deserialize(config)), config);
+  testing::covers("Initializers", "Orthogonal", "forward config");
 }
 
 TEST(Initializers, SeedsDecideTheValues) {

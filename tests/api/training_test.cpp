@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include "tests/api/support.h"
+#include "tests/support/coverage.h"
 
 namespace kiln {
 namespace {
@@ -167,6 +168,7 @@ TEST(Callbacks, EarlyStoppingWatchesWhatItIsTold) {
             std::string::npos);
   EXPECT_EQ(epochs({.monitor = "accuracy", .patience = 1}, 0.1).first,
             2u);  // larger is better, and it never grows
+  testing::covers("Callbacks", "EarlyStopping", "behaviour");
 }
 
 TEST(Callbacks, EarlyStoppingIsToldTheDirectionOfOnesOwnMetric) {
@@ -337,6 +339,79 @@ TEST(Outputs, EachHasItsLossAndMetricsUnderItsName) {
   EXPECT_EQ(logs.size(), 5u);
 }
 
+// Two outputs of one input, "a" = x and "b" = 2 x.
+Model two_outputs() {
+  const auto x = Input({1});
+  const auto dense = [&](const char* name, double w) {
+    return Dense(1, {.use_bias = false, .kernel_initializer = initializers::Constant(w), .name = name})(x);
+  };
+  return Model({.inputs = {x}, .outputs = {dense("a", 1), dense("b", 2)}, .name = "two"});
+}
+
+TEST(Outputs, TakeLossesWeightsAndMetricsByName) {
+  Model model = two_outputs();
+  model.compile({.loss = {{"b", "mae"}, {"a", losses::MeanSquaredError()}},
+                 .loss_weights = {{"b", 10}},
+                 .metrics = {{"b", {"mse", "mae"}}, {"a", "mae"}},
+                 .weighted_metrics = {{"a", "mse"}}});
+  const Tensor data({1.f, 3.f}), zero = Tensor::zeros({2});
+  const Logs logs = model.evaluate(data, {zero, zero}, {.verbose = 0});
+  EXPECT_EQ(model.metrics_names(),
+            (std::vector<std::string>{"loss", "a_loss", "b_loss", "a_mae", "b_mse", "b_mae", "a_mse"}));
+  EXPECT_FLOAT_EQ(logs["loss"], 5 + 40);
+  EXPECT_FLOAT_EQ(logs["b_mse"], 20);
+  EXPECT_FLOAT_EQ(logs["b_mae"], 4);
+  EXPECT_FLOAT_EQ(logs["a_mse"], 5);
+}
+
+TEST(Outputs, TakeListsOfMetricsInTheirOrder) {
+  Model model = two_outputs();
+  model.compile({.loss = "mse", .metrics = std::vector<std::vector<Metric>>{{"mae"}, {"mse", "mae"}}});
+  const Tensor data({1.f, 3.f}), zero = Tensor::zeros({2});
+  model.evaluate(data, {zero, zero}, {.verbose = 0});
+  EXPECT_EQ(model.metrics_names(),
+            (std::vector<std::string>{"loss", "a_loss", "b_loss", "a_mae", "b_mse", "b_mae"}));
+}
+
+TEST(Outputs, WithoutALossAreNotTrained) {
+  Model model = two_outputs();
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 0.5}), .loss = {{"a", "mse"}}});
+  const Tensor one({1.f}), zero({0.f});
+  const Logs logs = model.train_on_batch(one, {zero, zero});
+  EXPECT_EQ(logs.size(), 2u);
+  EXPECT_FLOAT_EQ(logs["loss"], 1);
+  EXPECT_FLOAT_EQ(logs["a_loss"], 1);
+  EXPECT_EQ(model.get_weights()[0].item(), 0);
+  EXPECT_EQ(model.get_weights()[1].item(), 2);
+}
+
+TEST(Outputs, MistakesNameTheOutput) {
+  const Tensor one({1.f});
+  const auto evaluate = [&](CompileArgs args) {
+    Model model = two_outputs();
+    model.compile(std::move(args));
+    model.evaluate(one, {one, one}, {.verbose = 0});
+  };
+  EXPECT_ERROR(ValueError,
+               "compile: loss: the output \"aa\" is not known. Did you mean \"a\"? Known names: \"a\", \"b\"",
+               evaluate({.loss = {{"aa", "mse"}}}));
+  EXPECT_ERROR(ValueError, "compile: loss: output \"a\" is named twice",
+               evaluate({.loss = {{"a", "mse"}, {"a", "mae"}}}));
+  EXPECT_ERROR(ValueError, "compile: loss_weights: the output \"c\" is not known",
+               evaluate({.loss = "mse", .loss_weights = {{"c", 2}}}));
+  EXPECT_ERROR(ValueError, "compile: 3 loss_weights for 2 outputs; give one for each",
+               evaluate({.loss = "mse", .loss_weights = {1, 2, 3}}));
+  EXPECT_ERROR(ValueError, "compile: 3 losses for 2 outputs; give one, or one for each",
+               evaluate({.loss = {"mse", "mse", "mse"}}));
+  EXPECT_ERROR(ValueError, "compile: metrics: the output \"d\" is not known",
+               evaluate({.loss = "mse", .metrics = {{"d", "mae"}}}));
+  EXPECT_ERROR(ValueError,
+               "compile: 1 metrics for 2 outputs; give one for each, or name the outputs: {{\"a\", \"mae\"}}",
+               evaluate({.loss = "mse", .metrics = {"mae"}}));
+  EXPECT_ERROR(ValueError, "compile: 1 lists of weighted_metrics for 2 outputs; give one for each",
+               evaluate({.loss = "mse", .weighted_metrics = std::vector<std::vector<Metric>>{{"mae"}}}));
+}
+
 // ---- optimizers by hand
 // ------------------------------------------------------------------------------------
 
@@ -436,6 +511,18 @@ TEST(Metrics, AccuracyIsChosenByTheShapes) {
   EXPECT_EQ(metrics::MeanSquaredError().name(), "mean_squared_error");
   EXPECT_ERROR(ValueError, "label 3 in row 2 is outside [0, 3)",
                Metric("accuracy")(Tensor({1, 1, 3}), probabilities));
+}
+
+TEST(Metrics, OfOnesOwnAreMeansOfTheirValues) {
+  const auto far = [](graph::Value y_true, graph::Value y_pred) {
+    return graph::convert(graph::compare(graph::abs(y_true - y_pred), graph::scalar(y_pred, 1), "gt"), DType::f32);
+  };
+  const Tensor y({1.f, 2.f, 3.f, 4.f}), p({1.f, 4.f, 5.f, 5.f});
+  EXPECT_EQ(metrics::make_metric("far", far)(y, p), 0.5);
+  const Metric wrapped = metrics::MeanMetricWrapper(far, {.name = "far"});
+  EXPECT_EQ(wrapped(y, p), 0.5);
+  EXPECT_EQ(wrapped(y, p, Tensor({0.f, 3.f, 0.f, 1.f})), 0.75);
+  testing::covers("Metrics", "MeanMetricWrapper", "forward");
 }
 
 TEST(Metrics, ANameUsedTwiceIsNumbered) {

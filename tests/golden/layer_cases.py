@@ -56,9 +56,11 @@ class Cases:
         if not gradients:
             return
         cotangent = signed(f"{name}/cotangent", output.shape)
-        by_weights, by_inputs = jax.grad(lambda w, x: jnp.sum(call(w, x)[0] * cotangent), argnums=(0, 1))(weights, x)
+        by_weights, by_inputs = jax.grad(
+            lambda w, x: jnp.sum(call(w, x)[0] * cotangent), argnums=(0, 1), allow_int=True)(weights, x)
         for i, gradient in enumerate(by_inputs):
-            self.store(f"{name}/input{i}/gradient", gradient)
+            if inputs != "ids":
+                self.store(f"{name}/input{i}/gradient", gradient)
         for weight, gradient in zip(names, by_weights):
             self.store(f"{name}/{weight}/gradient", gradient)
         if training:
@@ -86,6 +88,8 @@ def make(kind, config):
 
 
 def layer_input(tag, shape, kind):
+    if kind == "ids":  # class numbers below 3, of an integer type
+        return np.floor(3 * uniform(tag, shape)).astype(np.int32)
     if kind == "ties":  # few different values, so that windows have several largest elements
         return float32(np.floor(3 * uniform(tag, shape)))
     if kind == "zeros":  # negative and positive values, and many zeros

@@ -62,7 +62,8 @@ def layer_configs():
                  layers.Subtract(), layers.Multiply(), layers.Average(), layers.Maximum(), layers.Minimum(),
                  layers.Concatenate(axis=1), layers.Dot(axes=(2, 1), normalize=True), layers.Dot(axes=1),
                  layers.Dropout(0.3, noise_shape=(None, 1, 3), seed=7), layers.Dropout(0.3),
-                 layers.AlphaDropout(0.2, seed=3), layers.GaussianDropout(0.2), layers.GaussianNoise(0.2),
+                 layers.SpatialDropout1D(0.3), layers.SpatialDropout2D(0.3, data_format="channels_first"),
+                 layers.SpatialDropout3D(0.3, seed=5), layers.AlphaDropout(0.2, seed=3), layers.GaussianDropout(0.2), layers.GaussianNoise(0.2),
                  layers.ActivityRegularization(l1=0.1, l2=0.2)):
         config(made)
     config(layers.BatchNormalization())

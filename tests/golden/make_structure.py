@@ -59,6 +59,11 @@ def noise():
     layer("activity_regularization", "ActivityRegularization", {"l1": 0.1, "l2": 0.2}, (3, 4))
 
 
+def embeddings():
+    for shape in ((4,), (2, 5), (2, 3, 2)):
+        layer(f"embedding_{len(shape)}d", "Embedding", {"input_dim": 3, "output_dim": 4}, shape, inputs="ids")
+
+
 def dots():
     for name, axes, a, b, normalize in (
             ("vectors", 1, (3, 5), (3, 5), False), ("vectors_last", -1, (3, 5), (3, 5), False),
@@ -116,6 +121,6 @@ def attention():
 
 
 if __name__ == "__main__":
-    for part in (edges, up_sampling, noise, dots, einsum, attention):
+    for part in (edges, up_sampling, noise, embeddings, dots, einsum, attention):
         part()
     cases.save("structure")

@@ -36,4 +36,10 @@ Shape to_shape(const nlohmann::json& sizes);
 /// ||got - want|| / max(||want||, least); the shapes must be equal.
 double relative_error(const Tensor& got, const Tensor& want, double least = 1e-150);
 
+/// How far an update is from Keras's, relative to the norm of Keras's: by the elements that are stored, by
+/// random projections of all elements (each differs by about 1/sqrt(3) of the norm of the error), and by its
+/// norm.
+double update_error(const Tensor& before, const Tensor& after, const Golden& golden,
+                    const std::string& prefix);
+
 }  // namespace kiln::testing
