@@ -45,6 +45,16 @@ void check_inputs(const LayerImpl& layer, std::span<const Shape> inputs, bool of
                         value.to_string(), key.to_string()));
 }
 
+/// For scores that multiply or add the features of query and key.
+void check_features(const LayerImpl& layer, std::span<const Shape> inputs) {
+  const Shape &query = inputs[0], &key = inputs.back();
+  if (query.back() != key.back() && query.back() != None && key.back() != None)
+    throw ShapeError(fmt::format(
+        "layer \"{}\" ({}): query and key need as many features each, but their shapes are {} and {}; bring "
+        "them to one size by Dense layers, or take MultiHeadAttention, which has them inside",
+        layer.name(), layer.class_name(), query.to_string(), key.to_string()));
+}
+
 /// What scores are after the softmax: the weights of the values; (..., queries, values).
 Value weights_of(Call& context, Value scores, bool causal, double dropout, std::optional<std::int64_t> seed) {
   if (causal) {
@@ -86,7 +96,10 @@ class AttentionImpl final : public ConfiguredLayer<AttentionSpec> {
     if (spec_.score_mode != modes[0] && spec_.score_mode != modes[1])
       internal::unknown_name("Attention: score_mode", spec_.score_mode, modes);
   }
-  void check(std::span<const Shape> inputs) const override { check_inputs(*this, inputs); }
+  void check(std::span<const Shape> inputs) const override {
+    check_inputs(*this, inputs);
+    check_features(*this, inputs);
+  }
   void build_all(std::span<const Shape>) override {
     if (spec_.use_scale) scale_ = add_weight({.name = "scale", .shape = {}, .initializer = "ones"});
     if (spec_.score_mode == "concat")
@@ -123,7 +136,10 @@ class AdditiveAttentionImpl final : public ConfiguredLayer<AdditiveAttentionSpec
   explicit AdditiveAttentionImpl(AdditiveAttentionSpec spec) : ConfiguredLayer(std::move(spec)) {
     check_dropout("AdditiveAttention", spec_.dropout);
   }
-  void check(std::span<const Shape> inputs) const override { check_inputs(*this, inputs); }
+  void check(std::span<const Shape> inputs) const override {
+    check_inputs(*this, inputs);
+    check_features(*this, inputs);
+  }
   void build_all(std::span<const Shape> inputs) override {
     if (!spec_.use_scale) return;
     if (inputs[0].back() == None)

@@ -86,7 +86,7 @@ class ConvolutionImpl : public ConfiguredLayer<Spec> {
       if (channels == None)
         throw ShapeError(
             fmt::format("{} layer \"{}\": the number of channels must be known, to size the kernel, "
-                        "but the input has shape {}",
+                        "but the input has shape {}; give it in Input(...)",
                         spec().class_name, this->name(), input.to_string()));
       check_channels(channels, input);
       if (this->built() && channels != channels_)

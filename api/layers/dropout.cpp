@@ -37,8 +37,9 @@ struct DropoutSpec : DropoutArgs {
 
 class DropoutImpl : public ConfiguredLayer<DropoutSpec> {
  public:
-  explicit DropoutImpl(DropoutSpec spec) : ConfiguredLayer(std::move(spec)) {
-    check_rate("Dropout", spec_.rate);
+  explicit DropoutImpl(DropoutSpec spec, const char* class_name = "Dropout")
+      : ConfiguredLayer(std::move(spec)) {
+    check_rate(class_name, spec_.rate);
   }
 
   void check(std::span<const Shape> inputs) const override {
@@ -71,7 +72,7 @@ class DropoutImpl : public ConfiguredLayer<DropoutSpec> {
 
 class AlphaDropoutImpl final : public DropoutImpl {
  public:
-  explicit AlphaDropoutImpl(DropoutSpec spec) : DropoutImpl(std::move(spec)) {
+  explicit AlphaDropoutImpl(DropoutSpec spec) : DropoutImpl(std::move(spec), "AlphaDropout") {
     if (spec_.rate == 1)
       throw ValueError("AlphaDropout: rate must be below 1: of nothing, no mean and variance can be kept");
   }

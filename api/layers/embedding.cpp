@@ -161,9 +161,10 @@ class EinsumDenseImpl final : public ConfiguredLayer<EinsumDenseSpec> {
     const bool open = letters_.lhs.find('.') != std::string::npos;
     const int hidden = input.rank() - static_cast<int>(letters_.lhs.size()) + (open ? 1 : 0);
     if (hidden < 0 || (!open && hidden != 0))
-      throw ShapeError(
-          fmt::format("layer \"{}\" (EinsumDense): the equation \"{}\" doesn't fit an input of shape {}",
-                      name(), spec_.equation, input.to_string()));
+      throw ShapeError(fmt::format(
+          "layer \"{}\" (EinsumDense): the equation \"{}\" is for an input of {} axes, but its shape is "
+          "{}; \"...\" stands for any number of axes",
+          name(), spec_.equation, letters_.lhs.size(), input.to_string()));
     int axis = 0;
     for (char c : letters_.lhs) {
       if (c == '.')

@@ -65,8 +65,10 @@ class MergeImpl final : public internal::ConfiguredLayer<MergeSpec> {
       const Shape x = with_rank(input, rank);
       for (std::size_t i = 0; i < static_cast<std::size_t>(rank); i++) {
         if (x[i] != sizes[i] && x[i] != 1 && sizes[i] != 1 && x[i] != None && sizes[i] != None)
-          throw ShapeError(fmt::format("layer \"{}\" ({}): inputs have incompatible shapes: {}", name(),
-                                       class_name(), list(inputs)));
+          throw ShapeError(fmt::format(
+              "layer \"{}\" ({}): inputs have incompatible shapes: {}; on each axis their sizes must be "
+              "equal, or 1",
+              name(), class_name(), list(inputs)));
         if (sizes[i] == 1 || sizes[i] == None) sizes[i] = x[i] == 1 ? sizes[i] : x[i];
       }
     }
@@ -110,8 +112,9 @@ class ConcatenateImpl final : public internal::ConfiguredLayer<ConcatenateSpec> 
   void check(std::span<const Shape> inputs) const override {
     const int rank = inputs[0].rank();
     if (spec_.axis >= rank || spec_.axis < -rank)
-      throw ShapeError(fmt::format("layer \"{}\" (Concatenate): inputs of shape {} have no axis {}", name(),
-                                   inputs[0].to_string(), spec_.axis));
+      throw ShapeError(fmt::format(
+          "layer \"{}\" (Concatenate): inputs of shape {} have no axis {}; give one from {} to {}", name(),
+          inputs[0].to_string(), spec_.axis, -rank, rank - 1));
     const int axis = spec_.axis < 0 ? spec_.axis + rank : spec_.axis;
     for (const Shape& x : inputs) {
       bool fits = x.rank() == rank;
@@ -150,7 +153,8 @@ class DotImpl final : public internal::ConfiguredLayer<DotSpec> {
     if (inputs.size() != 2) wrong("it takes two inputs, as in Dot(1)({a, b})");
     if (inputs[0].rank() < 2 || inputs[1].rank() < 2) wrong("its inputs need two axes or more");
     const std::int64_t a = inputs[0].dim(axis(0, inputs[0])), b = inputs[1].dim(axis(1, inputs[1]));
-    if (a != b && a != None && b != None) wrong("the sizes along the axes differ");
+    if (a != b && a != None && b != None)
+      wrong("the sizes along the axes must be equal, to be multiplied and summed");
   }
   std::vector<Value> call_all(Call&, std::span<const Value> xs) override {
     const int a = axis(0, xs[0].shape()), b = axis(1, xs[1].shape());

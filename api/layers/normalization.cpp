@@ -81,7 +81,7 @@ Shape known_sizes(const LayerImpl& layer, const Ints& axes, const Shape& input) 
     if (sizes.back() == None)
       throw ShapeError(fmt::format(
           "layer \"{}\" ({}): the size along axis {} must be known, to size the weights, but the input "
-          "has shape {}",
+          "has shape {}; give it in Input(...)",
           layer.name(), layer.class_name(), axis, input.to_string()));
   }
   return sizes;

@@ -52,7 +52,7 @@ TEST(LossErrors, Reductions) {
 }
 
 TEST(LossErrors, ShapesAndAxes) {
-  EXPECT_ERROR(ShapeError, "Dice: there is no axis 2 in an array of 2 axes",
+  EXPECT_ERROR(ShapeError, "Dice: there is no axis 2 in an array of 2 axes; they go from -2 to 1",
                losses::Dice({.axis = 2})(rows(), rows()));
   EXPECT_ERROR(ShapeError, "alpha has 2 factors, but there are 3 classes",
                losses::CategoricalFocalCrossentropy({.alpha = {0.5, 0.5}})(rows(), rows()));
