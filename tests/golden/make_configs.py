@@ -81,6 +81,11 @@ def layer_configs():
                                      kernel_initializer=initializers.VarianceScaling(2.0, "fan_out", "uniform", seed=1)))
     config(layers.GroupQueryAttention(3, 4, 2, dropout=0.1))
     for made in (layers.Resizing(3, 4), layers.Resizing(3, 4, interpolation="bicubic", crop_to_aspect_ratio=True),
+                 layers.Resizing(3, 4, pad_to_aspect_ratio=True, fill_value=0.5, antialias=True),
+                 layers.RandomRotation(0.2), layers.RandomRotation((0.3, -0.1), fill_mode="wrap", seed=5),
+                 layers.RandomTranslation(0.2, (0.1, 0.3)), layers.RandomTranslation(-0.2, 0.3, fill_mode="constant",
+                                                                                     fill_value=0.5),
+                 layers.RandomZoom(0.2), layers.RandomZoom((-0.3, -0.2), 0.1, interpolation="nearest", seed=1),
                  layers.CenterCrop(3, 4), layers.RandomFlip(), layers.RandomFlip("vertical", seed=3),
                  layers.RandomBrightness(0.2), layers.RandomBrightness((-0.1, 0.3), value_range=(0, 1)),
                  layers.RandomContrast(0.2), layers.RandomContrast((0.1, 0.3), value_range=(0, 1)),
