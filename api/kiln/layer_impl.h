@@ -21,8 +21,10 @@ class KILN_API Call {
   graph::Graph& graph() { return graph_; }
   /// True while training: dropout drops.
   bool training() const { return training_; }
-  /// The weight's value in this graph.
+  /// The weight's present value in this graph: as the step found it, or as `assign` left it.
   graph::Value operator()(const Variable& weight);
+  /// All values that the weight had in this graph so far. The loss's gradient is the sum of theirs.
+  std::vector<graph::Value> values(const Variable& weight);
   /// Random numbers in [0, 1): other ones at every call and every step, the same when the step is repeated.
   /// With a `seed` they depend on it and not on the global one.
   graph::Value random_uniform(const Shape& shape, DType dtype = DType::f32,
@@ -32,7 +34,8 @@ class KILN_API Call {
   void add_loss(graph::Value loss);
   /// All that was added so far.
   const std::vector<graph::Value>& losses() const { return losses_; }
-  /// The value that a weight, which isn't trainable, has after this step.
+  /// The value that a weight has from here on, and after this step. One that is trained is changed by the
+  /// optimizer from there; its gradient is that of the loss by this value, not by what it was made of.
   void assign(const Variable& weight, graph::Value value);
 
   /// The same from a normal distribution of mean 0 and standard deviation 1 (Box and Muller 1958).
@@ -52,8 +55,10 @@ class KILN_API Call {
   Tensor key_storage_;
   graph::Value key_;
   std::int64_t next_stream_ = 0;
+  std::size_t state_number(const std::string& name, const Tensor& storage);
+
   std::vector<Tensor> storage_;
-  std::vector<graph::Value> values_;
+  std::vector<std::vector<graph::Value>> values_;  ///< of each state, one after the other
   std::vector<graph::Value> losses_;
 };
 

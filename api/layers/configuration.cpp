@@ -30,6 +30,7 @@ const internal::LayerRegistry& built_in() {
     internal::register_resampling_layers(r);
     internal::register_rescaling_layers(r);
     internal::register_reshape_layers(r);
+    internal::register_spectral_normalization(r);
     internal::register_transform_layers(r);
     return r;
   }();

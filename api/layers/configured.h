@@ -97,6 +97,7 @@ void register_preprocessing_layers(LayerRegistry& registry);
 void register_resampling_layers(LayerRegistry& registry);
 void register_rescaling_layers(LayerRegistry& registry);
 void register_reshape_layers(LayerRegistry& registry);
+void register_spectral_normalization(LayerRegistry& registry);
 void register_transform_layers(LayerRegistry& registry);
 
 }  // namespace kiln::internal

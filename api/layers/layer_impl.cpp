@@ -21,19 +21,27 @@ Call::Call(graph::Graph& graph, bool training, Tensor key)
   if (!key_storage_.defined()) key_storage_ = Tensor::zeros({2}, DType::i64);
 }
 
-Value Call::state(const std::string& name, const Tensor& storage) {
+std::size_t Call::state_number(const std::string& name, const Tensor& storage) {
   for (std::size_t i = 0; i < storage_.size(); i++)
-    if (storage_[i].raw() == storage.raw()) return values_[i];
+    if (storage_[i].raw() == storage.raw()) return i;
   storage_.push_back(storage);
-  values_.push_back(graph_.state(name, {storage.dtype(), storage.shape()}));
-  return values_.back();
+  values_.push_back({graph_.state(name, {storage.dtype(), storage.shape()})});
+  return values_.size() - 1;
 }
 
-Value Call::operator()(const Variable& weight) {
+Value Call::state(const std::string& name, const Tensor& storage) {
+  return values_[state_number(name, storage)].front();
+}
+
+std::vector<Value> Call::values(const Variable& weight) {
   if (!weight.defined())
     throw StateError(
         fmt::format("layer \"{}\": `call` uses a weight that `build` didn't make", graph_.label));
-  return state(graph_.label + "/" + weight.name(), weight.storage());
+  return values_[state_number(graph_.label + "/" + weight.name(), weight.storage())];
+}
+
+Value Call::operator()(const Variable& weight) {
+  return values(weight).back();
 }
 
 void Call::add_loss(Value loss) {
@@ -49,7 +57,9 @@ void Call::assign(const Variable& weight, Value value) {
     throw ShapeError(fmt::format("layer \"{}\": weight \"{}\" has shape {}, but is assigned shape {}",
                                  graph_.label, weight.name(), old.shape().to_string(),
                                  value.shape().to_string()));
-  graph_.update(old, value);
+  std::vector<Value>& values = values_[state_number("", weight.storage())];
+  graph_.update(values.front(), value);
+  values.push_back(value);
 }
 
 Value Call::random_uniform(const Shape& shape, DType dtype, std::optional<std::int64_t> seed) {

@@ -211,9 +211,21 @@ void Trainer::track_metric(Call& call, Tracker& tracker, std::span<const graph::
   for (std::size_t i = 0; i < state.size(); i++) graph.update(state[i], next[i]);
 }
 
-std::vector<graph::Value> Trainer::gradients(graph::Value loss, std::span<const graph::Value> weights) const {
-  std::vector<graph::Value> gradients = graph::gradient_or_none(loss, weights);
-  if (!weights.empty() && std::none_of(gradients.begin(), gradients.end(), [](auto g) { return bool(g); })) {
+std::vector<graph::Value> Trainer::gradients(Call& call, graph::Value loss) const {
+  std::vector<graph::Value> values;  // a layer may have given a weight another value: it counts in both
+  std::vector<std::size_t> owners;
+  for (std::size_t i = 0; i < trained_.size(); i++)
+    for (const graph::Value value : call.values(trained_[i])) {
+      values.push_back(value);
+      owners.push_back(i);
+    }
+  const std::vector<graph::Value> of_values = graph::gradient_or_none(loss, values);
+  std::vector<graph::Value> gradients(trained_.size());
+  for (std::size_t i = 0; i < values.size(); i++) {
+    graph::Value& gradient = gradients[owners[i]];
+    if (of_values[i]) gradient = gradient ? gradient + of_values[i] : of_values[i];
+  }
+  if (!trained_.empty() && std::none_of(gradients.begin(), gradients.end(), [](auto g) { return bool(g); })) {
     std::string names;
     const Model model(std::static_pointer_cast<ModelImpl>(model_.shared_from_this()));
     for (const auto& [name, weight] : model.named_weights())
@@ -225,18 +237,16 @@ std::vector<graph::Value> Trainer::gradients(graph::Value loss, std::span<const 
         "comparisons, stop_gradient, whole numbers)",
         names, model_.name()));
   }
-  for (std::size_t i = 0; i < weights.size(); i++)
-    if (!gradients[i]) gradients[i] = graph::zeros_like(weights[i]);
+  for (std::size_t i = 0; i < gradients.size(); i++)
+    if (!gradients[i]) gradients[i] = graph::zeros_like(call(trained_[i]));
   return gradients;
 }
 
 void Trainer::add_update(Call& call, graph::Value loss) {
   graph::Graph& graph = call.graph();
-  std::vector<graph::Value> weights;
-  for (const Variable& w : trained_) weights.push_back(call(w));
   OptimizerImpl& optimizer = args_.optimizer.impl();
   const graph::Value scaled = optimizer.scale_loss(call, loss);
-  optimizer.apply(call, trained_, gradients(scaled, weights));
+  optimizer.apply(call, trained_, gradients(call, scaled));
   if (const graph::Value key = call.key()) {
     const graph::Value one_step = graph::constant(graph, Tensor({std::int64_t{0}, std::int64_t{1}}));
     graph.update(key, key + one_step);
