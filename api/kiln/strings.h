@@ -10,8 +10,8 @@ namespace kiln {
 /// An array of texts, which tensors don't hold: what Hashing, HashedCrossing and StringLookup take. Made
 /// implicitly from a list of texts, or from rows of them:
 ///
-///     lookup({"red", "green", "red"});            // shape (3,)
-///     lookup({{"red", "green"}, {"blue", "red"}}) // shape (2, 2)
+///     lookup({"red", "green", "red"});              // shape (3,)
+///     lookup({{"red", "green"}, {"blue", "red"}});  // shape (2, 2)
 class KILN_API Strings {
  public:
   Strings() = default;

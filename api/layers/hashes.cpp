@@ -3,7 +3,7 @@
 #include <farmhash.h>
 #include <fmt/format.h>
 
-#include <utility>
+#include <concepts>
 #include <vector>
 
 namespace kiln::layers {
@@ -66,7 +66,7 @@ std::uint64_t remainder(std::uint64_t x, std::int64_t bins) {
 }
 /// Of a word without a sign, by numbers that have one: of its upper 63 bits first.
 Value remainder(Word x, std::int64_t bins) {
-  const Value upper = (x >> 1).value, n = graph::scalar(upper, static_cast<double>(bins));
+  const Value upper = (x >> 1).value, n = x.constant(static_cast<std::uint64_t>(bins)).value;
   const Value last = graph::bit_and(x.value, graph::scalar(upper, 1));
   return graph::rem(graph::rem(upper, n) * 2.0 + last, n);
 }
@@ -163,9 +163,9 @@ struct Decimals {
     for (int i = 0; i < most; i++) {
       const Value there = graph::compare(rest, zero, i == 0 ? "le" : "lt");
       if (i > 0) length = length + graph::convert(there, DType::i64);
-      const Value digit = 48.0 - graph::rem(rest, graph::scalar(rest, 10));
+      const Value tenth = rest / 10.0, digit = 48.0 - (rest - tenth * 10.0);
       digits.push_back(graph::select(there, digit, zero));
-      rest = rest / 10.0;
+      rest = tenth;
     }
     for (int w = 0; w * 8 < most + 1; w++) {
       Value word = w == 0 ? sign * 45.0 : zero;  // '-'

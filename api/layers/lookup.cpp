@@ -8,6 +8,7 @@
 #include <numeric>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "api/layers/adapting.h"
 #include "api/layers/configured.h"

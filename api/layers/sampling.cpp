@@ -27,32 +27,33 @@ struct Taps {
   std::optional<Value> share;   ///< none: all
 };
 
-/// i modulo n, not negative.
+/// i modulo n, not negative. Of floating numbers, which vectors divide; exact for images of any size.
 Value modulo(Value i, std::int64_t n) {
-  const Value size = graph::scalar(i, static_cast<double>(n));
-  return graph::rem(graph::rem(i, size) + size, size);
+  const auto size = static_cast<double>(n);
+  return i - graph::floor(i / size) * size;
 }
 
-/// Whole places, as integers of any size, inside the image's n pixels.
-Taps inside(Value index, std::int64_t n, const Sampling& sampling, std::optional<Value> share) {
-  const Value last = graph::scalar(index, static_cast<double>(n - 1)), first = graph::scalar(index, 0);
-  if (sampling.fill_mode == "wrap") return {modulo(index, n), {}, share};
+/// Whole places, as floating numbers, inside the image's n pixels.
+Taps inside(Value place, std::int64_t n, const Sampling& sampling, DType type, std::optional<Value> share) {
+  if (sampling.fill_mode == "wrap") return {graph::convert(modulo(place, n), type), {}, share};
   if (sampling.fill_mode == "reflect") {  // a b c | c b a | a b c
-    const Value place = modulo(index, 2 * n);
-    return {graph::minimum(place, static_cast<double>(2 * n - 1) - place), {}, share};
+    const Value within = modulo(place, 2 * n);
+    return {graph::convert(graph::minimum(within, static_cast<double>(2 * n - 1) - within), type), {}, share};
   }
-  const Value clamped = graph::minimum(graph::maximum(index, first), last);
-  if (sampling.fill_mode == "nearest") return {clamped, {}, share};
-  return {clamped, graph::compare(index, clamped, "eq"), share};
+  const Value last = graph::scalar(place, static_cast<double>(n - 1)), first = graph::scalar(place, 0);
+  const Value clamped = graph::minimum(graph::maximum(place, first), last);
+  const Value index = graph::convert(clamped, type);
+  if (sampling.fill_mode == "nearest") return {index, {}, share};
+  return {index, graph::compare(place, clamped, "eq"), share};
 }
 
 std::vector<Taps> taps(Value places, std::int64_t n, const Sampling& sampling, DType type) {
   if (sampling.interpolation == "nearest") {  // halves away from 0
     const Value whole = graph::sign(places) * graph::floor(graph::abs(places) + 0.5);
-    return {inside(graph::convert(whole, type), n, sampling, {})};
+    return {inside(whole, n, sampling, type, {})};
   }
-  const Value below = graph::floor(places), share = places - below, index = graph::convert(below, type);
-  return {inside(index, n, sampling, 1.0 - share), inside(index + 1.0, n, sampling, share)};
+  const Value below = graph::floor(places), share = places - below;
+  return {inside(below, n, sampling, type, 1.0 - share), inside(below + 1.0, n, sampling, type, share)};
 }
 
 }  // namespace
