@@ -184,7 +184,7 @@ class NormalizationImpl final : public ConfiguredLayer<NormalizationSpec> {
   Variable mean_, variance_;
 };
 
-// ---- Discretization, CategoryEncoding ----------------------------------------------------------------------
+// ---- Discretization, CategoryEncoding -------------------------------------------------------------------
 
 /// A sample of sorted values and how many each stands for, from which quantiles are estimated.
 struct Summary {

@@ -90,6 +90,7 @@ KILN_API Layer UnitNormalization(UnitNormalizationArgs args = {});
 
 struct SpectralNormalizationArgs {
   std::int64_t power_iterations = 1;  ///< more of them: a better estimate
+  bool trainable = true;
   DType dtype = DType::f32;
   std::string name = "";
 };
