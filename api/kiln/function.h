@@ -140,7 +140,8 @@ class Function {
 ///     }, {.training = true});
 ///     for (...) std::printf("%g\n", train_step(x, y).item());
 ///
-/// The body takes up to 16 values, or a std::span<const graph::Value>, behind a `Call&`, which may be left
+/// The body takes up to 16 values (their type written out, not `auto`), or a std::span<const graph::Value>, behind
+/// a `Call&`, which may be left
 /// out; it returns a graph::Value, a std::array or std::vector of them, or nothing. It runs once for each set
 /// of shapes and types and writes the ops down: what else it reads (numbers, `trainable`) stays as it was
 /// then, and what it refers to must outlive the function.
@@ -174,8 +175,7 @@ auto function(F body, FunctionArgs args = {}) {
 }
 
 /// The gradient of a loss (rank 0) for each of these variables, with its shape; zeros for one that the loss
-/// doesn't depend on. The loss must come from the variables' values as they are in `call` now: take gradients
-/// before `apply`. Throws ValueError if it depends on none of them, or there are none.
+/// doesn't depend on. Throws ValueError if it depends on none of them, or there are none.
 KILN_API std::vector<graph::Value> gradient(Call& call, graph::Value loss,
                                             const std::vector<Variable>& variables);
 /// The same for values of the graph, such as the function's arguments; zeros where y doesn't depend on one.

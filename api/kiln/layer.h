@@ -33,7 +33,8 @@ class KILN_API SymbolicTensor {
   Layer layer() const;
 
   const internal::SymbolicData& data() const;
-  friend bool operator==(const SymbolicTensor&, const SymbolicTensor&) = default;
+  /// The same result of the same application of a layer?
+  KILN_API friend bool operator==(const SymbolicTensor& a, const SymbolicTensor& b);
 
  private:
   std::shared_ptr<const internal::SymbolicData> data_;
@@ -93,6 +94,12 @@ class KILN_API Layer {
   /// The layer's arguments by Keras's names; `layers::from_config` makes an equal layer of them. Throws
   /// StateError for a layer of your own whose class doesn't override `LayerImpl::get_config`.
   Config get_config() const;
+
+  /// The tensor that the layer got, or gave, when it was first called, as long as something still uses that:
+  /// `Model({.inputs = model.inputs(), .outputs = {model.get_layer("features").output()}})` is the first part
+  /// of a model. Throws StateError if it was never called, or has several inputs, or outputs.
+  SymbolicTensor input() const;
+  SymbolicTensor output() const;
 
   /// Shapes at the last call. Throws StateError if it was never called.
   Shape input_shape() const;

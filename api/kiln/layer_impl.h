@@ -11,6 +11,10 @@
 
 namespace kiln {
 
+namespace internal {
+struct Application;
+}
+
 /// One run through layers while a graph is being written: what `LayerImpl::call` gets. It knows the graph,
 /// the mode, and which state of the graph each weight is.
 class KILN_API Call {
@@ -21,8 +25,10 @@ class KILN_API Call {
   graph::Graph& graph() { return graph_; }
   /// True while training: dropout drops.
   bool training() const { return training_; }
-  /// The weight's value in this graph: after an `assign`, the new one.
+  /// The weight's present value in this graph: as the step found it, or as `assign` left it.
   graph::Value operator()(const Variable& weight);
+  /// All values that the weight had in this graph so far: a loss's gradient is the sum of theirs.
+  std::vector<graph::Value> values(const Variable& weight);
   /// Random numbers in [0, 1): other ones at every call and every step, the same when the step is repeated.
   /// With a `seed` they depend on it and not on the global one.
   graph::Value random_uniform(const Shape& shape, DType dtype = DType::f32,
@@ -32,7 +38,8 @@ class KILN_API Call {
   void add_loss(graph::Value loss);
   /// All that was added so far.
   const std::vector<graph::Value>& losses() const { return losses_; }
-  /// Sets what the weight is from here on: for what reads it later in this graph, and after the step. Throws
+  /// Sets what the weight is from here on: for what reads it later in this graph, and after the step. The
+  /// gradient of a loss is that by each value read, not by what an assigned one was made of. Throws
   /// ShapeError or TypeError unless shape and type are the weight's.
   void assign(const Variable& weight, graph::Value value);
 
@@ -67,8 +74,9 @@ class KILN_API Call {
  private:
   struct State {
     Tensor storage;
-    graph::Value at_start, now;
+    std::vector<graph::Value> values;  ///< as the step found it, then as each update left it
   };
+  State& find_state(const std::string& name, const Tensor& storage);
   graph::Graph& graph_;
   bool training_;
   Tensor key_storage_;
@@ -145,6 +153,10 @@ class KILN_API LayerImpl : public std::enable_shared_from_this<LayerImpl> {
   std::vector<graph::Value> emit(Call& call, std::span<const graph::Value> xs);
   /// Applies to symbolic tensors; see Layer::apply.
   std::vector<SymbolicTensor> apply(const std::vector<SymbolicTensor>& xs);
+  /// Keeps in mind that it was applied.
+  void remember(const std::shared_ptr<const internal::Application>& application);
+  /// The first of its applications that are still there; null if there is none.
+  std::shared_ptr<const internal::Application> first_application() const;
   /// Shapes of the last `apply`; empty before.
   const std::vector<Shape>& input_shapes() const { return input_shapes_; }
   const std::vector<Shape>& output_shapes() const { return output_shapes_; }
@@ -166,6 +178,7 @@ class KILN_API LayerImpl : public std::enable_shared_from_this<LayerImpl> {
   bool named_by_user_ = false;
   bool built_ = false;
   int applications_ = 0;
+  std::vector<std::weak_ptr<const internal::Application>> applied_;  // each holds the layer
   std::vector<Variable> weights_;
   std::vector<Shape> input_shapes_, output_shapes_;
 };

@@ -150,6 +150,9 @@ class KILN_API Model : public Layer {
   /// Throws ValueError (with the nearest name) or ShapeError if there is no such layer.
   Layer get_layer(const std::string& name) const;
   Layer get_layer(std::int64_t index) const;
+  /// The model's input, or output, itself. Throws StateError if it isn't built, or has several.
+  SymbolicTensor input() const;
+  SymbolicTensor output() const;
   const std::vector<SymbolicTensor>& inputs() const;
   const std::vector<SymbolicTensor>& outputs() const;
   /// Throws StateError before `compile`.

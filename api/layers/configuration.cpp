@@ -20,8 +20,10 @@ const internal::LayerRegistry& built_in() {
     internal::register_depthwise_conv_layers(r);
     internal::register_dropout_layers(r);
     internal::register_embedding_layers(r);
+    internal::register_hashing_layers(r);
     internal::register_image_layers(r);
     internal::register_input_layers(r);
+    internal::register_lookup_layers(r);
     internal::register_merge_layers(r);
     internal::register_models(r);
     internal::register_normalization_layers(r);
@@ -30,6 +32,8 @@ const internal::LayerRegistry& built_in() {
     internal::register_resampling_layers(r);
     internal::register_rescaling_layers(r);
     internal::register_reshape_layers(r);
+    internal::register_spectral_normalization(r);
+    internal::register_transform_layers(r);
     return r;
   }();
   return registry;

@@ -50,6 +50,26 @@ class ConfiguredLayer : public LayerImpl {
   Spec spec_;
 };
 
+/// The layer behind a handle, for functions that only one class has. Throws StateError for another one.
+template <class Impl>
+Impl& impl_as(const Layer& layer, const char* class_name) {
+  auto* impl = dynamic_cast<Impl*>(&layer.impl());
+  if (impl == nullptr)
+    throw StateError("layer \"" + layer.name() + "\" (" + layer.class_name() + ") is no " + class_name);
+  return *impl;
+}
+
+/// A configuration as those of Keras's layers write it that take no `trainable`, and name their type only.
+inline Config without_trainable(const Config& config) {
+  Config::Dict kept;
+  for (const auto& [key, value] : config.as_dict())
+    if (key == "dtype")
+      kept.emplace_back(key, value.at("config").at("name"));
+    else if (key != "trainable")
+      kept.emplace_back(key, value);
+  return kept;
+}
+
 /// Floats in a layer's type; other types as they are, as Keras has it.
 inline graph::Value floats_in_type(graph::Value x, DType dtype) {
   return is_float(x.dtype()) ? graph::convert(x, dtype) : x;
@@ -87,8 +107,10 @@ void register_dense_layers(LayerRegistry& registry);
 void register_depthwise_conv_layers(LayerRegistry& registry);
 void register_dropout_layers(LayerRegistry& registry);
 void register_embedding_layers(LayerRegistry& registry);
+void register_hashing_layers(LayerRegistry& registry);
 void register_image_layers(LayerRegistry& registry);
 void register_input_layers(LayerRegistry& registry);
+void register_lookup_layers(LayerRegistry& registry);
 void register_merge_layers(LayerRegistry& registry);
 void register_models(LayerRegistry& registry);
 void register_normalization_layers(LayerRegistry& registry);
@@ -97,5 +119,7 @@ void register_preprocessing_layers(LayerRegistry& registry);
 void register_resampling_layers(LayerRegistry& registry);
 void register_rescaling_layers(LayerRegistry& registry);
 void register_reshape_layers(LayerRegistry& registry);
+void register_spectral_normalization(LayerRegistry& registry);
+void register_transform_layers(LayerRegistry& registry);
 
 }  // namespace kiln::internal

@@ -6,9 +6,8 @@
 #include <array>
 #include <cmath>
 
-#include "api/layers/configured.h"
+#include "api/layers/image_layer.h"
 #include "api/layers/resize.h"
-#include "api/layers/spatial.h"
 #include "api/support/names.h"
 
 namespace kiln::layers {
@@ -16,27 +15,7 @@ namespace {
 
 using graph::Ints;
 using graph::Value;
-using internal::ConfiguredLayer;
 using internal::Fields;
-
-/// What layers over images have: four axes, of which they see the channels last.
-template <class Spec>
-class ImageLayer : public ConfiguredLayer<Spec> {
- public:
-  ImageLayer(const char* class_name, Spec spec) : ConfiguredLayer<Spec>(std::move(spec)) {
-    internal::check_data_format(class_name, this->spec_.data_format);
-  }
-  void check(std::span<const Shape> inputs) const override {
-    for (const Shape& x : inputs) internal::check_spatial_axes(this->name(), 2, this->spec_.data_format, x);
-  }
-  Value call(Call& context, Value x) final {
-    x = internal::channels_last(this->spec_.data_format, x);
-    return internal::from_channels_last(this->spec_.data_format, changed(context, x));
-  }
-
- protected:
-  virtual Value changed(Call& context, Value x) = 0;
-};
 
 struct SizeFields {
   std::int64_t height = 0, width = 0;
@@ -47,9 +26,9 @@ struct SizeFields {
   }
 };
 
-Value resized(Value x, const SizeFields& size, const std::string& interpolation) {
-  return internal::resize_axis(internal::resize_axis(x, 1, size.height, interpolation), 2, size.width,
-                               interpolation);
+Value resized(Value x, const SizeFields& size, const std::string& interpolation, bool antialias = false) {
+  return internal::resize_axis(internal::resize_axis(x, 1, size.height, interpolation, antialias), 2,
+                               size.width, interpolation, antialias);
 }
 
 Value part(Value x, std::int64_t top, std::int64_t left, std::int64_t height, std::int64_t width) {
@@ -68,6 +47,14 @@ Value middle_of_form(Value x, const SizeFields& size) {
   return part(x, (height - h) / 2, (width - w) / 2, h, w);
 }
 
+/// The smallest image in whose middle x lies that has the form of height x width; an odd pixel isn't added.
+Value padded_to_form(Value x, const SizeFields& size, double fill) {
+  const std::int64_t height = x.shape()[1], width = x.shape()[2];
+  const std::int64_t rows = std::max<std::int64_t>(width * size.height / size.width - height, 0) / 2,
+                     columns = std::max<std::int64_t>(height * size.width / size.height - width, 0) / 2;
+  return graph::pad(x, graph::scalar(x, fill), {0, rows, columns, 0}, {0, rows, columns, 0});
+}
+
 Value center(Value x, const SizeFields& size) {
   const std::int64_t height = x.shape()[1], width = x.shape()[2];
   if (height >= size.height && width >= size.width)
@@ -80,9 +67,8 @@ Value center(Value x, const SizeFields& size) {
 struct ResizingSpec : ResizingArgs, SizeFields {
   void fields(Fields& f) {
     f.required("height", height).required("width", width)("interpolation", interpolation);
-    f("crop_to_aspect_ratio", crop_to_aspect_ratio)("data_format", data_format);
-    f.only("pad_to_aspect_ratio", false).only("antialias", false);
-    f.only("fill_mode", "constant").only("fill_value", 0);
+    f("crop_to_aspect_ratio", crop_to_aspect_ratio)("pad_to_aspect_ratio", pad_to_aspect_ratio);
+    f("fill_mode", fill_mode)("fill_value", fill_value)("antialias", antialias)("data_format", data_format);
   }
 };
 class ResizingImpl final : public ImageLayer<ResizingSpec> {
@@ -90,11 +76,17 @@ class ResizingImpl final : public ImageLayer<ResizingSpec> {
   explicit ResizingImpl(ResizingSpec spec) : ImageLayer("Resizing", std::move(spec)) {
     spec_.SizeFields::check("Resizing");
     internal::check_interpolation("Resizing", spec_.interpolation);
+    static constexpr std::array<std::string_view, 1> modes = {"constant"};
+    if (spec_.fill_mode != modes[0]) internal::unknown_name("Resizing: fill_mode", spec_.fill_mode, modes);
+    if (spec_.crop_to_aspect_ratio && spec_.pad_to_aspect_ratio)
+      throw ValueError("Resizing: crop_to_aspect_ratio and pad_to_aspect_ratio can't both be true");
   }
 
  private:
   Value changed(Call&, Value x) override {
-    return resized(spec_.crop_to_aspect_ratio ? middle_of_form(x, spec_) : x, spec_, spec_.interpolation);
+    if (spec_.crop_to_aspect_ratio) x = middle_of_form(x, spec_);
+    if (spec_.pad_to_aspect_ratio) x = padded_to_form(x, spec_, spec_.fill_value);
+    return resized(x, spec_, spec_.interpolation, spec_.antialias);
   }
 };
 
@@ -114,11 +106,6 @@ class CenterCropImpl final : public ImageLayer<CenterCropSpec> {
 };
 
 // ---- augmentation -----------------------------------------------------------------------------------------
-
-/// A draw for each image, in [low, high).
-Value draw(Call& context, Value x, double low, double high, std::optional<std::int64_t> seed) {
-  return low + (high - low) * context.random_uniform({x.shape()[0], 1, 1, 1}, x.dtype(), seed);
-}
 
 struct RandomFlipSpec : AugmentationArgs {
   std::string mode = "horizontal_and_vertical";
@@ -150,22 +137,13 @@ class RandomFlipImpl final : public ImageLayer<RandomFlipSpec> {
 struct ColorSpec : ColorArgs {
   Factor factor = 0;
   void fields(Fields& f) {
-    std::vector<double> factors = {factor.lower, factor.upper}, range = {lowest, highest};
-    Config given = internal::to_config(factors);
-    f.required("factor", given);
-    if (f.reads() && given.is_number()) factor = given.as_number();
-    if (f.reads() && given.is_list()) factor = {numbers(given)[0], numbers(given)[1]};
+    std::vector<double> range = {lowest, highest};
+    f.required("factor", factor);
     Config limits = internal::to_config(range);
     f("value_range", limits)("seed", seed)("data_format", data_format);
-    lowest = numbers(limits)[0];
-    highest = numbers(limits)[1];
-  }
-
- private:
-  static std::array<double, 2> numbers(const Config& list) {
-    if (list.as_list().size() != 2)
-      throw ValueError(fmt::format("{} should have two numbers", list.to_json()));
-    return {list.as_list()[0].as_number(), list.as_list()[1].as_number()};
+    const auto [low, high] = two_numbers(limits);
+    lowest = low;
+    highest = high;
   }
 };
 /// Of a factor that may be one number.
@@ -206,6 +184,7 @@ class RandomContrastImpl final : public ColorLayer {
       throw ValueError(fmt::format(
           "RandomContrast: factors must not be negative, and the lower one at most 1, but they are {} and {}",
           f.lower, f.upper));
+    spec_.factor.two = true;  // as Keras writes it
   }
 
  private:

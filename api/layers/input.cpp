@@ -40,6 +40,7 @@ SymbolicTensor input_tensor(const Layer& input) {
   application->layer = input;
   application->output_shapes = {as_input(input)->shape()};
   application->output_dtypes = {as_input(input)->dtype()};
+  input.impl().remember(application);
   return SymbolicTensor(std::make_shared<SymbolicData>(SymbolicData{application, 0}));
 }
 

@@ -15,6 +15,10 @@ const internal::SymbolicData& SymbolicTensor::data() const {
     throw StateError("an empty SymbolicTensor was used; one comes from Input(...) or from calling a layer");
   return *data_;
 }
+bool operator==(const SymbolicTensor& a, const SymbolicTensor& b) {
+  if (!a.data_ || !b.data_) return a.data_ == b.data_;
+  return a.data_->from == b.data_->from && a.data_->output == b.data_->output;
+}
 const Shape& SymbolicTensor::shape() const {
   return data().shape();
 }
@@ -157,6 +161,35 @@ std::int64_t Layer::count_params() const {
 
 Config Layer::get_config() const {
   return impl().get_config();
+}
+
+namespace {
+
+std::shared_ptr<const internal::Application> first_call(const Layer& layer, const char* what) {
+  auto application = layer.impl().first_application();
+  if (!application)
+    throw StateError(
+        fmt::format("layer \"{}\" has no {}: it was never called on a symbolic tensor, or nothing "
+                    "uses what it gave any more",
+                    layer.name(), what));
+  return application;
+}
+
+}  // namespace
+
+SymbolicTensor Layer::input() const {
+  const auto application = first_call(*this, "input");
+  if (application->inputs.size() != 1)
+    throw StateError(fmt::format("layer \"{}\" has {} inputs; `input` is for layers with one", name(),
+                                 application->inputs.size()));
+  return application->inputs[0];
+}
+SymbolicTensor Layer::output() const {
+  const auto application = first_call(*this, "output");
+  if (application->output_shapes.size() != 1)
+    throw StateError(fmt::format("layer \"{}\" has {} outputs; `output` is for layers with one", name(),
+                                 application->output_shapes.size()));
+  return SymbolicTensor(std::make_shared<internal::SymbolicData>(internal::SymbolicData{application, 0}));
 }
 
 Shape Layer::input_shape() const {

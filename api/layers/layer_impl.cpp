@@ -21,20 +21,20 @@ Call::Call(graph::Graph& graph, bool training, Tensor key)
   if (!key_storage_.defined()) key_storage_ = Tensor::zeros({2}, DType::i64);
 }
 
-Value Call::state(const std::string& name, const Tensor& storage) {
-  for (const State& s : states_)
-    if (s.storage.raw() == storage.raw()) return s.now;
-  const Value value = graph_.state(name, {storage.dtype(), storage.shape()});
-  states_.push_back({storage, value, value});
-  return value;
+Call::State& Call::find_state(const std::string& name, const Tensor& storage) {
+  for (State& s : states_)
+    if (s.storage.raw() == storage.raw()) return s;
+  states_.push_back({storage, {graph_.state(name, {storage.dtype(), storage.shape()})}});
+  return states_.back();
 }
 
 void Call::update(Value now, Value next) {
   const auto found =
-      std::find_if(states_.begin(), states_.end(), [&](const State& s) { return s.now == now; });
+      std::find_if(states_.begin(), states_.end(), [&](const State& s) { return s.values.back() == now; });
   if (found == states_.end()) throw InternalError("Call::update: the first value is no state as it is now");
-  graph_.update(found->at_start, next);
-  found->now = next;
+  graph_.update(found->values.front(), next);
+  // Who reads it later has a weight of its own before it, not what the update was made of.
+  found->values.push_back(is_float(next.dtype()) ? graph::stop_gradient(next) : next);
 }
 
 std::vector<Tensor> Call::storage() const {
@@ -43,13 +43,21 @@ std::vector<Tensor> Call::storage() const {
   return storage;
 }
 
-Value Call::operator()(const Variable& weight) {
+Value Call::state(const std::string& name, const Tensor& storage) {
+  return find_state(name, storage).values.back();
+}
+
+std::vector<Value> Call::values(const Variable& weight) {
   if (!weight.defined())
     throw StateError(
         fmt::format("layer \"{}\": `call` uses a weight that `build` didn't make", graph_.label));
   if (std::find(variables_.begin(), variables_.end(), weight) == variables_.end())
     variables_.push_back(weight);
-  return state(graph_.label + "/" + weight.name(), weight.storage());
+  return find_state(graph_.label + "/" + weight.name(), weight.storage()).values;
+}
+
+Value Call::operator()(const Variable& weight) {
+  return values(weight).back();
 }
 
 void Call::add_loss(Value loss) {
@@ -205,6 +213,16 @@ std::vector<graph::Type> probe(LayerImpl& layer, const std::vector<SymbolicTenso
 
 }  // namespace
 
+void LayerImpl::remember(const std::shared_ptr<const internal::Application>& application) {
+  std::erase_if(applied_, [](const auto& a) { return a.expired(); });
+  applied_.push_back(application);
+}
+std::shared_ptr<const internal::Application> LayerImpl::first_application() const {
+  for (const auto& applied : applied_)
+    if (auto application = applied.lock()) return application;
+  return nullptr;
+}
+
 std::vector<SymbolicTensor> LayerImpl::apply(const std::vector<SymbolicTensor>& xs) {
   if (xs.empty()) throw ShapeError(fmt::format("layer \"{}\" was called without any input", name_));
   std::vector<Shape> shapes;
@@ -242,6 +260,7 @@ std::vector<SymbolicTensor> LayerImpl::apply(const std::vector<SymbolicTensor>& 
     application->output_shapes.push_back(shape);
     application->output_dtypes.push_back(first[i].dtype);
   }
+  remember(application);
   input_shapes_ = shapes;
   output_shapes_ = application->output_shapes;
   std::vector<SymbolicTensor> ys;

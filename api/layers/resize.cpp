@@ -31,6 +31,16 @@ double share(const std::string& interpolation, double distance) {
   return d < 2 ? ((-0.5 * d + 2.5) * d - 4) * d + 2 : 0;
 }
 
+/// x times a matrix (n, size) along an axis.
+Value product_along(Value x, int axis, const std::vector<double>& matrix, std::int64_t size) {
+  const std::int64_t n = x.shape()[static_cast<std::size_t>(axis)];
+  const Value m = graph::constant(x.graph(), Tensor(matrix, {n, size}).astype(x.dtype()));
+  const Value last = graph::dot(x, m, {}, {}, {axis}, {0});  // the axis comes out last
+  graph::Ints order;
+  for (int i = 0; i < x.rank(); i++) order.push_back(i < axis ? i : i == axis ? x.rank() - 1 : i - 1);
+  return graph::transpose(last, order);
+}
+
 }  // namespace
 
 void check_interpolation(const std::string& class_name, const std::string& interpolation) {
@@ -38,7 +48,7 @@ void check_interpolation(const std::string& class_name, const std::string& inter
     unknown_name(class_name + ": interpolation", interpolation, interpolations);
 }
 
-Value resize_axis(Value x, int axis, std::int64_t size, const std::string& interpolation) {
+Value resize_axis(Value x, int axis, std::int64_t size, const std::string& interpolation, bool antialias) {
   const std::int64_t n = x.shape()[static_cast<std::size_t>(axis)];
   if (n == size) return x;
   const auto place = [&](std::int64_t i) {
@@ -48,6 +58,22 @@ Value resize_axis(Value x, int axis, std::int64_t size, const std::string& inter
     std::vector<std::int32_t> nearest;
     for (std::int64_t i = 0; i < size; i++) nearest.push_back(static_cast<std::int32_t>(place(i)));
     return graph::gather(x, graph::constant(x.graph(), Tensor(nearest, {size})), axis);
+  }
+  if (antialias && size < n) {  // as many elements count as the result's are apart: a matrix
+    std::vector<double> matrix(static_cast<std::size_t>(n * size));
+    for (std::int64_t i = 0; i < size; i++) {
+      double sum = 0;
+      const auto count = [&](std::int64_t k) -> double& {
+        return matrix[static_cast<std::size_t>(k * size + i)];
+      };
+      for (std::int64_t k = 0; k < n; k++) {
+        const double distance = std::abs(place(i) - 0.5 - static_cast<double>(k));
+        count(k) = share(interpolation, distance * static_cast<double>(size) / static_cast<double>(n));
+        sum += count(k);
+      }
+      for (std::int64_t k = 0; k < n; k++) count(k) /= sum;
+    }
+    return product_along(x, axis, matrix, size);
   }
   // Few elements count, at consecutive places: a sum of so many gathers, each times its share.
   const int reach = interpolation == "bilinear"   ? 1

@@ -9,8 +9,9 @@ namespace kiln::internal {
 void check_interpolation(const std::string& class_name, const std::string& interpolation);
 
 /// x with `size` elements along an axis, each of which is interpolated between its neighbours; the outer
-/// edges of both stay where they are. Without smoothing: when x gets smaller, elements between may count for
-/// nothing.
-graph::Value resize_axis(graph::Value x, int axis, std::int64_t size, const std::string& interpolation);
+/// edges of both stay where they are. When x gets smaller, elements between may count for nothing; with
+/// `antialias` (but for "nearest"), each counts.
+graph::Value resize_axis(graph::Value x, int axis, std::int64_t size, const std::string& interpolation,
+                         bool antialias = false);
 
 }  // namespace kiln::internal

@@ -149,9 +149,21 @@ void CompiledFunction::forget() const {
   data_->entries.clear();
 }
 
-std::vector<Value> weight_gradients(Value loss, std::span<const Value> weights, const std::string& whose,
-                                    std::span<const std::string> names) {
-  std::vector<Value> gradients = graph::gradient_or_none(loss, weights);
+std::vector<Value> weight_gradients(Call& call, Value loss, std::span<const Variable> weights,
+                                    const std::string& whose, std::span<const std::string> names) {
+  std::vector<Value> values;  // a weight that was assigned meanwhile has several
+  std::vector<std::size_t> owners;
+  for (std::size_t i = 0; i < weights.size(); i++)
+    for (const Value value : call.values(weights[i])) {
+      values.push_back(value);
+      owners.push_back(i);
+    }
+  const std::vector<Value> parts = graph::gradient_or_none(loss, values);
+  std::vector<Value> gradients(weights.size());
+  for (std::size_t i = 0; i < parts.size(); i++) {
+    Value& sum = gradients[owners[i]];
+    if (parts[i]) sum = sum ? sum + parts[i] : parts[i];
+  }
   if (!weights.empty() && std::none_of(gradients.begin(), gradients.end(), [](auto g) { return bool(g); })) {
     std::string list;
     for (const std::string& name : names) list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", name);
@@ -162,7 +174,7 @@ std::vector<Value> weight_gradients(Value loss, std::span<const Value> weights, 
                     list, whose));
   }
   for (std::size_t i = 0; i < weights.size(); i++)
-    if (!gradients[i]) gradients[i] = graph::zeros_like(weights[i]);
+    if (!gradients[i]) gradients[i] = graph::zeros_like(call(weights[i]));
   return gradients;
 }
 
@@ -172,13 +184,10 @@ std::vector<Value> gradient(Call& call, Value loss, const std::vector<Variable>&
   if (variables.empty())
     throw ValueError(
         "gradient: there are no variables; give a model's trainable_weights(), once it is built");
-  std::vector<Value> weights;
   std::vector<std::string> names;
-  for (const Variable& w : variables) {
-    weights.push_back(call(w));
-    names.push_back(w.name());
-  }
-  return internal::weight_gradients(loss, weights, fmt::format("function \"{}\"", call.graph().name), names);
+  for (const Variable& w : variables) names.push_back(w.name());
+  return internal::weight_gradients(call, loss, variables, fmt::format("function \"{}\"", call.graph().name),
+                                    names);
 }
 
 std::vector<Value> gradient(Value y, const std::vector<Value>& xs) {

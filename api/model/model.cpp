@@ -109,6 +109,27 @@ Layer Model::get_layer(std::int64_t index) const {
   return all[static_cast<std::size_t>(index < 0 ? index + count : index)];
 }
 
+namespace {
+
+SymbolicTensor only(const Model& model, const std::vector<SymbolicTensor>& tensors, const char* what) {
+  if (tensors.empty())
+    throw StateError(fmt::format(
+        "model \"{}\" has no {} yet: it isn't built; give it an Input, or call build", model.name(), what));
+  if (tensors.size() > 1)
+    throw StateError(
+        fmt::format("model \"{0}\" has {1} {2}s; `{2}` is for models with one, `{2}s` has them all",
+                    model.name(), tensors.size(), what));
+  return tensors[0];
+}
+
+}  // namespace
+
+SymbolicTensor Model::input() const {
+  return only(*this, inputs(), "input");
+}
+SymbolicTensor Model::output() const {
+  return only(*this, outputs(), "output");
+}
 const std::vector<SymbolicTensor>& Model::inputs() const {
   return model_impl().inputs();
 }

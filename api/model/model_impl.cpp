@@ -21,14 +21,14 @@ namespace {
 class Walk {
  public:
   explicit Walk(const std::vector<SymbolicTensor>& inputs) {
-    for (const SymbolicTensor& x : inputs) inputs_.insert(&x.data());
+    for (const SymbolicTensor& x : inputs) inputs_.insert({x.data().from.get(), x.data().output});
   }
 
   void visit(const SymbolicTensor& tensor) {
     const auto& application = tensor.data().from;
     if (!seen_.insert(application.get()).second) return;
     order_of_visit_.push_back(application.get());
-    if (!inputs_.contains(&tensor.data())) {
+    if (!inputs_.contains({application.get(), tensor.data().output})) {
       if (application->inputs.empty())
         throw StateError(
             fmt::format("Model: an output needs the tensor of layer \"{}\", which is not among the inputs; "
@@ -48,7 +48,7 @@ class Walk {
   }
 
  private:
-  std::set<const internal::SymbolicData*> inputs_;
+  std::set<std::pair<const Application*, int>> inputs_;
   std::set<const Application*> seen_;
   std::vector<const Application*> order_of_visit_;
 };

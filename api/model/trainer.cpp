@@ -171,21 +171,19 @@ void Trainer::track_metric(Call& call, Tracker& tracker, std::span<const graph::
   for (std::size_t i = 0; i < state.size(); i++) call.update(state[i], next[i]);
 }
 
-std::vector<graph::Value> Trainer::gradients(graph::Value loss, std::span<const graph::Value> weights) const {
+std::vector<graph::Value> Trainer::gradients(Call& call, graph::Value loss) const {
   std::vector<std::string> names;
   const Model model(std::static_pointer_cast<ModelImpl>(model_.shared_from_this()));
   for (const auto& [name, weight] : model.named_weights())
     if (std::find(trained_.begin(), trained_.end(), weight) != trained_.end()) names.push_back(name);
-  return weight_gradients(loss, weights, fmt::format("model \"{}\"", model_.name()), names);
+  return weight_gradients(call, loss, trained_, fmt::format("model \"{}\"", model_.name()), names);
 }
 
 void Trainer::add_update(Call& call, graph::Value loss) {
   graph::Graph& graph = call.graph();
-  std::vector<graph::Value> weights;
-  for (const Variable& w : trained_) weights.push_back(call(w));
   OptimizerImpl& optimizer = args_.optimizer.impl();
   const graph::Value scaled = optimizer.scale_loss(call, loss);
-  optimizer.apply(call, trained_, gradients(scaled, weights));
+  optimizer.apply(call, trained_, gradients(call, scaled));
   if (const graph::Value key = call.key()) {
     const graph::Value one_step = graph::constant(graph, Tensor({std::int64_t{0}, std::int64_t{1}}));
     call.update(key, key + one_step);

@@ -66,7 +66,7 @@ class Trainer {
   void add_update(Call& call, graph::Value loss);
   /// The gradient for each weight, zeros for those that the loss doesn't depend on. Throws ValueError if it
   /// depends on none.
-  std::vector<graph::Value> gradients(graph::Value loss, std::span<const graph::Value> weights) const;
+  std::vector<graph::Value> gradients(Call& call, graph::Value loss) const;
   void track_mean(Call& call, Tracker& tracker, graph::Value mean, std::int64_t rows);
   void track_metric(Call& call, Tracker& tracker, std::span<const graph::Value> y_true,
                     std::span<const graph::Value> y_pred, graph::Value weight);

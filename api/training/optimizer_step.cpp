@@ -137,7 +137,8 @@ void OptimizerImpl::update_weight(Emission& e, const Kept& kept, Value gradient)
   Value weight = e.if_update(updated.weight, old);
   if (options_.use_ema) weight = averaged(e, kept, weight);
   const Constraint& constraint = variable.constraint();
-  e.set(old, constraint ? constraint(weight) : weight);
+  if (constraint) weight = constraint(weight);
+  e.call.assign(variable, e.proceed ? graph::select(e.proceed, weight, old) : weight);
   for (std::size_t s = 0; s < slots.size(); s++) e.set(slots[s], e.if_update(updated.slots[s], slots[s]));
 }
 

@@ -48,6 +48,12 @@ TEST_P(GoldenConfig, IsKerass) {
   covers("Layers", kind == "GroupedQueryAttention" ? "GroupQueryAttention" : kind, "config");
 }
 
+// Those that real Keras makes by TensorFlow.
+INSTANTIATE_TEST_SUITE_P(Categories, GoldenConfig, ::testing::ValuesIn(golden_index("categories", "configs")),
+                         [](const auto& info) {
+                           return info.param.at("layer").template get<std::string>() + "_" +
+                                  std::to_string(info.index);
+                         });
 INSTANTIATE_TEST_SUITE_P(Layers, GoldenConfig, ::testing::ValuesIn(golden_index("configs", "layers")),
                          [](const auto& info) {
                            return info.param.at("layer").template get<std::string>() + "_" +

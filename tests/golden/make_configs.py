@@ -75,6 +75,8 @@ def layer_configs():
     config(layers.GroupNormalization(groups=4, axis=1))
     config(layers.RMSNormalization(axis=-1, epsilon=1e-5))
     config(layers.UnitNormalization(axis=1))
+    config(layers.SpectralNormalization(layers.Dense(3, name="inner"), power_iterations=2))
+    config(layers.SpectralNormalization(layers.Conv2D(3, 2, activation="relu", name="inner")))
     config(layers.Attention(use_scale=True, score_mode="concat", dropout=0.1))
     config(layers.AdditiveAttention(use_scale=False))
     config(layers.MultiHeadAttention(2, 3))
@@ -82,10 +84,16 @@ def layer_configs():
                                      kernel_initializer=initializers.VarianceScaling(2.0, "fan_out", "uniform", seed=1)))
     config(layers.GroupQueryAttention(3, 4, 2, dropout=0.1))
     for made in (layers.Resizing(3, 4), layers.Resizing(3, 4, interpolation="bicubic", crop_to_aspect_ratio=True),
+                 layers.Resizing(3, 4, pad_to_aspect_ratio=True, fill_value=0.5, antialias=True),
+                 layers.RandomRotation(0.2), layers.RandomRotation((0.3, -0.1), fill_mode="wrap", seed=5),
+                 layers.RandomTranslation(0.2, (0.1, 0.3)), layers.RandomTranslation(-0.2, 0.3, fill_mode="constant",
+                                                                                     fill_value=0.5),
+                 layers.RandomZoom(0.2), layers.RandomZoom((-0.3, -0.2), 0.1, interpolation="nearest", seed=1),
                  layers.CenterCrop(3, 4), layers.RandomFlip(), layers.RandomFlip("vertical", seed=3),
                  layers.RandomBrightness(0.2), layers.RandomBrightness((-0.1, 0.3), value_range=(0, 1)),
                  layers.RandomContrast(0.2), layers.RandomContrast((0.1, 0.3), value_range=(0, 1)),
                  layers.RandomCrop(3, 4, seed=1), layers.CategoryEncoding(5), layers.CategoryEncoding(5, output_mode="count"),
+                 layers.Discretization([0.5, 1.5]), layers.Discretization(num_bins=4, epsilon=0.1, output_mode="count"),
                  layers.Normalization(), layers.Normalization(axis=1, mean=[1.0, 2.0], variance=[3.0, 4.0], invert=True)):
         config(made)
     for initializer in ("zeros", "ones", "random_normal", "truncated_normal", "random_uniform", "variance_scaling",

@@ -88,4 +88,18 @@ struct UnitNormalizationArgs {
 /// x / max(sqrt(sum(x^2)), 1e-12), the sum over `axis`.
 KILN_API Layer UnitNormalization(UnitNormalizationArgs args = {});
 
+struct SpectralNormalizationArgs {
+  std::int64_t power_iterations = 1;  ///< more of them: a better estimate
+  bool trainable = true;
+  DType dtype = DType::f32;
+  std::string name = "";
+};
+/// The layer, whose weight "kernel" or "embeddings" (as a matrix: its last axis are the columns) is divided
+/// by an estimate of its largest singular value before each training step, so that the layer stretches
+/// nothing (Miyato et al. 2018). Gradients are those of the divided kernel, and the optimizer changes it from
+/// there, as with Keras on TensorFlow. The estimate starts from the weight `vector_u` (1, columns), not
+/// trainable, that the last step left. Throws ValueError for power_iterations below 1, and when it is built
+/// around a layer that has neither weight.
+KILN_API Layer SpectralNormalization(Layer layer, SpectralNormalizationArgs args = {});
+
 }  // namespace kiln::layers

@@ -5,6 +5,7 @@
 
 #include "kiln/graph/graph.h"
 #include "kiln/layer.h"
+#include "kiln/tensors.h"
 
 namespace kiln::layers {
 
@@ -22,21 +23,39 @@ struct NormalizationArgs {
 class KILN_API NormalizationLayer : public Layer {
  public:
   using Layer::Layer;
-  /// Sets mean and variance to those of the data, (batch, ...), over all axes but the features. Throws
-  /// StateError if they were given, ShapeError if there is no row or the features' number isn't the layer's.
-  void adapt(const Tensor& data);
+  /// Sets mean and variance to those of the data, (batch, ...), over all axes but the features: of one array,
+  /// or of several together. Throws StateError if they were given, ShapeError if there is no row or the
+  /// features' number isn't the layer's; nothing is changed then.
+  void adapt(const Tensors& data);
+  /// The same of arrays that come one by one, until none do: more than memory holds.
+  void adapt(const std::function<std::optional<Tensor>()>& next);
 };
 KILN_API NormalizationLayer Normalization(NormalizationArgs args = {});
 
 struct DiscretizationArgs {
+  std::optional<std::int64_t> num_bins = {};  ///< instead of boundaries, which `adapt` then finds
+  double epsilon = 0.01;            ///< how precisely: the share of the data between two quantiles kept
   std::string output_mode = "int";  ///< "one_hot", "multi_hot", "count": see CategoryEncoding
   DType dtype = DType::f32;
   std::string name = "";
 };
+class KILN_API DiscretizationLayer : public Layer {
+ public:
+  using Layer::Layer;
+  /// Sets the boundaries to quantiles of the data (of one array, or of several together), so that about as
+  /// many elements lie in each of num_bins bins. Throws StateError if they were given, or if the layer is
+  /// part of a model, whose steps hold them; ShapeError for less than two elements.
+  void adapt(const Tensors& data);
+  /// The same of arrays that come one by one, until none do.
+  void adapt(const std::function<std::optional<Tensor>()>& next);
+  const std::vector<double>& bin_boundaries() const;
+};
 /// The number of the bin that each element lies in: how many of the boundaries, which ascend, are at or below
-/// it. Whole numbers (i32), or encoded in the layer's type. Throws ValueError for boundaries that don't
-/// ascend.
-KILN_API Layer Discretization(std::vector<double> bin_boundaries, DiscretizationArgs args = {});
+/// it. Whole numbers (i32), or encoded in the layer's type. `Discretization({}, {.num_bins = 4})` finds the
+/// boundaries by `adapt`. Throws ValueError for boundaries that don't ascend, and unless either boundaries or
+/// a number of bins, 2 or more, are given.
+KILN_API DiscretizationLayer Discretization(std::vector<double> bin_boundaries = {},
+                                            DiscretizationArgs args = {});
 
 struct CategoryEncodingArgs {
   std::string output_mode = "multi_hot";  ///< "one_hot", "count"
