@@ -5,6 +5,7 @@
 #include "kiln/config.h"
 #include "kiln/console.h"
 #include "kiln/constraints.h"
+#include "kiln/data.h"
 #include "kiln/datasets.h"
 #include "kiln/files/safetensors.h"
 #include "kiln/initializers.h"

@@ -1,0 +1,3 @@
+#pragma once
+/// Datasets, and what data go through before they train.
+#include "kiln/data/dataset.h"
