@@ -16,6 +16,7 @@ class MapItemsNode final : public StepNode {
   std::unique_ptr<Stream> open() const override {
     return std::make_unique<Mapped>(before().open(), function_);
   }
+  Items items() const override { return mapped(before().items()); }
 
  private:
   class Mapped final : public Stream {

@@ -51,6 +51,11 @@ class StepNode : public DatasetNode {
   data::Dataset before_;
 };
 
+/// What samples are after a function that may have given them any form.
+inline Items mapped(Items before) {
+  return before == Items::samples ? Items::unknown : before;
+}
+
 /// The dataset of a node.
 template <class Node, class... Args>
 data::Dataset make_dataset(Args&&... args) {

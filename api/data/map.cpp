@@ -175,6 +175,7 @@ class MapNode final : public StepNode {
   std::unique_ptr<Stream> open() const override {
     return std::make_unique<Mapped>(before().open(), mapping_);
   }
+  Items items() const override { return mapped(before().items()); }
 
  private:
   class Mapped final : public Stream {

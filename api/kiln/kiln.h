@@ -22,3 +22,4 @@
 #include "kiln/runtime/executable.h"
 #include "kiln/schedules.h"
 #include "kiln/sequential.h"
+#include "kiln/utils.h"
