@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "api/data/dataset_node.h"
+#include "api/data/rows.h"
 
 namespace kiln {
 namespace internal {
@@ -75,26 +76,18 @@ data::Item stacked(std::vector<Sample>& samples) {
   return batch;
 }
 
-Tensor gathered(const Tensor& array, const std::vector<Sample>& rows) {
-  Tensor batch(array.shape().tail().prepend(static_cast<std::int64_t>(rows.size())), array.dtype());
-  const std::size_t bytes = batch.nbytes() / rows.size();
-  const auto* from = static_cast<const std::byte*>(array.raw());
-  auto* to = static_cast<std::byte*>(batch.raw());
-  for (std::size_t i = 0; i < rows.size() && bytes > 0; i++)
-    std::memcpy(to + i * bytes, from + static_cast<std::size_t>(rows[i].row) * bytes, bytes);
-  return batch;
-}
-
 data::Item put_together(std::vector<Sample>& samples) {
+  const std::int64_t first = samples[0].row, count = static_cast<std::int64_t>(samples.size());
   bool same_arrays = samples[0].arrays != nullptr, consecutive = true;
-  for (std::size_t i = 1; i < samples.size(); i++) {
-    same_arrays = same_arrays && samples[i].arrays == samples[0].arrays;
-    consecutive = consecutive && samples[i].row == samples[0].row + static_cast<std::int64_t>(i);
+  std::vector<std::int64_t> rows;
+  for (const Sample& s : samples) {
+    same_arrays = same_arrays && s.arrays == samples[0].arrays;
+    consecutive = consecutive && s.row == first + static_cast<std::int64_t>(rows.size());
+    rows.push_back(s.row);
   }
   if (!same_arrays) return stacked(samples);
-  const std::int64_t first = samples[0].row, count = static_cast<std::int64_t>(samples.size());
   return transformed(*samples[0].arrays, [&](const Tensor& t) {
-    return consecutive ? t.slice(first, first + count) : gathered(t, samples);
+    return consecutive ? t.slice(first, first + count) : picked_rows(t, rows);
   });
 }
 

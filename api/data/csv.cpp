@@ -36,8 +36,7 @@ class Parser {
     if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte order mark
     while (!text.empty()) {
       line_++;
-      const std::string_view line =
-          text.substr(0, text.find('\n') + 1 == 0 ? text.size() : text.find('\n') + 1);
+      const std::string_view line = text.substr(0, std::min(text.find('\n'), text.size() - 1) + 1);
       const std::size_t read = csv_parse(&parser_, line.data(), line.size(), field, row, this);
       if (read < line.size()) {
         if (csv_error(&parser_) != CSV_EPARSE) fail(line_, csv_strerror(csv_error(&parser_)));
@@ -117,13 +116,17 @@ std::vector<std::string> names_of(const std::string& path, const std::vector<Row
   if (names.empty())
     for (std::size_t i = 0; i < columns; i++) names.push_back(std::to_string(i));
   for (std::size_t i = 0; i < columns; i++) {
+    const auto before = names.begin() + static_cast<std::ptrdiff_t>(i);
+    const bool twice = std::find(names.begin(), before, names[i]) != before;
+    if (!args.names.empty() && (names[i].empty() || twice))
+      throw ValueError(fmt::format("read_csv: names has \"{}\"{}; each column needs a name of its own",
+                                   names[i], twice ? " twice" : ""));
     if (names[i].empty())
       throw FileError(
           fmt::format("{}: line {}: column {} of the header has no name; give .names, or .header = "
                       "false if there are none",
                       path, rows[0].line, i + 1));
-    const auto before = names.begin() + static_cast<std::ptrdiff_t>(i);
-    if (std::find(names.begin(), before, names[i]) != before)
+    if (twice)
       throw FileError(fmt::format(
           "{}: line {}: two columns are called \"{}\"; give .names, or .header = false if the first "
           "row holds values",

@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <span>
 
 #include "api/console/console.h"
 #include "api/data/dataset_node.h"
@@ -228,8 +230,10 @@ ImageDataset image_dataset_from_directory(const std::string& directory, ImageDat
 
   Dataset dataset = Dataset::from_tensor_slices(rows);
   if (args.shuffle) dataset = dataset.shuffle(count, {.seed = seed});
-  dataset = dataset.map([args, paths = found.paths](Item item) {
-    const std::string& path = paths[static_cast<std::size_t>(item.x[0].item())];
+  // Shared, as each iteration copies the function.
+  const auto paths = std::make_shared<const std::vector<std::string>>(found.paths);
+  dataset = dataset.map([args, paths](Item item) {
+    const std::string& path = (*paths)[static_cast<std::size_t>(item.x[0].item())];
     item.x = internal::resized_image(load_image(path, {.color_mode = args.color_mode}), args.image_size,
                                      args.interpolation, args.crop_to_aspect_ratio);
     return item;

@@ -104,8 +104,9 @@ MinMaxScaler& MinMaxScaler::fit(const Tensor& x) {
       least = *low;
       range = *high - *low;
     }
-    // A constant column is only moved, which can be undone.
-    scale.push_back(range > 0 ? (args_.highest - args_.lowest) / range : 1);
+    // A constant column is only moved, which can be undone; so is one whose range has no reciprocal.
+    const double factor = (args_.highest - args_.lowest) / range;
+    scale.push_back(factor > 0 && std::isfinite(factor) ? factor : 1);
     from.push_back(least);
   });
   row_ = x.shape().tail();

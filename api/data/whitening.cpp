@@ -46,6 +46,9 @@ Whitening::Whitening(WhiteningArgs args) : args_(std::move(args)) {
 Whitening& Whitening::fit(const Tensor& x) {
   internal::check_to_fit("Whitening", x, 2);
   const std::int64_t rows = x.dim(0), features = x.size() / rows;
+  if (features == 0)
+    throw ShapeError(fmt::format("Whitening: fit: the rows of x, whose shape is {}, have no elements",
+                                 x.shape().to_string()));
   if (args_.n_components && *args_.n_components > features)
     throw ValueError(fmt::format("Whitening: n_components is {}, but x of shape {} has {} features",
                                  *args_.n_components, x.shape().to_string(), features));

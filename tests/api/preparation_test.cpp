@@ -189,6 +189,12 @@ TEST(MinMaxScaler, ConstantColumnsAndMissingValues) {
   EXPECT_EQ(scaler.inverse_transform(y)(1, 1), 7);
 }
 
+TEST(MinMaxScaler, RangesAtTheEdgeGiveNoNaN) {
+  for (const double range : {5e-324, 1e-310, 1e308})
+    for (double v : MinMaxScaler().fit_transform(Tensor(std::vector<double>{0, range})).to_vector<double>())
+      EXPECT_TRUE(v >= 0 && v <= 1) << range;
+}
+
 TEST(StandardScaler, MeanZeroAndDeviationOne) {
   StandardScaler scaler;
   const Tensor train({{1.f, 7.f, .1f}, {3.f, 7.f, .1f}});
@@ -307,6 +313,8 @@ TEST(Whitening, Mistakes) {
       "Whitening: fit: x has nan in row 1, column 0; leave such rows out, or fill the gaps");
   EXPECT_EQ(message_of<ShapeError>([] { Whitening().fit(Tensor::zeros({1, 4})); }),
             "Whitening: fit: x of shape (1, 4) has 1 rows; at least 2 are needed");
+  EXPECT_EQ(message_of<ShapeError>([] { Whitening().fit(Tensor::zeros({3, 0})); }),
+            "Whitening: fit: the rows of x, whose shape is (3, 0), have no elements");
   EXPECT_EQ(message_of<StateError>([] { Whitening().transform(Tensor::zeros({1, 4})); }),
             "Whitening: transform was called before fit; call fit on the training data first");
   Whitening fitted;

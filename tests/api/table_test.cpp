@@ -96,6 +96,10 @@ TEST_F(Csv, Mistakes) {
     return message_of<ValueError>([&] { read("age,size\n1,2\n", args); });
   };
   EXPECT_EQ(value_error({.names = {"a"}}), "read_csv: 1 names for the 2 columns of " + path_);
+  EXPECT_EQ(value_error({.names = {"a", "a"}}),
+            "read_csv: names has \"a\" twice; each column needs a name of its own");
+  EXPECT_EQ(value_error({.names = {"a", ""}}),
+            "read_csv: names has \"\"; each column needs a name of its own");
   EXPECT_EQ(value_error({.strings = {"ages"}}),
             "read_csv: strings: column \"ages\" is not known. Did you mean \"age\"? Known names: \"age\", "
             "\"size\".");

@@ -93,9 +93,9 @@ class KILN_API Dataset {
 
   /// Applies a function to each item, in one of three forms:
   ///
-  ///     .map([](graph::Value x) { return x / 255.0; })             // on x; y and weights stay
+  ///     .map([](graph::Value x) { return graph::convert(x, DType::f32) / 255.0; })  // y, weights stay
   ///     .map([](graph::Value x, graph::Value y) { return std::pair(graph::exp(x), y); })
-  ///     .map([](data::Item item) { ...; return item; })            // on tensors, in C++
+  ///     .map([](data::Item item) { ...; return item; })  // on tensors, in C++
   ///
   /// The first two work on graph values, as Lambda does, and are compiled: once for each shape that comes, so
   /// they suit batches, or samples of few shapes. Iterating throws ShapeError where the function's ops don't
@@ -117,6 +117,9 @@ class KILN_API Dataset {
   operator ValidationData() const;
 
   explicit Dataset(std::shared_ptr<const internal::DatasetNode> node) : node_(std::move(node)) {}
+  // Moving copies: there is no empty dataset.
+  Dataset(const Dataset&) = default;
+  Dataset& operator=(const Dataset&) = default;
   const internal::DatasetNode& node() const { return *node_; }
 
  private:
