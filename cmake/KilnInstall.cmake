@@ -26,4 +26,4 @@ configure_package_config_file(cmake/kilnConfig.cmake.in ${PROJECT_BINARY_DIR}/ki
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/kilnConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/kilnConfig.cmake ${PROJECT_BINARY_DIR}/kilnConfigVersion.cmake
-              cmake/FindLibomp.cmake cmake/FindFarmhash.cmake DESTINATION ${package_dir})
+              cmake/FindLibomp.cmake cmake/FindFarmhash.cmake cmake/FindLibcsv.cmake DESTINATION ${package_dir})

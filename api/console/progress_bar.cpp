@@ -70,6 +70,8 @@ ProgressBar::ProgressBar(std::int64_t steps, int verbose, std::function<double()
 
 void ProgressBar::update(std::int64_t step, const Logs& logs, bool last) {
   if (verbose_ == 0) return;
+  latest_ = std::max(latest_, step);
+  if (last && steps_ == 0) steps_ = step = latest_;
   const double time = clock_();
   if (verbose_ == 1) redraw(step, logs, last, time);
   if (verbose_ == 2 && last) print_line(step, logs, time);
@@ -82,8 +84,12 @@ void ProgressBar::redraw(std::int64_t step, const Logs& logs, bool last, double 
   last_drawn_ = time;
   const int done = steps_ > 0 ? static_cast<int>(bar_cells * step / steps_) : 0;
   const double left = seconds_per_step(step, time) * static_cast<double>(steps_ - step);
-  const std::string clock = last ? fmt::format("{:.0f}s", time - start_) : remaining_time(left);
+  const bool elapsed = last || steps_ == 0;
+  const std::string clock = elapsed ? fmt::format("{:.0f}s", time - start_) : remaining_time(left);
   const auto line = [&](const Style& s) {
+    if (steps_ == 0)
+      return s.bold(fmt::format("{:7}/Unknown", step)) + " " + s.bold(clock) + duration_per_step(step, time) +
+             format_logs(logs);
     return s.bold(fmt::format("{:{}}/{}", step, digits(steps_), steps_)) + " " +
            (done > 0 ? s.green(repeat("━", done)) : "") + s.white(repeat("━", bar_cells - done)) + " " +
            s.bold(clock) + duration_per_step(step, time) + format_logs(logs);

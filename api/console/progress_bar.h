@@ -16,7 +16,8 @@ double now();
 /// On a terminal it is redrawn in place, at most every 0.05 s; elsewhere it is printed once, without colour.
 class ProgressBar {
  public:
-  /// verbose: 0 prints nothing, 1 a bar, 2 one line at the end. `clock` replaces the time in tests.
+  /// steps: 0 if their number isn't known yet; the last update tells it. verbose: 0 prints nothing, 1 a bar,
+  /// 2 one line at the end. `clock` replaces the time in tests.
   ProgressBar(std::int64_t steps, int verbose, std::function<double()> clock = now);
 
   /// After `step` steps. The last update, with `last`, prints the whole line and a line end.
@@ -28,7 +29,7 @@ class ProgressBar {
   std::string duration_per_step(std::int64_t step, double time) const;
   double seconds_per_step(std::int64_t step, double time) const;
 
-  std::int64_t steps_;
+  std::int64_t steps_, latest_ = 0;
   int verbose_;
   std::function<double()> clock_;
   double start_;

@@ -24,7 +24,7 @@ class ProgressBar;
 struct CallbackParams {
   int verbose = 1;
   std::int64_t epochs = 1;
-  std::int64_t steps = 0;  ///< batches an epoch
+  std::int64_t steps = 0;  ///< batches an epoch; 0: not known
 };
 
 /// Hooks into training, evaluation and prediction; derive and override what you need. Logs hold `loss` and

@@ -5,6 +5,7 @@
 #include "kiln/config.h"
 #include "kiln/console.h"
 #include "kiln/constraints.h"
+#include "kiln/data.h"
 #include "kiln/datasets.h"
 #include "kiln/files/safetensors.h"
 #include "kiln/function.h"
@@ -22,3 +23,4 @@
 #include "kiln/runtime/executable.h"
 #include "kiln/schedules.h"
 #include "kiln/sequential.h"
+#include "kiln/utils.h"

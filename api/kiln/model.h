@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kiln/callbacks.h"
+#include "kiln/data/dataset.h"
 #include "kiln/layer.h"
 #include "kiln/losses.h"
 #include "kiln/memory.h"
@@ -39,11 +40,12 @@ struct CompileArgs {
   std::int64_t memory_limit = 0;
 };
 
-/// What `fit` evaluates after each epoch: `{x, y}` or `{x, y, sample_weight}`.
+/// What `fit` evaluates after each epoch: `{x, y}` or `{x, y, sample_weight}`, or a dataset of batches.
 struct ValidationData {
   Tensors x = {};
   Tensors y = {};
   Tensor sample_weight = {};
+  std::optional<data::Dataset> dataset = {};
 };
 
 struct FitArgs {
@@ -63,6 +65,22 @@ struct FitArgs {
   std::int64_t validation_freq = 1;
 };
 
+/// For a dataset, which brings its batches, their order and the weights of samples.
+struct FitDatasetArgs {
+  std::int64_t epochs = 1;
+  int verbose = 1;
+  std::vector<CallbackHandle> callbacks = {};
+  ValidationData validation_data = {};
+  std::map<std::int64_t, double> class_weight = {};
+  std::int64_t initial_epoch = 0;
+  /// Default: until the dataset ends. With a number, an epoch goes on where the last one stopped; where the
+  /// dataset ends within one, a warning is printed, the epoch is over, and the next one begins anew.
+  std::optional<std::int64_t> steps_per_epoch = {};
+  std::optional<std::int64_t> validation_steps = {};
+  std::int64_t validation_batch_size = 32;  ///< for validation data in arrays
+  std::int64_t validation_freq = 1;
+};
+
 struct EvaluateArgs {
   std::int64_t batch_size = 32;
   int verbose = 1;
@@ -71,11 +89,23 @@ struct EvaluateArgs {
   std::vector<CallbackHandle> callbacks = {};
 };
 
+struct EvaluateDatasetArgs {
+  int verbose = 1;
+  std::optional<std::int64_t> steps = {};  ///< default: until the dataset ends
+  std::vector<CallbackHandle> callbacks = {};
+};
+
 struct PredictArgs {
   /// Rows between two calls of callbacks. They may be padded or cut: a model's layers don't mix rows.
   std::int64_t batch_size = 32;
   int verbose = 1;
   std::optional<std::int64_t> steps = {};
+  std::vector<CallbackHandle> callbacks = {};
+};
+
+struct PredictDatasetArgs {
+  int verbose = 1;
+  std::optional<std::int64_t> steps = {};  ///< default: until the dataset ends
   std::vector<CallbackHandle> callbacks = {};
 };
 
@@ -117,16 +147,24 @@ class KILN_API Model : public Layer {
   /// before `compile`, ShapeError and ValueError for data that don't fit, ValueError if the loss gives no
   /// weight a gradient.
   History fit(const Tensors& x, const Tensors& y, FitArgs args = {});
+  /// The same from a dataset of batches: with the same batches, the same bits. What the dataset throws comes
+  /// out of here; weights keep what steps before have made of them. Throws ValueError besides for a dataset
+  /// of samples (without `batch`), one without items, and one without end unless steps_per_epoch is given.
+  History fit(const data::Dataset& batches, FitDatasetArgs args = {});
   /// Loss and metrics over all rows, whatever the batch size.
   Logs evaluate(const Tensors& x, const Tensors& y, EvaluateArgs args = {});
+  Logs evaluate(const data::Dataset& batches, EvaluateDatasetArgs args = {});
   /// The output for all rows. Zero rows give zero rows. Throws StateError if there are several outputs.
   ///
   /// What hangs on weights alone is computed at the first call after they changed and kept: transformed
   /// kernels, and for batches of 32 rows or more a copy of each Dense kernel of 4 to 64 MiB in the order in
   /// which it is read best. Each batch size has its own; `memory` tells of them.
   Tensor predict(const Tensors& x, PredictArgs args = {}) const;
+  /// The output for the x of all batches, one below the other.
+  Tensor predict(const data::Dataset& batches, PredictDatasetArgs args = {}) const;
   /// All outputs of a model with several.
   std::vector<Tensor> predict_all(const Tensors& x, PredictArgs args = {}) const;
+  std::vector<Tensor> predict_all(const data::Dataset& batches, PredictDatasetArgs args = {}) const;
   /// Writes the prediction into `out`, which must be contiguous and of the output's shape and type (else
   /// ShapeError, or TypeError where only the type differs) and must not overlap `x` (ValueError). After the
   /// first call with as many rows, nothing is allocated.

@@ -48,61 +48,80 @@ void check_interpolation(const std::string& class_name, const std::string& inter
     unknown_name(class_name + ": interpolation", interpolation, interpolations);
 }
 
-Value resize_axis(Value x, int axis, std::int64_t size, const std::string& interpolation, bool antialias) {
-  const std::int64_t n = x.shape()[static_cast<std::size_t>(axis)];
-  if (n == size) return x;
+Interpolation interpolation_of(std::int64_t n, std::int64_t size, const std::string& interpolation) {
   const auto place = [&](std::int64_t i) {
     return (static_cast<double>(i) + 0.5) * static_cast<double>(n) / static_cast<double>(size);
   };
+  Interpolation result;
   if (interpolation == "nearest") {
-    std::vector<std::int32_t> nearest;
-    for (std::int64_t i = 0; i < size; i++) nearest.push_back(static_cast<std::int32_t>(place(i)));
-    return graph::gather(x, graph::constant(x.graph(), Tensor(nearest, {size})), axis);
+    for (std::int64_t i = 0; i < size; i++) result.elements.push_back(static_cast<std::int32_t>(place(i)));
+    result.shares.assign(result.elements.size(), 1);
+    return result;
   }
-  if (antialias && size < n) {  // as many elements count as the result's are apart: a matrix
-    std::vector<double> matrix(static_cast<std::size_t>(n * size));
-    for (std::int64_t i = 0; i < size; i++) {
-      double sum = 0;
-      const auto count = [&](std::int64_t k) -> double& {
-        return matrix[static_cast<std::size_t>(k * size + i)];
-      };
-      for (std::int64_t k = 0; k < n; k++) {
-        const double distance = std::abs(place(i) - 0.5 - static_cast<double>(k));
-        count(k) = share(interpolation, distance * static_cast<double>(size) / static_cast<double>(n));
-        sum += count(k);
-      }
-      for (std::int64_t k = 0; k < n; k++) count(k) /= sum;
-    }
-    return product_along(x, axis, matrix, size);
-  }
-  // Few elements count, at consecutive places: a sum of so many gathers, each times its share.
-  const int reach = interpolation == "bilinear"   ? 1
-                    : interpolation == "bicubic"  ? 2
-                    : interpolation == "lanczos3" ? 3
-                                                  : 5;
-  std::vector<std::vector<double>> shares;  // of the elements floor(place) - reach + 1 ... + reach
+  // Few elements count, at consecutive places: floor(place) - half + 1 ... + half.
+  const int half = interpolation == "bilinear"   ? 1
+                   : interpolation == "bicubic"  ? 2
+                   : interpolation == "lanczos3" ? 3
+                                                 : 5;
+  result.reach = 2 * half;
   for (std::int64_t i = 0; i < size; i++) {
-    const double at = place(i) - 0.5, first = std::floor(at) - reach + 1;
+    const double at = place(i) - 0.5, first = std::floor(at) - half + 1;
     std::vector<double> row;
     double sum = 0;
-    for (int k = 0; k < 2 * reach; k++) {
+    for (int k = 0; k < result.reach; k++) {
       const double element = first + k;
       const bool exists = element >= 0 && element < static_cast<double>(n);
       row.push_back(exists ? share(interpolation, at - element) : 0);
       sum += row.back();
+      result.elements.push_back(
+          static_cast<std::int32_t>(std::clamp(element, 0.0, static_cast<double>(n - 1))));
     }
-    for (double& s : row) s /= sum;
-    shares.push_back(std::move(row));
+    for (double s : row) result.shares.push_back(s / sum);
   }
+  return result;
+}
+
+namespace {
+
+/// As many elements count as the result's are apart: a matrix.
+std::vector<double> smoothing(std::int64_t n, std::int64_t size, const std::string& interpolation) {
+  const double ratio = static_cast<double>(n) / static_cast<double>(size);
+  std::vector<double> matrix(static_cast<std::size_t>(n * size));
+  for (std::int64_t i = 0; i < size; i++) {
+    const double place = (static_cast<double>(i) + 0.5) * ratio - 0.5;
+    double sum = 0;
+    const auto count = [&](std::int64_t k) -> double& {
+      return matrix[static_cast<std::size_t>(k * size + i)];
+    };
+    for (std::int64_t k = 0; k < n; k++) {
+      count(k) = share(interpolation, std::abs(place - static_cast<double>(k)) / ratio);
+      sum += count(k);
+    }
+    for (std::int64_t k = 0; k < n; k++) count(k) /= sum;
+  }
+  return matrix;
+}
+
+}  // namespace
+
+Value resize_axis(Value x, int axis, std::int64_t size, const std::string& interpolation, bool antialias) {
+  const std::int64_t n = x.shape()[static_cast<std::size_t>(axis)];
+  if (n == size) return x;
+  if (antialias && size < n && interpolation != "nearest")
+    return product_along(x, axis, smoothing(n, size, interpolation), size);
+  const Interpolation from = interpolation_of(n, size, interpolation);
+  if (from.reach == 1)
+    return graph::gather(x, graph::constant(x.graph(), Tensor(from.elements, {size})), axis);
+  // A sum of so many gathers, each times its share.
   Value result;
-  for (int k = 0; k < 2 * reach; k++) {
+  for (int k = 0; k < from.reach; k++) {
     std::vector<std::int32_t> elements;
     std::vector<double> of_each;
     bool counts = false;
-    for (std::int64_t i = 0; i < size; i++) {
-      const double element = std::floor(place(i) - 0.5) - reach + 1 + k;
-      elements.push_back(static_cast<std::int32_t>(std::clamp(element, 0.0, static_cast<double>(n - 1))));
-      of_each.push_back(shares[static_cast<std::size_t>(i)][static_cast<std::size_t>(k)]);
+    for (std::size_t i = static_cast<std::size_t>(k); i < from.elements.size();
+         i += static_cast<std::size_t>(from.reach)) {
+      elements.push_back(from.elements[i]);
+      of_each.push_back(from.shares[i]);
       counts = counts || of_each.back() != 0;
     }
     if (!counts) continue;

@@ -9,24 +9,19 @@
 #include "api/model/model_impl.h"
 #include "api/model/run_loops.h"
 #include "api/model/trainer.h"
-#include "api/support/random.h"
 
 namespace kiln {
 namespace internal {
 namespace {
 
-void check_fit_args(const FitArgs& args) {
-  check_batch_size("fit", args.batch_size);
-  if (args.validation_batch_size) check_batch_size("fit: validation", *args.validation_batch_size);
+// What fit's arguments for arrays and for datasets have in common.
+template <class Args>
+void check_fit_args(const Args& args) {
   if (args.epochs < 0)
     throw ValueError(fmt::format("fit: epochs must not be negative, but it is {}", args.epochs));
   if (args.initial_epoch < 0)
     throw ValueError(
         fmt::format("fit: initial_epoch must not be negative, but it is {}", args.initial_epoch));
-  if (!(args.validation_split >= 0 && args.validation_split < 1))
-    throw ValueError(
-        fmt::format("fit: validation_split must be in [0, 1), the share of rows to validate on, but it is {}",
-                    args.validation_split));
   if (args.validation_freq < 1)
     throw ValueError(
         fmt::format("fit: validation_freq must be positive, but it is {}", args.validation_freq));
@@ -34,9 +29,18 @@ void check_fit_args(const FitArgs& args) {
     throw ValueError(
         fmt::format("fit: steps_per_epoch must be positive, but it is {}", *args.steps_per_epoch));
   const ValidationData& validation = args.validation_data;
+  if (validation.dataset && !(validation.x.empty() && validation.y.empty()))
+    throw ValueError("fit: validation_data has both arrays and a dataset; give one of them");
   if (validation.x.empty() && (!validation.y.empty() || validation.sample_weight.defined()))
     throw ValueError("fit: validation_data has no x; give its samples, too, as .validation_data = {x, y}");
-  if (args.validation_split > 0 && !validation.x.empty())
+}
+
+void check_split(const FitArgs& args) {
+  if (!(args.validation_split >= 0 && args.validation_split < 1))
+    throw ValueError(
+        fmt::format("fit: validation_split must be in [0, 1), the share of rows to validate on, but it is {}",
+                    args.validation_split));
+  if (args.validation_split > 0 && (!args.validation_data.x.empty() || args.validation_data.dataset))
     throw ValueError("fit: give validation_split or validation_data, not both");
 }
 
@@ -55,48 +59,108 @@ std::int64_t training_rows(std::int64_t rows, double split) {
   return kept;
 }
 
-// The batches of training, epoch after epoch: all rows in a new order each time through, or as they stand.
-class TrainingBatches {
+// What is evaluated after an epoch, if anything.
+class Validation {
  public:
-  TrainingBatches(const Dataset& data, std::int64_t batch_size, bool shuffle)
-      : data_(data),
-        feeder_(data.arrays(), std::min(batch_size, data.rows)),
-        batch_size_(batch_size),
-        shuffle_(shuffle) {}
-
-  void run_next(Trainer& trainer) {
-    if (next_ >= data_.rows || next_ == 0) start_over();
-    const std::int64_t count = std::min(batch_size_, data_.rows - next_);
-    if (types_count_ != count) {
-      types_ = data_.types(count);
-      types_count_ = count;
-    }
-    if (shuffle_) {
-      const std::span<const std::int64_t> rows(order_.data() + next_, static_cast<std::size_t>(count));
-      trainer.run(Mode::train, types_, feeder_.gathered(rows), next_, rows);
-    } else {
-      trainer.run(Mode::train, types_, feeder_.consecutive(next_), next_);
-    }
-    next_ += count;
+  // Rows of arrays.
+  void set(Dataset rows, std::int64_t batch_size, std::optional<std::int64_t> steps) {
+    rows_ = std::move(rows);
+    steps_ = steps_over("fit: validation_steps", rows_.rows, batch_size, steps);
+    if (rows_.rows > 0) source_ = std::make_unique<ArrayBatches>(rows_, batch_size, false);
   }
-  /// The next batch starts at the first row, in a new order.
-  void rewind() { next_ = 0; }
+  // What the user gave, if it isn't a part of the training data.
+  void set(ModelImpl& model, const ValidationData& given, std::int64_t batch_size,
+           std::optional<std::int64_t> steps) {
+    if (given.dataset) {
+      steps_ = steps_over("fit", "validation_steps", *given.dataset, steps);
+      source_ = std::make_unique<DatasetBatches>(model, "fit: validation_data", *given.dataset);
+    } else if (!given.x.empty()) {
+      set(prepare_dataset(model, "fit: validation_data", given.x, given.y, given.sample_weight), batch_size,
+          steps);
+    } else {
+      set({}, batch_size, steps);
+    }
+  }
+  explicit operator bool() const { return source_ != nullptr; }
+
+  void run(ModelImpl& model, CallbackList& callbacks, const InterruptGuard& guard) {
+    try {
+      run_evaluation(model, *source_, steps_, &callbacks, nullptr, &guard);
+    } catch (const DataError& error) {
+      throw DataError("fit: in the validation data: " + error.message(), error.row(), error.value());
+    } catch (const ShapeError& error) {  // targets that don't fit are found when the step is made
+      const std::string text = error.what(), begin = "fit: ";
+      throw ShapeError(text.starts_with(begin) ? text : "fit: in the validation data: " + text);
+    }
+  }
 
  private:
-  void start_over() {
-    next_ = 0;
-    if (shuffle_) order_ = permutation(data_.rows, next_seed());
-  }
-
-  const Dataset& data_;
-  Feeder feeder_;
-  std::int64_t batch_size_;
-  bool shuffle_;
-  std::vector<std::int64_t> order_;
-  std::int64_t next_ = 0;
-  BatchTypes types_;
-  std::int64_t types_count_ = -1;
+  Dataset rows_;
+  std::unique_ptr<BatchSource> source_;
+  std::int64_t steps_ = 0;
 };
+
+struct FitLoop {
+  std::int64_t epochs, initial_epoch, validation_freq;
+  int verbose;
+  std::vector<CallbackHandle> callbacks;
+  std::int64_t steps;  ///< an epoch's; 0: until there are no more
+  bool anew;           ///< each epoch begins at the first batch
+
+  History run(ModelImpl& model, Trainer& trainer, BatchSource& source, Validation& validation);
+};
+
+History FitLoop::run(ModelImpl& model, Trainer& trainer, BatchSource& source, Validation& validation) {
+  History history;
+  callbacks.push_back(history);
+  CallbackList hooks(callbacks, model, {verbose, epochs, steps});
+  const int shown = hooks.verbose(verbose);
+  const InterruptGuard guard;
+  const ModelImpl::Fitting fitting(model);
+  model.stop_training = false;
+  Logs last;
+  const auto goes_on = [&] { return !model.stop_training && !InterruptGuard::interrupted(); };
+  hooks.each([](Callback& c) { c.on_train_begin({}); });
+  for (std::int64_t epoch = initial_epoch; epoch < epochs && goes_on(); epoch++) {
+    trainer.reset_metrics();
+    hooks.each([&](Callback& c) { c.on_epoch_begin(epoch, {}); });
+    if (shown != 0 && epochs > 1) print(fmt::format("Epoch {}/{}\n", epoch + 1, epochs));
+    ProgressBar bar(steps, shown);
+    source.start_epoch(anew);
+    std::int64_t step = 0;
+    bool ended = false;
+    while ((steps == 0 || step < steps) && goes_on()) {
+      ended = !source.fetch();
+      if (ended) break;
+      hooks.each([&](Callback& c) { c.on_train_batch_begin(step, {}); });
+      source.run(trainer, Mode::train);
+      const Logs so_far = sorted(trainer.logs());
+      hooks.each([&](Callback& c) { c.on_train_batch_end(step, so_far); });
+      bar.update(++step, so_far);
+    }
+    if (ended && !anew)
+      print(fmt::format("fit: the dataset ended after {} of {} steps of epoch {}; repeat() lets it go on\n",
+                        step, steps, epoch + 1));
+    Logs logs = sorted(trainer.logs());
+    if (!InterruptGuard::interrupted() && validation && (epoch + 1) % validation_freq == 0) {
+      validation.run(model, hooks, guard);
+      if (!InterruptGuard::interrupted())
+        for (const auto& [name, value] : sorted(trainer.logs())) logs.set("val_" + name, value);
+    }
+    if (InterruptGuard::interrupted()) {
+      // The epoch isn't whole, so it doesn't get into the history.
+      bar.update(step, logs, true);
+      break;
+    }
+    bar.update(ended ? step : steps, logs, true);
+    hooks.each([&](Callback& c) { c.on_epoch_end(epoch, logs); });
+    if (ended && steps == 0) steps = step;  // for the next epochs' progress
+    last = logs;
+  }
+  trainer.finalize_weights();
+  hooks.each([&](Callback& c) { c.on_train_end(last); });
+  return history;
+}
 
 }  // namespace
 }  // namespace internal
@@ -106,77 +170,55 @@ using namespace internal;
 History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
   ModelImpl& model = model_impl();
   Trainer& trainer = model.trainer("fit");
+  check_batch_size("fit", args.batch_size);
+  if (args.validation_batch_size) check_batch_size("fit: validation", *args.validation_batch_size);
   check_fit_args(args);
+  check_split(args);
   Dataset data = prepare_dataset(model, "fit", x, y, args.sample_weight);
-  Dataset validation;
+  const std::int64_t validation_batch_size = args.validation_batch_size.value_or(args.batch_size);
+  Validation validation;
   if (args.validation_split > 0) {
     const std::int64_t kept = training_rows(data.rows, args.validation_split);
-    validation = data.slice(kept, data.rows);
+    validation.set(data.slice(kept, data.rows), validation_batch_size, args.validation_steps);
     data = data.slice(0, kept);
-  } else if (!args.validation_data.x.empty()) {
-    validation = prepare_dataset(model, "fit: validation_data", args.validation_data.x,
-                                 args.validation_data.y, args.validation_data.sample_weight);
+  } else {
+    validation.set(model, args.validation_data, validation_batch_size, args.validation_steps);
   }
   // Only now, as Keras: classes are weighed for training, not for validation.
   apply_class_weight(data, "fit", args.class_weight);
   trainer.prepare(data);
-
   const std::int64_t batches = (data.rows + args.batch_size - 1) / args.batch_size;
-  const std::int64_t steps = args.steps_per_epoch.value_or(batches);
-  const std::int64_t validation_batch_size = args.validation_batch_size.value_or(args.batch_size);
-  const std::int64_t validation_steps =
-      steps_over("fit: validation_steps", validation.rows, validation_batch_size, args.validation_steps);
-  History history;
-  std::vector<CallbackHandle> handles = args.callbacks;
-  handles.push_back(history);
-  CallbackList callbacks(handles, model, {args.verbose, args.epochs, steps});
-  const int verbose = callbacks.verbose(args.verbose);
-  TrainingBatches source(data, args.batch_size, args.shuffle);
-  const InterruptGuard guard;
-  const ModelImpl::Fitting fitting(model);
-  model.stop_training = false;
-  Logs last;
-  callbacks.each([](Callback& c) { c.on_train_begin({}); });
-  for (std::int64_t epoch = args.initial_epoch;
-       epoch < args.epochs && !model.stop_training && !InterruptGuard::interrupted(); epoch++) {
-    trainer.reset_metrics();
-    callbacks.each([&](Callback& c) { c.on_epoch_begin(epoch, {}); });
-    if (verbose != 0 && args.epochs > 1) print(fmt::format("Epoch {}/{}\n", epoch + 1, args.epochs));
-    ProgressBar bar(steps, verbose);
-    if (!args.steps_per_epoch) source.rewind();
-    std::int64_t step = 0;
-    while (step < steps && !model.stop_training && !InterruptGuard::interrupted()) {
-      callbacks.each([&](Callback& c) { c.on_train_batch_begin(step, {}); });
-      source.run_next(trainer);
-      const Logs so_far = sorted(trainer.logs());
-      callbacks.each([&](Callback& c) { c.on_train_batch_end(step, so_far); });
-      bar.update(++step, so_far);
-    }
-    Logs logs = sorted(trainer.logs());
-    if (!InterruptGuard::interrupted() && validation.rows > 0 && (epoch + 1) % args.validation_freq == 0) {
-      try {
-        run_evaluation(model, validation, validation_batch_size, validation_steps, &callbacks, nullptr,
-                       &guard);
-      } catch (const DataError& error) {
-        throw DataError("fit: in the validation data: " + error.message(), error.row(), error.value());
-      } catch (const ShapeError& error) {  // targets that don't fit are found when the step is made
-        throw ShapeError(std::string("fit: in the validation data: ") + error.what());
-      }
-      if (!InterruptGuard::interrupted())
-        for (const auto& [name, value] : sorted(trainer.logs())) logs.set("val_" + name, value);
-    }
-    if (InterruptGuard::interrupted()) {
-      // The epoch isn't whole, so it doesn't get into the history.
-      bar.update(step, logs, true);
-      break;
-    }
-    bar.update(steps, logs, true);
-    callbacks.each([&](Callback& c) { c.on_epoch_end(epoch, logs); });
-    last = logs;
-  }
-  trainer.finalize_weights();
-  callbacks.each([&](Callback& c) { c.on_train_end(last); });
-  return history;
+  ArrayBatches source(data, args.batch_size, args.shuffle);
+  FitLoop loop{.epochs = args.epochs,
+               .initial_epoch = args.initial_epoch,
+               .validation_freq = args.validation_freq,
+               .verbose = args.verbose,
+               .callbacks = std::move(args.callbacks),
+               .steps = args.steps_per_epoch.value_or(batches),
+               .anew = !args.steps_per_epoch};
+  return loop.run(model, trainer, source, validation);
+}
+
+History Model::fit(const data::Dataset& batches, FitDatasetArgs args) {
+  ModelImpl& model = model_impl();
+  Trainer& trainer = model.trainer("fit");
+  check_batch_size("fit: validation", args.validation_batch_size);
+  check_fit_args(args);
+  const std::int64_t steps = steps_over("fit", "steps_per_epoch", batches, args.steps_per_epoch);
+  DatasetBatches source(model, "fit", batches, args.class_weight);
+  Validation validation;
+  // The first batch builds a model without Input, and tells what the steps will be like.
+  source.fetch();
+  trainer.prepare(source.batch());
+  validation.set(model, args.validation_data, args.validation_batch_size, args.validation_steps);
+  FitLoop loop{.epochs = args.epochs,
+               .initial_epoch = args.initial_epoch,
+               .validation_freq = args.validation_freq,
+               .verbose = args.verbose,
+               .callbacks = std::move(args.callbacks),
+               .steps = steps,
+               .anew = !args.steps_per_epoch};
+  return loop.run(model, trainer, source, validation);
 }
 
 }  // namespace kiln

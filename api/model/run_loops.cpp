@@ -42,26 +42,23 @@ std::int64_t steps_over(const char* argument, std::int64_t rows, std::int64_t ba
   return std::min(batches, steps.value_or(batches));
 }
 
-void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size, std::int64_t steps,
-                    CallbackList* callbacks, ProgressBar* bar, const InterruptGuard* guard) {
+void run_evaluation(ModelImpl& model, BatchSource& source, std::int64_t steps, CallbackList* callbacks,
+                    ProgressBar* bar, const InterruptGuard* guard) {
   Trainer& trainer = model.trainer("evaluate");
   trainer.reset_metrics();
-  Feeder feeder(data.arrays(), batch_size);
+  source.start_epoch(true);
   if (callbacks) callbacks->each([](Callback& c) { c.on_test_begin({}); });
-  const std::int64_t last = std::min(data.rows, steps * batch_size);
-  BatchTypes types;
-  std::int64_t types_count = -1;
   std::int64_t step = 0;
-  for (std::int64_t first = 0; first < last; first += batch_size, step++) {
+  while (steps == 0 || step < steps) {
     if (guard && guard->interrupted()) break;
-    const std::int64_t count = std::min(batch_size, last - first);
-    if (count != types_count) types = data.types(types_count = count);
+    if (!source.fetch()) break;
     if (callbacks) callbacks->each([&](Callback& c) { c.on_test_batch_begin(step, {}); });
-    trainer.run(Mode::test, types, feeder.consecutive(first), data.first_row + first);
+    source.run(trainer, Mode::test);
+    step++;
     if (!callbacks && !bar) continue;
     const Logs so_far = sorted(trainer.logs());
-    if (callbacks) callbacks->each([&](Callback& c) { c.on_test_batch_end(step, so_far); });
-    if (bar) bar->update(step + 1, so_far);
+    if (callbacks) callbacks->each([&](Callback& c) { c.on_test_batch_end(step - 1, so_far); });
+    if (bar) bar->update(step, so_far);
   }
   const Logs logs = sorted(trainer.logs());
   if (bar) bar->update(step, logs, true);
@@ -81,7 +78,8 @@ Logs Model::evaluate(const Tensors& x, const Tensors& y, EvaluateArgs args) {
   CallbackList callbacks(args.callbacks, model, {args.verbose, 1, steps});
   ProgressBar bar(steps, callbacks.verbose(args.verbose));
   trainer.prepare(data);
-  run_evaluation(model, data, args.batch_size, steps, &callbacks, &bar);
+  ArrayBatches batches(data, args.batch_size, false);
+  run_evaluation(model, batches, steps, &callbacks, &bar);
   return trainer.logs();
 }
 

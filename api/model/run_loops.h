@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "api/console/progress_bar.h"
-#include "api/model/dataset.h"
+#include "api/model/batch_source.h"
 #include "api/model/interrupt.h"
 #include "kiln/callbacks.h"
 
@@ -32,9 +32,9 @@ void check_batch_size(const char* caller, std::int64_t batch_size);
 std::int64_t steps_over(const char* argument, std::int64_t rows, std::int64_t batch_size,
                         std::optional<std::int64_t> steps);
 
-/// Resets the metrics and runs so many evaluation steps, at most all rows; results are in the model's
-/// trainer. With a guard, Ctrl-C ends it after the running step.
-void run_evaluation(ModelImpl& model, const Dataset& data, std::int64_t batch_size, std::int64_t steps,
-                    CallbackList* callbacks, ProgressBar* bar, const InterruptGuard* guard = nullptr);
+/// Resets the metrics and runs evaluation steps, from the first batch on: so many, or as many as there are
+/// (0); results are in the model's trainer. With a guard, Ctrl-C ends it after the running step.
+void run_evaluation(ModelImpl& model, BatchSource& source, std::int64_t steps, CallbackList* callbacks,
+                    ProgressBar* bar, const InterruptGuard* guard = nullptr);
 
 }  // namespace kiln::internal

@@ -31,6 +31,13 @@ GlobalSeed& global_seed() {
 // Streams of Philox: graphs number theirs from 0 upwards, so those of the host start far away.
 constexpr std::int32_t seed_stream = 0x7fff0001;
 constexpr std::int32_t host_stream = 0x7fff0002;
+constexpr std::int32_t derived_stream = 0x7fff0003;
+
+std::int64_t two_words(std::int64_t seed, std::int64_t n, std::int32_t stream) {
+  const std::uint64_t high = random_word(seed, n, stream, 0);
+  const std::uint64_t low = random_word(seed, n, stream, 1);
+  return static_cast<std::int64_t>((high << 32) | low);
+}
 
 }  // namespace
 
@@ -46,10 +53,11 @@ namespace internal {
 std::int64_t next_seed() {
   GlobalSeed& global = global_seed();
   const std::lock_guard lock(global.mutex);
-  const std::int64_t n = global.used++;
-  const std::uint64_t high = random_word(global.seed, n, seed_stream, 0);
-  const std::uint64_t low = random_word(global.seed, n, seed_stream, 1);
-  return static_cast<std::int64_t>((high << 32) | low);
+  return two_words(global.seed, global.used++, seed_stream);
+}
+
+std::int64_t derived_seed(std::int64_t seed, std::int64_t n) {
+  return two_words(seed, n, derived_stream);
 }
 
 std::uint32_t RandomSequence::word() {

@@ -10,6 +10,9 @@ namespace kiln::internal {
 /// of the global sequence.
 std::int64_t next_seed();
 
+/// The n-th of the seeds that one seed stands for.
+std::int64_t derived_seed(std::int64_t seed, std::int64_t n);
+
 /// A sequence of random numbers with a seed of its own, made of Philox words.
 class RandomSequence {
  public:

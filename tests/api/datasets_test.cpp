@@ -123,8 +123,7 @@ TEST_F(Idx, DamagedCompression) {
   std::string changed = whole;
   changed[changed.size() - 6] ^= 1;  // in the checksum
   EXPECT_EQ(fault(changed), "the compressed data is damaged: incorrect data check");
-  EXPECT_EQ(fault(whole.substr(0, whole.size() / 2)),
-            "not a valid IDX file: it ends early");
+  EXPECT_EQ(fault(whole.substr(0, whole.size() / 2)), "not a valid IDX file: it ends early");
   changed = whole;
   changed[100] ^= 0x55;
   EXPECT_THROW(load(changed), FileError);

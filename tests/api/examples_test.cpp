@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/api/image_files.h"
 #include "tests/support/files.h"
 
 namespace {
@@ -118,6 +119,20 @@ TEST_F(Examples, AutoencoderLearns) {
   const std::size_t at = outcome.output.find(last);
   ASSERT_NE(at, std::string::npos) << outcome.output;
   EXPECT_LT(std::stod(outcome.output.substr(at + last.size())), 0.05) << outcome.output;
+}
+TEST_F(Examples, TabularLearns) {
+  expect_accuracy("tabular --epochs 10", 0.85);
+}
+TEST_F(Examples, ImageFolderLearns) {
+  const kiln::testing::TemporaryFolder folder;
+  for (const auto& [name, brightness] : {std::pair("dark", 20), std::pair("bright", 200)}) {
+    std::filesystem::create_directory(folder / name);
+    for (int i = 0; i < 20; i++)
+      kiln::testing::write_png(folder / name + "/" + std::to_string(i) + ".png",
+                               kiln::Tensor::full({10, 12, 3}, brightness + i, kiln::DType::u8));
+  }
+  expect_accuracy("image_folder --size 16 --epochs 8 --batch-size 8 --folder " + folder.path(), 0.9);
+  EXPECT_NE(run(example("image_folder")).status, 0);
 }
 TEST_F(Examples, TourLearnsSavesAndRestores) {
   const auto file = std::filesystem::temp_directory_path() / "kiln_example_tour.safetensors";

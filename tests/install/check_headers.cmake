@@ -6,7 +6,7 @@ execute_process(COMMAND ${COMPILER} ${flags} -M ${SOURCE} OUTPUT_VARIABLE header
 if(NOT headers MATCHES "kiln/kiln\\.h")
   message(FATAL_ERROR "${SOURCE} does not include <kiln/kiln.h>")
 endif()
-foreach(name "llvm/" "fmt/" "nlohmann/" "farmhash" "/omp\\.h")
+foreach(name "llvm/" "fmt/" "nlohmann/" "farmhash" "/omp\\.h" "/png\\.h" "/jpeglib\\.h" "/csv\\.h" "eigen3/")
   if(headers MATCHES "[^ ]*${name}[^ ]*")
     message(FATAL_ERROR "a program that includes <kiln/kiln.h> reads ${CMAKE_MATCH_0}")
   endif()

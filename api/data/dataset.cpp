@@ -1,0 +1,100 @@
+// The handle, its iterator, and map with functions of C++.
+#include "kiln/data/dataset.h"
+
+#include "api/data/dataset_node.h"
+#include "kiln/model.h"
+
+namespace kiln {
+namespace internal {
+namespace {
+
+class MapItemsNode final : public StepNode {
+ public:
+  using Function = std::function<data::Item(data::Item)>;
+  MapItemsNode(data::Dataset before, Function function)
+      : StepNode(std::move(before)), function_(std::move(function)) {}
+  std::unique_ptr<Stream> open() const override {
+    return std::make_unique<Mapped>(before().open(), function_);
+  }
+  Items items() const override { return mapped(before().items()); }
+
+ private:
+  class Mapped final : public Stream {
+   public:
+    Mapped(std::unique_ptr<Stream> input, Function function)
+        : input_(std::move(input)), function_(std::move(function)) {}
+    bool next(Sample& to) override {
+      if (!input_->next(to)) return false;
+      to.item = function_(to.take());
+      to.arrays = nullptr;
+      return true;
+    }
+
+   private:
+    std::unique_ptr<Stream> input_;
+    Function function_;
+  };
+
+  Function function_;
+};
+
+}  // namespace
+}  // namespace internal
+
+namespace data {
+
+using namespace internal;
+
+Dataset Dataset::map_items(std::function<Item(Item)> function) const {
+  return make_dataset<MapItemsNode>(*this, std::move(function));
+}
+
+std::int64_t Dataset::cardinality() const {
+  return node_->cardinality();
+}
+
+Dataset::operator ValidationData() const {
+  return {.dataset = *this};
+}
+
+// ---- iteration --------------------------------------------------------------------------------------------
+
+struct Dataset::Iterator::State {
+  std::shared_ptr<const DatasetNode> node;  // which the stream may refer to
+  std::unique_ptr<Stream> stream;
+  Item item;
+  bool at_end = false;
+
+  void advance() {
+    Sample sample;
+    at_end = !stream->next(sample);
+    item = at_end ? Item{} : sample.take();
+    if (at_end) stream = nullptr;
+  }
+};
+
+Dataset::Iterator Dataset::begin() const {
+  auto state = std::make_shared<Iterator::State>();
+  state->node = node_;
+  state->stream = node_->open();
+  state->advance();
+  return Iterator(std::move(state));
+}
+
+const Item& Dataset::Iterator::operator*() const {
+  if (state_->at_end) throw StateError("Dataset: the iteration is at its end; there is no item to read");
+  return state_->item;
+}
+
+Dataset::Iterator& Dataset::Iterator::operator++() {
+  if (state_->at_end) throw StateError("Dataset: the iteration is at its end; there is no next item");
+  state_->advance();
+  return *this;
+}
+
+bool Dataset::Iterator::at_end() const {
+  return state_->at_end;
+}
+
+}  // namespace data
+}  // namespace kiln
