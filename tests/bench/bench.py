@@ -98,7 +98,7 @@ def agrees(check, reference):
 def prepare(row, programs, reference):
     """Lets every program make the row's first steps. The result so far; {name: answer} of those that could."""
     layers = NETWORKS[row["network"]]["layers"] if "network" in row else []
-    has_dropout = row["mode"] == "train" and any(layer["op"] == "dropout" for layer in layers)
+    has_dropout = row["mode"] == "train" and any("rate" in layer for layer in layers)
     expected = reference.ask(do="prepare", row={**row, "dropout": False})["check"] if reference else None
     result, answers = {**row, "peers": {}, "agree": True}, {}
     for program in programs:
