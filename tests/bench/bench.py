@@ -89,21 +89,27 @@ def start_all(peers, threads, variables={}):
             *(Program(name, peer_command(name, threads), threads, variables) for name in peers)]
 
 
-def agrees(check, reference):
-    scale = max(abs(v) for v in reference)
-    return len(check) == len(reference) and all(
-        abs(a - b) <= TOLERANCE * max(scale, abs(b)) for a, b in zip(check, reference))
+def agrees(row, check, reference):
+    """Losses agree by their size, results by how much they differ among themselves."""
+    if len(check) != len(reference):
+        return False
+    scale = max(reference) - min(reference)
+    if row["mode"] == "train":
+        # Weights changed by 6e-8, float32's rounding, move ResNet's second loss by 0.02 %, its third by 1.8 %, in float64.
+        reference = reference[: NETWORKS[row["network"]].get("checked_losses", 3)]
+        scale = max(reference)
+    return all(abs(a - b) <= TOLERANCE * scale for a, b in zip(check, reference))
 
 
 def prepare(row, programs, reference):
     """Lets every program make the row's first steps. The result so far; {name: answer} of those that could."""
     layers = NETWORKS[row["network"]]["layers"] if "network" in row else []
-    has_dropout = row["mode"] == "train" and any(layer["op"] == "dropout" for layer in layers)
+    has_dropout = row["mode"] == "train" and any("rate" in layer for layer in layers)
     expected = reference.ask(do="prepare", row={**row, "dropout": False})["check"] if reference else None
     result, answers = {**row, "peers": {}, "agree": True}, {}
     for program in programs:
         answer = program.ask(do="prepare", row={**row, "dropout": False})
-        if "error" not in answer and expected and not agrees(answer["check"], expected):
+        if "error" not in answer and expected and not agrees(row, answer["check"], expected):
             answer = {"error": f"disagrees: {answer['check'][:3]} instead of {expected[:3]}"}
             result["agree"] = result["agree"] and program.name != "kiln"
         elif "error" not in answer and has_dropout:  # what is timed drops

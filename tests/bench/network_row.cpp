@@ -10,8 +10,9 @@ class NetworkRow final : public Row {
   explicit NetworkRow(const Json& row)
       : training_(row["mode"] == "train"),
         batch_(row["batch"]),
+        returns_input_(returns_input(row["network"])),
         model_(make_network(row["network"], row["dropout"])),
-        out_({batch_, 10}, DType::f32) {
+        out_(model_.outputs()[0].shape().tail().prepend(batch_), DType::f32) {
     const Shape sample = input_shape(row["network"]);
     batches_ = rotating_inputs(4 * sample.elements() * batch_);
     x_ = testing::hash_uniform("bench x", sample.prepend(batches_ * batch_));
@@ -19,8 +20,9 @@ class NetworkRow final : public Row {
     if (!training_) return;
     Optimizer optimizer = optimizers::SGD({.learning_rate = 0.01});
     if (row["optimizer"] == "adam") optimizer = optimizers::Adam({.learning_rate = 1e-3});
-    model_.compile(
-        {.optimizer = optimizer, .loss = losses::SparseCategoricalCrossentropy({.from_logits = true})});
+    Loss loss = losses::SparseCategoricalCrossentropy({.from_logits = true});
+    if (returns_input_) loss = losses::MeanSquaredError();
+    model_.compile({.optimizer = optimizer, .loss = loss});
   }
 
   double step() override {
@@ -31,10 +33,10 @@ class NetworkRow final : public Row {
       return 0;
     }
     model_.reset_metrics();
-    return model_.train_on_batch(x, y_.slice(first, first + batch_), {})["loss"];
+    return model_.train_on_batch(x, returns_input_ ? x : y_.slice(first, first + batch_), {})["loss"];
   }
 
-  /// Losses of the first three steps, or the logits of the first two samples.
+  /// Losses of the first three steps, or the results of the first two samples.
   Json check() override {
     if (training_) return {step(), step(), step()};
     step();
@@ -46,6 +48,7 @@ class NetworkRow final : public Row {
  private:
   bool training_;
   std::int64_t batch_, batches_ = 0, number_ = 0;
+  bool returns_input_;
   Model model_;
   Tensor x_, y_, out_;
 };

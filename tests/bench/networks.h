@@ -11,5 +11,7 @@ namespace kiln::bench {
 Model make_network(const std::string& name, bool dropout);
 /// The shape of one of its inputs.
 Shape input_shape(const std::string& name);
+/// Whether it learns to return its input, by the mean squared error, instead of ten classes.
+bool returns_input(const std::string& name);
 
 }  // namespace kiln::bench

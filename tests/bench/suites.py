@@ -40,7 +40,7 @@ def rows_of(suite, names):
             yield network_row("predict", name, 1)
     elif suite == "scale":
         for name in names:
-            for batch in (32, 128, 1024, 4096) if name in ("mlp", "lenet") else (4, 16, 64):
+            for batch in (32, 128, 1024, 4096) if batch_of[name] == 128 else (4, 16, 64):
                 yield network_row("predict", name, batch)
                 yield network_row("train", name, batch, "sgd")
     elif suite in ("compile", "memory"):
@@ -54,14 +54,15 @@ def network_row(mode, network, batch, optimizer=None):
     row = {"mode": mode, "row": network, "network": network, "batch": batch, "optimizer": optimizer}
     kind = "predict_one" if mode == "predict" and batch == 1 else mode
     if batch == NETWORKS[network]["batch"] or kind == "predict_one":
-        row["target"] = TARGETS[kind][network]
+        row |= {"target": TARGETS[kind][network]} if network in TARGETS[kind] else {}
     shapes = shapes_of(network)
     multiply_adds = 3 * shapes.multiply_adds - shapes.first_layer if mode == "train" else shapes.multiply_adds
     row["flops"] = 2 * batch * multiply_adds
-    weights = 4 * sum(math.prod(kernel) for kernel in shapes.weights.values())
-    # What has to move: the input; weights that no cache holds in, and, with the optimizer's slots, back.
+    weights = 4 * sum(math.prod(shape) for layer in shapes.weights.values() for shape in layer)
+    # What has to move: the input; a prediction; weights that no cache holds in, and, with the optimizer's slots, back.
     moves = 1 if mode == "predict" else 2 if optimizer == "sgd" else 6
-    row["bytes"] = 4 * batch * math.prod(NETWORKS[network]["input"]) + (weights * moves if weights > CACHE_BYTES else 0)
+    sample = math.prod(NETWORKS[network]["input"]) + (math.prod(shapes.result) if mode == "predict" else 0)
+    row["bytes"] = 4 * batch * sample + (weights * moves if weights > CACHE_BYTES else 0)
     return row
 
 

@@ -20,11 +20,20 @@ THREADS = int(sys.argv[sys.argv.index("--threads") + 1])
 
 
 def weights_of(network):
-    """{layer name: (kernel, bias)} in float32, kernels as Keras has them."""
+    """{layer name: its weights} in float32, kernels as Keras has them; biases and what norms add are zeros."""
+    def first(name, shape):
+        return np.ones(shape) if name.startswith("norm") else glorot(f"{network}/{name}", shape)
+
     return {
-        name: (glorot(f"{network}/{name}", shape).astype(np.float32), np.zeros(shape[-1], np.float32))
-        for name, shape in shapes_of(network).weights.items()
+        name: tuple(a.astype(np.float32) for a in (first(name, shape), *map(np.zeros, bias)))
+        for name, (shape, *bias) in shapes_of(network).weights.items()
     }
+
+
+def statistics_of(network):
+    """{name of a batch norm: (moving mean, moving variance)}"""
+    return {name: (np.zeros(shape, np.float32), np.ones(shape, np.float32))
+            for name, shape in shapes_of(network).statistics.items()}
 
 
 def channels_first_kernels(network, weights):
@@ -32,14 +41,20 @@ def channels_first_kernels(network, weights):
     in NCHW order. Dense kernels stay (in, out)."""
     flattened = shapes_of(network).flattened
     result = {}
-    for name, (kernel, bias) in weights.items():
+    for name, (kernel, *bias) in weights.items():
         if kernel.ndim == 4:
             kernel = kernel.transpose(3, 2, 0, 1)
         elif name in flattened:
             rows = kernel.reshape(*flattened[name], kernel.shape[1])
             kernel = rows.transpose(2, 0, 1, 3).reshape(kernel.shape)
-        result[name] = (np.ascontiguousarray(kernel), bias)
+        result[name] = (np.ascontiguousarray(kernel), *bias)
     return result
+
+
+def same(size, window, strides):
+    """Keras's padding: (before, after)."""
+    total = max((-(-size // strides) - 1) * strides + window - size, 0)
+    return total // 2, total - total // 2
 
 
 def kernel_weights(row):

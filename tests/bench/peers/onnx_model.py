@@ -1,12 +1,13 @@
 """A network as an ONNX model of one batch size, NCHW, for the peers that only run models."""
 
-from common import NETWORKS, Walk, channels_first_kernels, weights_of
+import numpy as np
+from common import NETWORKS, Walk, channels_first_kernels, same, shapes_of, statistics_of, weights_of
 from onnx import TensorProto, helper, numpy_helper
 
 
 class Ops:
-    def __init__(self, weights):
-        self.weights, self.nodes, self.constants = weights, [], []
+    def __init__(self, weights, statistics):
+        self.weights, self.statistics, self.nodes, self.constants = weights, statistics, [], []
 
     def node(self, op, inputs, **attributes):
         result = f"v{len(self.nodes)}"
@@ -14,22 +15,45 @@ class Ops:
         return result
 
     def activated(self, x, activation):
-        return self.node({"relu": "Relu", "sigmoid": "Sigmoid"}[activation], [x]) if activation else x
+        return self.node({"relu": "Relu", "sigmoid": "Sigmoid", "gelu": "Gelu"}[activation], [x]) if activation else x
 
-    def constant(self, name, array):
-        self.constants.append(numpy_helper.from_array(array, name))
+    def constant(self, array):
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
-    def conv(self, x, name, filters, kernel, strides, padding, activation):
-        w, b = self.weights[name]
-        inputs = [x, self.constant(name + "/kernel", w), self.constant(name + "/bias", b)]
+    def weights_of(self, name):
+        return [self.constant(array) for array in self.weights[name]]
+
+    def conv(self, x, name, filters, kernel, strides, padding, activation, bias):
         pad = {"auto_pad": "SAME_UPPER"} if padding == "same" else {}
-        return self.activated(self.node("Conv", inputs, strides=[strides] * 2, **pad), activation)
+        return self.activated(self.node("Conv", [x, *self.weights_of(name)], strides=[strides] * 2, **pad), activation)
+
+    def conv_transpose(self, x, name, filters, kernel, strides, activation):
+        y = self.node("ConvTranspose", [x, *self.weights_of(name)], strides=[strides] * 2,
+                      pads=np.repeat(same(strides, kernel, strides), 2))  # of any multiple of the strides
+        return self.activated(y, activation)
 
     def dense(self, x, name, units, activation):
-        w, b = self.weights[name]
-        inputs = [x, self.constant(name + "/kernel", w), self.constant(name + "/bias", b)]
-        return self.activated(self.node("Gemm", inputs), activation)
+        w, b = self.weights_of(name)
+        return self.activated(self.node("Add", [self.node("MatMul", [x, w]), b]), activation)
+
+    def batch_norm(self, x, name, activation):
+        statistics = map(self.constant, self.statistics[name])
+        y = self.node("BatchNormalization", [x, *self.weights_of(name), *statistics], epsilon=1e-3)
+        return self.activated(y, activation)
+
+    def layer_norm(self, x, name):
+        return self.node("LayerNormalization", [x, *self.weights_of(name)], epsilon=1e-3)
+
+    def attention(self, x, project, output, width, heads, rate):
+        parts = [f"{project}/{part}" for part in "qkv"]
+        self.nodes.append(
+            helper.make_node("Split", [self.dense(x, project, 3 * width, None)], parts, axis=-1, num_outputs=3))
+        return self.dense(self.node("Attention", parts, q_num_heads=heads, kv_num_heads=heads), output, width, None)
+
+    def positions(self, x, name):
+        return self.node("Add", [x, *self.weights_of(name)])
 
     def max_pool(self, x, size, strides, padding):
         pad = {"auto_pad": "SAME_UPPER"} if padding == "same" else {}
@@ -38,11 +62,24 @@ class Ops:
     def concatenate(self, xs):
         return self.node("Concat", xs, axis=1)
 
+    def add(self, a, b, activation):
+        return self.activated(self.node("Add", [a, b]), activation)
+
     def flatten(self, x):
         return self.node("Flatten", [x])
 
+    def reshape(self, x, shape):
+        """To an image, or from one to tokens."""
+        if len(shape) == 2:
+            x = self.node("Transpose", [x], perm=[0, 2, 3, 1])
+        x = self.node("Reshape", [x, self.constant([-1, *shape])])
+        return self.node("Transpose", [x], perm=[0, 3, 1, 2]) if len(shape) == 3 else x
+
     def global_average_pool(self, x):
         return self.node("Flatten", [self.node("GlobalAveragePool", [x])])
+
+    def average_tokens(self, x):
+        return self.node("ReduceMean", [x, self.constant([1])], keepdims=0)
 
     def dropout(self, x, rate):
         return x
@@ -53,17 +90,18 @@ def onnx_model(row):
     if row["mode"] != "predict":
         raise NotImplementedError("it only predicts")
     network = NETWORKS[row["network"]]
-    ops = Ops(channels_first_kernels(row["network"], weights_of(row["network"])))
+    ops = Ops(channels_first_kernels(row["network"], weights_of(row["network"])), statistics_of(row["network"]))
     y = Walk(ops).run(network["layers"], "x")
-    shape = network["input"]
-    if len(shape) == 3:
-        shape = [shape[2], shape[0], shape[1]]
+
+    def value(name, shape):
+        sizes = [row["batch"], *(shape if len(shape) < 3 else [shape[2], *shape[:2]])]
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+
     graph = helper.make_graph(
-        ops.nodes, row["network"],
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [row["batch"], *shape])],
-        [helper.make_tensor_value_info(y, TensorProto.FLOAT, [row["batch"], 10])], ops.constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
+        ops.nodes, row["network"], [value("x", network["input"])], [value(y, shapes_of(row["network"]).result)],
+        ops.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)])
+    model.ir_version = 11
     return model
 
 

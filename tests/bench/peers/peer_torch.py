@@ -7,25 +7,19 @@ import sys
 import numpy as np
 import torch
 import torch.nn.functional as F
-from common import NETWORKS, THREADS, Walk, channels_first_kernels, kernel_weights, serve, weights_of
+from common import (NETWORKS, THREADS, Walk, channels_first_kernels, kernel_weights, same, serve, statistics_of,
+                    weights_of)
 
 COMPILE, REFERENCE = "--compile" in sys.argv, "--reference" in sys.argv
-ACTIVATIONS = {None: lambda x: x, "relu": F.relu, "sigmoid": torch.sigmoid}
+ACTIVATIONS = {None: lambda x: x, "relu": F.relu, "sigmoid": torch.sigmoid, "gelu": F.gelu}
 torch.set_num_threads(THREADS)
 
 
-def same(size, window, strides):
-    """Keras's padding: (before, after)."""
-    total = max((-(-size // strides) - 1) * strides + window - size, 0)
-    return total // 2, total - total // 2
-
-
 class Ops:
-    def __init__(self, weights, training):
-        self.weights, self.training = weights, training
+    def __init__(self, weights, statistics, training, dropout):
+        self.weights, self.statistics, self.training, self.enabled = weights, statistics, training, dropout
 
-    def conv(self, x, name, filters, kernel, strides, padding, activation):
-        w, b = self.weights[name]
+    def conv(self, x, name, filters, kernel, strides, padding, activation, bias):
         pad = 0
         if padding == "same":
             before, after = same(x.shape[2], kernel, strides)
@@ -33,11 +27,31 @@ class Ops:
                 pad = before
             else:
                 x = F.pad(x, (before, after, before, after))
-        return ACTIVATIONS[activation](F.conv2d(x, w, b, strides, pad))
+        return ACTIVATIONS[activation](F.conv2d(x, *self.weights[name], stride=strides, padding=pad))
+
+    def conv_transpose(self, x, name, filters, kernel, strides, activation):
+        size = x.shape[2] * strides
+        before, _ = same(size, kernel, strides)
+        y = F.conv_transpose2d(x, *self.weights[name], stride=strides)
+        return ACTIVATIONS[activation](y[:, :, before : before + size, before : before + size])
 
     def dense(self, x, name, units, activation):
-        w, b = self.weights[name]
-        return ACTIVATIONS[activation](F.linear(x, w, b))
+        return ACTIVATIONS[activation](F.linear(x, *self.weights[name]))
+
+    def batch_norm(self, x, name, activation):
+        y = F.batch_norm(x, *self.statistics[name], *self.weights[name], self.training, momentum=0.01, eps=1e-3)
+        return ACTIVATIONS[activation](y)
+
+    def layer_norm(self, x, name):
+        return F.layer_norm(x, x.shape[-1:], *self.weights[name], eps=1e-3)
+
+    def attention(self, x, project, output, width, heads, rate):
+        qkv = self.dense(x, project, 3 * width, None).unflatten(-1, (3, heads, -1))
+        y = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4), dropout_p=rate if self.enabled else 0)
+        return self.dense(y.transpose(1, 2).flatten(2), output, width, None)
+
+    def positions(self, x, name):
+        return x + self.weights[name][0]
 
     def max_pool(self, x, size, strides, padding):
         before, after = same(x.shape[2], size, strides) if padding == "same" else (0, 0)
@@ -47,14 +61,24 @@ class Ops:
     def concatenate(self, xs):
         return torch.cat(xs, 1)
 
+    def add(self, a, b, activation):
+        return ACTIVATIONS[activation](a + b)
+
     def flatten(self, x):
         return x.flatten(1)
+
+    def reshape(self, x, shape):
+        x = (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).reshape(-1, *shape)
+        return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
 
     def global_average_pool(self, x):
         return x.mean((2, 3))
 
+    def average_tokens(self, x):
+        return x.mean(1)
+
     def dropout(self, x, rate):
-        return F.dropout(x, rate, self.training)
+        return F.dropout(x, rate, self.enabled)
 
 
 def allocated_bytes(step):
@@ -108,18 +132,22 @@ def prepare(row):
     if row["mode"] == "kernel":
         return prepare_kernel(row)
     torch.manual_seed(0)
-    layers = NETWORKS[row["network"]]["layers"]
+    network = NETWORKS[row["network"]]
     training = row["mode"] == "train"
     dtype = torch.float64 if REFERENCE else torch.float32
     weights = {}
-    for name, (kernel, bias) in channels_first_kernels(row["network"], weights_of(row["network"])).items():
-        w = torch.from_numpy(kernel if kernel.ndim == 4 else np.ascontiguousarray(kernel.T)).to(dtype)
+    for name, (kernel, *bias) in channels_first_kernels(row["network"], weights_of(row["network"])).items():
+        w = torch.from_numpy(kernel).to(dtype)
         if w.ndim == 4:
             w = w.contiguous(memory_format=torch.channels_last)
-        weights[name] = tuple(t.requires_grad_(training) for t in (w, torch.from_numpy(bias).to(dtype)))
+        elif w.ndim == 2 and bias:  # of a dense layer
+            w = w.T.contiguous()
+        weights[name] = tuple(t.requires_grad_(training) for t in (w, *(torch.from_numpy(b).to(dtype) for b in bias)))
+    statistics = {name: [torch.from_numpy(a).to(dtype) for a in pair]
+                  for name, pair in statistics_of(row["network"]).items()}
 
     def forward(x):
-        return Walk(Ops(weights, row["dropout"])).run(layers, x)
+        return Walk(Ops(weights, statistics, training, row["dropout"])).run(network["layers"], x)
 
     def to_torch(x):
         x = torch.from_numpy(x).to(dtype)
@@ -135,14 +163,14 @@ def prepare(row):
 
         return predict
 
-    parameters = [t for pair in weights.values() for t in pair]
+    parameters = [t for layer in weights.values() for t in layer]
     if row["optimizer"] == "sgd":
         optimizer = torch.optim.SGD(parameters, lr=0.01, foreach=True)
     else:
         optimizer = torch.optim.Adam(parameters, lr=1e-3, eps=1e-7, foreach=True)
 
     def loss_of(x, y):
-        return F.cross_entropy(forward(x), y)
+        return F.mse_loss(forward(x), x) if network.get("loss") == "mse" else F.cross_entropy(forward(x), y)
 
     if COMPILE:
         loss_of = torch.compile(loss_of)
