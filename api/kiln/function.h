@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -18,6 +19,7 @@ namespace kiln {
 struct FunctionArgs {
   std::string name = "function";  ///< for messages, profiles and dumps
   bool training = false;          ///< the mode of the layers called in it; `{.training = ...}` overrides it
+  std::optional<std::int64_t> seed = {};  ///< of what is drawn in it; default: drawn here
 };
 
 namespace internal {
@@ -140,11 +142,10 @@ class Function {
 ///     }, {.training = true});
 ///     for (...) std::printf("%g\n", train_step(x, y).item());
 ///
-/// The body takes up to 16 values (their type written out, not `auto`), or a std::span<const graph::Value>, behind
-/// a `Call&`, which may be left
-/// out; it returns a graph::Value, a std::array or std::vector of them, or nothing. It runs once for each set
-/// of shapes and types and writes the ops down: what else it reads (numbers, `trainable`) stays as it was
-/// then, and what it refers to must outlive the function.
+/// The body takes up to 16 values (their type written out, not `auto`), or a std::span<const graph::Value>,
+/// behind a `Call&`, which may be left out; it returns a graph::Value, a std::array or std::vector of them,
+/// or nothing. It runs once for each set of shapes and types and writes the ops down: what else it reads
+/// (numbers, `trainable`) stays as it was then, and what it refers to must outlive the function.
 template <class F>
 auto function(F body, FunctionArgs args = {}) {
   constexpr int with_call = internal::arity<F, Call&>();

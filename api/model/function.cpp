@@ -52,7 +52,7 @@ CompiledFunction::CompiledFunction(Body body, int arity, FunctionArgs args)
   data_->body = std::move(body);
   data_->arity = arity;
   data_->args = std::move(args);
-  data_->random_counter.data<std::int64_t>()[0] = next_seed();
+  data_->random_counter.data<std::int64_t>()[0] = data_->args.seed ? *data_->args.seed : next_seed();
 }
 
 std::shared_ptr<CompiledFunction::Data::Compiled> CompiledFunction::Data::get(

@@ -102,9 +102,9 @@ TEST(DatasetMistakes, Maps) {
   EXPECT_EQ(value_error([] { (void)kRows.map(layers::Dense(2, {.name = "d"})); }),
             "map: layer \"d\" takes batches, but the dataset's items are single samples; call batch "
             "before map");
-  EXPECT_EQ(
-      message_of<StateError>([] { read(kRows.map([](graph::Value) { return graph::Value(); })); }),
-      "map: the function returned a value that it didn't make from its arguments; return what ops gave");
+  EXPECT_EQ(message_of<StateError>([] { read(kRows.map([](graph::Value) { return graph::Value(); })); }),
+            "function \"map\": the body returned an empty Value, one that no op made; return what its last "
+            "op gives");
   EXPECT_EQ(value_error([] { (void)kRows.map(std::function<graph::Value(graph::Value)>()); }),
             "map: the function is empty; give one that emits ops");
   EXPECT_ERROR(ShapeError, "map, on x of shape (2, 2) and y of shape (2, 1): ",
