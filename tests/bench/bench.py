@@ -95,7 +95,8 @@ def agrees(row, check, reference):
         return False
     scale = max(reference) - min(reference)
     if row["mode"] == "train":
-        # Weights changed by 6e-8, float32's rounding, move ResNet's second loss by 0.02 %, its third by 1.8 %, in float64.
+        # Float64 on weights changed by 6e-8, float32's rounding, moves ResNet's second loss by 0.02 %, its third by
+        # 1.8 %.
         reference = reference[: NETWORKS[row["network"]].get("checked_losses", 3)]
         scale = max(reference)
     return all(abs(a - b) <= TOLERANCE * scale for a, b in zip(check, reference))

@@ -106,6 +106,7 @@ class Shapes:
         self.weights = {}  # name -> shapes: a kernel and, if there is one, a bias; a norm's factors and summands
         self.statistics = {}  # name of a batch norm -> shape of its moving mean, and variance
         self.flattened = {}  # name of the first dense layer after a flatten -> shape before it
+        self.images = {}  # name of a dense layer whose results become an image -> the image's shape
         self.multiply_adds = 0
         self.first_layer = 0  # of these, those of the first layer, whose input needs no gradient
         self.before = None
@@ -165,6 +166,8 @@ class Shapes:
         return (math.prod(x),)
 
     def reshape(self, x, shape):
+        if len(shape) == 3:
+            self.images[list(self.weights)[-1]] = shape
         return tuple(shape)
 
     def global_average_pool(self, x):

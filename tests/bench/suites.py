@@ -53,8 +53,8 @@ def rows_of(suite, names):
 def network_row(mode, network, batch, optimizer=None):
     row = {"mode": mode, "row": network, "network": network, "batch": batch, "optimizer": optimizer}
     kind = "predict_one" if mode == "predict" and batch == 1 else mode
-    if batch == NETWORKS[network]["batch"] or kind == "predict_one":
-        row |= {"target": TARGETS[kind][network]} if network in TARGETS[kind] else {}
+    if network in TARGETS[kind] and (batch == NETWORKS[network]["batch"] or kind == "predict_one"):
+        row["target"] = TARGETS[kind][network]
     shapes = shapes_of(network)
     multiply_adds = 3 * shapes.multiply_adds - shapes.first_layer if mode == "train" else shapes.multiply_adds
     row["flops"] = 2 * batch * multiply_adds

@@ -5,6 +5,10 @@ from common import NETWORKS, Walk, channels_first_kernels, same, shapes_of, stat
 from onnx import TensorProto, helper, numpy_helper
 
 
+def channels_first_shape(shape):
+    return shape if len(shape) < 3 else [shape[2], *shape[:2]]
+
+
 class Ops:
     def __init__(self, weights, statistics):
         self.weights, self.statistics, self.nodes, self.constants = weights, statistics, [], []
@@ -72,8 +76,7 @@ class Ops:
         """To an image, or from one to tokens."""
         if len(shape) == 2:
             x = self.node("Transpose", [x], perm=[0, 2, 3, 1])
-        x = self.node("Reshape", [x, self.constant([-1, *shape])])
-        return self.node("Transpose", [x], perm=[0, 3, 1, 2]) if len(shape) == 3 else x
+        return self.node("Reshape", [x, self.constant([-1, *channels_first_shape(shape)])])
 
     def global_average_pool(self, x):
         return self.node("Flatten", [self.node("GlobalAveragePool", [x])])
@@ -90,15 +93,17 @@ def onnx_model(row):
     if row["mode"] != "predict":
         raise NotImplementedError("it only predicts")
     network = NETWORKS[row["network"]]
-    ops = Ops(channels_first_kernels(row["network"], weights_of(row["network"])), statistics_of(row["network"]))
+    weights, shapes = channels_first_kernels(row["network"], weights_of(row["network"])), shapes_of(row["network"])
+    for name, image in shapes.images.items():  # a copy less: the dense layer gives its results in NCHW order
+        weights[name] = [np.moveaxis(a.reshape(*a.shape[:-1], *image), -1, -3).reshape(a.shape) for a in weights[name]]
+    ops = Ops(weights, statistics_of(row["network"]))
     y = Walk(ops).run(network["layers"], "x")
 
     def value(name, shape):
-        sizes = [row["batch"], *(shape if len(shape) < 3 else [shape[2], *shape[:2]])]
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [row["batch"], *channels_first_shape(shape)])
 
     graph = helper.make_graph(
-        ops.nodes, row["network"], [value("x", network["input"])], [value(y, shapes_of(row["network"]).result)],
+        ops.nodes, row["network"], [value("x", network["input"])], [value(y, shapes.result)],
         ops.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)])
     model.ir_version = 11
