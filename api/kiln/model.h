@@ -136,6 +136,8 @@ class KILN_API Model : public Layer {
   /// Throws StateError if an output doesn't come from the inputs.
   explicit Model(ModelArgs args);
   explicit Model(std::shared_ptr<ModelImpl> impl);
+  /// A model that was put into another, as `get_layer` gives it. Throws TypeError for a layer of another kind.
+  explicit Model(const Layer& layer);
 
   using Layer::operator();
   /// The outputs for a batch, without loops or progress line.

@@ -47,6 +47,11 @@ void collect_names(const Layer& layer, const std::string& prefix,
 }  // namespace
 
 Model::Model(ModelArgs args) : Layer(make_functional(std::move(args))) {}
+Model::Model(const Layer& layer) : Layer(layer) {
+  if (dynamic_cast<ModelImpl*>(&layer.impl()) == nullptr)
+    throw TypeError(
+        fmt::format("layer \"{}\" is no model, but of class {}", layer.name(), layer.class_name()));
+}
 Model::Model(std::shared_ptr<ModelImpl> impl) : Layer(std::move(impl)) {}
 
 ModelImpl& Model::model_impl() const {

@@ -83,6 +83,13 @@ TEST_F(Transfer, PretrainedWeightsComeFromAFile) {
   EXPECT_TRUE(same_bits(features.predict(x, {.verbose = 0}), expected.predict(x, {.verbose = 0})));
 }
 
+TEST(LayerTensors, AModelInsideAnotherIsAModel) {
+  Sequential inner({Input({4}), Dense(2, {.name = "last"})}, {.name = "inner"});
+  Sequential outer({Input({4}), inner, Dense(1, {.name = "head"})});
+  EXPECT_EQ(Model(outer.get_layer("inner")).get_layer("last"), inner.get_layer("last"));
+  EXPECT_ERROR(TypeError, "layer \"head\" is no model, but of class Dense", Model(outer.get_layer("head")));
+}
+
 TEST(LayerTensors, AreThoseOfTheFirstCall) {
   const auto a = Input({4}), b = Input({4});
   const Layer dense = Dense(2, {.name = "shared"});
