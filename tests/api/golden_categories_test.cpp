@@ -1,6 +1,7 @@
 // Hashes, vocabularies and quantiles of real Keras, and its training with SpectralNormalization
 // (tests/golden/categories.json): on the host and, of whole numbers, in a model.
 #include "tests/api/support.h"
+#include "tests/support/coverage.h"
 #include "tests/support/golden.h"
 #include "tests/support/hash_data.h"
 
@@ -50,6 +51,7 @@ TEST(GoldenCategories, HashingHasKerassBins) {
     expect_result(layer(x), c);
     if (keeps_batch(c)) expect_result(in_model(layer, {x}), c);
   }
+  covers("Layers", "Hashing", "forward");
 }
 
 TEST(GoldenCategories, CrossingHasKerassBins) {
@@ -69,6 +71,7 @@ TEST(GoldenCategories, CrossingHasKerassBins) {
     expect_result(layer(features), c);
     if (numbers.size() == features.size()) expect_result(in_model(layer, numbers), c);
   }
+  covers("Layers", "HashedCrossing", "forward");
 }
 
 template <class Lookup, class Data>
@@ -105,6 +108,7 @@ TEST(GoldenCategories, LookupsHaveKerassNumbers) {
     else
       expect_result(lookup(texts_of(c.at("input"), c.at("shape"))), c);
   }
+  for (const char* lookup : {"IntegerLookup", "StringLookup"}) covers("Layers", lookup, "forward");
 }
 
 TEST(GoldenCategories, DiscretizationFindsKerassBoundaries) {
@@ -148,6 +152,7 @@ TEST(GoldenCategories, SpectralNormalizationTrainsAsKerass) {
     expect_near(kernel.value(), c.at("kernel").get<std::vector<double>>(), 1e-5);
     expect_near(model.predict(x, {.verbose = 0}), c.at("prediction").get<std::vector<double>>(), 1e-5);
   }
+  covers("Layers", "SpectralNormalization", "forward gradient");
 }
 
 }  // namespace

@@ -60,6 +60,11 @@ def images():
                   shape(6, 8))
     for kind, config in (("RandomFlip", {}), ("RandomBrightness", {"factor": 0.5}), ("RandomContrast", {"factor": 0.5})):
         layer(f"{kind.lower()}_inference", kind, config, (2, 4, 5, 3), training=False, seeds=True)
+    # Images smaller than the crop are enlarged. (At inference Keras 3.15.1 leaves larger ones as they are, against its
+    # documentation, which Kiln follows.)
+    for size in (4, 6):
+        layer(f"randomcrop_to_{size}", "RandomCrop", {"height": size, "width": size}, (2, 3, 3, 2), training=True,
+              seeds=True)
 
 
 def transforms():
