@@ -5,6 +5,8 @@
 #include <numeric>
 
 #include "graph/ops/dot.h"
+#include "graph/passes/arrange.h"
+#include "graph/passes/input_grad.h"
 #include "graph/passes/passes.h"
 #include "graph/passes/rewriter.h"
 #include "graph/passes/winograd.h"
@@ -27,27 +29,12 @@ std::size_t at(std::int64_t axis) {
   return static_cast<std::size_t>(axis);
 }
 
-Value reshaped(Value x, const Shape& shape) {
-  return x.shape() == shape ? x : reshape(x, shape);
-}
-
 // ---- dot --------------------------------------------------------------------------------------------------
 
 std::int64_t product(const Shape& shape, const Ints& axes) {
   std::int64_t n = 1;
   for (std::int64_t axis : axes) n *= shape[at(axis)];
   return n;
-}
-
-/// True if this order of the axes leaves the elements where they are: axes of size 1 may go anywhere.
-bool keeps_order(const Shape& shape, const Ints& axes) {
-  std::int64_t last = -1;
-  for (std::int64_t axis : axes) {
-    if (shape[at(axis)] == 1) continue;
-    if (axis < last) return false;
-    last = axis;
-  }
-  return true;
 }
 
 /// Puts pairs of axes, one of each operand, into the order of the keys.
@@ -93,11 +80,6 @@ DotForm best_form(const Shape& lhs, const Shape& rhs, const DotAxes& axes) {
     }
   }
   return best;
-}
-
-/// x with its axes in that order, as `shape`.
-Value arranged(Value x, const Ints& order, const Shape& shape) {
-  return reshaped(keeps_order(x.shape(), order) ? x : transpose(x, order), shape);
 }
 
 /// The dot of lhs and rhs in that form: (batch, free axes of lhs, free axes of rhs).
@@ -213,73 +195,6 @@ bool rewrite_window_sum(Rewriter& rewriter, const Node& n) {
   return true;
 }
 
-// ---- conv_input_grad --------------------------------------------------------------------------------------
-
-/// The kernel (spatial..., C / groups, F) for the way back: reversed in space, and for each group channels
-/// and filters exchanged: (spatial..., F / groups, C).
-Value reversed_kernel(Value kernel, std::int64_t groups) {
-  const int axes = kernel.rank() - 2;
-  Ints spatial(at(axes));
-  std::iota(spatial.begin(), spatial.end(), 0);
-  const Shape space = kernel.shape().slice(0, axes);
-  const std::int64_t channels = kernel.shape().dim(-2), filters = kernel.shape().dim(-1) / groups;
-  if (std::any_of(space.begin(), space.end(), [](std::int64_t n) { return n > 1; }))
-    kernel = reverse(kernel, spatial);
-  // (spatial, channel, group, filter) -> (spatial, filter, group, channel)
-  const auto grouped = [&](std::int64_t first, std::int64_t last) {
-    return Shape(joined(space.sizes(), groups == 1 ? Ints{first, last} : Ints{first, groups, last}));
-  };
-  const Ints exchanged = groups == 1 ? Ints{axes + 1, axes} : Ints{axes + 2, axes + 1, axes};
-  kernel = arranged(reshaped(kernel, grouped(channels, filters)), joined(spatial, exchanged),
-                    grouped(filters, channels));
-  return reshaped(kernel, Shape(joined(space.sizes(), {filters, groups * channels})));
-}
-
-// dx[i] = sum of dy[o] k[t] over all o stride + t dilation - low = i: a convolution with the reversed kernel
-// over dy with stride - 1 zeros between its elements. In front go extent - 1 - low zeros, so that element 0
-// of dx meets the last tap where dy[0] met it; behind, as many as the size of dx asks for. Where the padding
-// of the forward convolution was larger than its kernel the amounts are negative: elements of dy that saw
-// padding only drop out.
-bool rewrite_conv_input_grad(Rewriter& rewriter, const Node& n, const Algorithms& algorithms) {
-  const ConvAttrs attrs = conv_attrs(n.attributes);
-  const Value kernel = rewriter(n.operand(1));
-  Value dy = rewriter(n.operand(0));
-  if (n.type().shape.elements() == 0) {  // no convolution has such a result where an image's axis is empty
-    rewriter.replace(n.value(), full(dy.graph(), n.type(), 0));
-    return true;
-  }
-  Ints low{0}, high{0}, interior{0}, start{0}, limit{dy.shape()[0]};
-  bool cut = false;
-  for (std::size_t axis = 0; axis < attrs.strides.size(); axis++) {
-    const std::int64_t stride = attrs.strides[axis], input = n.type().shape[axis + 1];
-    const std::int64_t spread = (dy.shape()[axis + 1] - 1) * stride + 1;
-    const std::int64_t before = (kernel.shape()[axis] - 1) * attrs.dilation[axis] - attrs.low[axis];
-    const std::int64_t behind = input + attrs.low[axis] - spread;
-    low.push_back(std::max<std::int64_t>(before, 0));
-    high.push_back(std::max<std::int64_t>(behind, 0));
-    interior.push_back(stride - 1);
-    start.push_back(std::max<std::int64_t>(-before, 0));
-    limit.push_back(low.back() + spread + behind);
-    cut = cut || before < 0 || behind < 0;
-  }
-  ConvAttrs back{.dilation = attrs.dilation, .groups = attrs.groups};
-  back.strides = Ints(attrs.strides.size(), 1);
-  back.low = Ints(low.begin() + 1, low.end());
-  back.high = Ints(high.begin() + 1, high.end());
-  if (all_are(interior, 0) && !cut) {
-    rewriter.replace(n.value(), convolved(n, dy, reversed_kernel(kernel, attrs.groups), back, algorithms));
-    return true;
-  }
-  for (Ints* list : {&low, &high, &interior, &start}) list->push_back(0);
-  limit.push_back(dy.shape().back());
-
-  if (!all_are(low, 0) || !all_are(high, 0) || !all_are(interior, 0))
-    dy = pad(dy, scalar(dy, 0), low, high, interior);
-  if (cut) dy = slice(dy, start, limit);
-  rewriter.replace(n.value(), conv(dy, reversed_kernel(kernel, attrs.groups), without_padding(back)));
-  return true;
-}
-
 }  // namespace
 
 Graph canonicalize(const Graph& graph, ConvAlgorithm conv, std::string* log) {
@@ -291,7 +206,11 @@ Graph canonicalize(const Graph& graph, ConvAlgorithm conv, std::string* log) {
       case Op::conv:
         return rewrite_conv(rewriter, n, algorithms);
       case Op::conv_input_grad:
-        return rewrite_conv_input_grad(rewriter, n, algorithms);
+        rewriter.replace(n.value(), input_grad_form(n, rewriter(n.operand(0)), rewriter(n.operand(1)),
+                                                    [&](Value x, Value kernel, const ConvAttrs& attrs) {
+                                                      return convolved(n, x, kernel, attrs, algorithms);
+                                                    }));
+        return true;
       case Op::conv_kernel_grad:
         return rewrite_conv_kernel_grad(rewriter, n, algorithms);
       case Op::window_sum:

@@ -183,7 +183,8 @@ graph g {
 })");
 }
 
-TEST(CanonicalizeConv, InputGradIsAConvolutionOfTheSpreadGradient) {
+// With strides, each phase of dx is a convolution of dy by those taps that met it.
+TEST(CanonicalizeConv, InputGradIsAConvolutionForEachPhase) {
   expect_pass(canonicalize, R"(
 graph g {
   %0 = input "dy" : f32[1,3,4]
@@ -195,11 +196,64 @@ graph g {
 graph g {
   %0 = input "dy" : f32[1,3,4]
   %1 = input "k" : f32[3,2,4]
+  %2 = slice(%1) {limit=[3, 2, 4], start=[0, 0, 0], stride=[2, 1, 1]} : f32[2,2,4]
+  %3 = reverse(%2) {axes=[0]} : f32[2,2,4]
+  %4 = transpose(%3) {permutation=[0, 2, 1]} : f32[2,4,2]
+  %5 = constant {value=f32[] 0x0p+0} : f32[]
+  %6 = pad(%0, %5) {high=[0, 0, 0], interior=[0, 0, 0], low=[0, 1, 0]} : f32[1,4,4]
+  %7 = conv(%6, %4) {dilation=[1], groups=1, high=[0], low=[0], strides=[1]} : f32[1,3,2]
+  %8 = slice(%1) {limit=[3, 2, 4], start=[1, 0, 0], stride=[2, 1, 1]} : f32[1,2,4]
+  %9 = transpose(%8) {permutation=[0, 2, 1]} : f32[1,4,2]
+  %10 = conv(%0, %9) {dilation=[1], groups=1, high=[0], low=[0], strides=[1]} : f32[1,3,2]
+  %11 = reshape(%7) {shape=[1, 3, 1, 2]} : f32[1,3,1,2]
+  %12 = reshape(%10) {shape=[1, 3, 1, 2]} : f32[1,3,1,2]
+  %13 = concatenate(%11, %12) {axis=2} : f32[1,3,2,2]
+  %14 = reshape(%13) {shape=[1, 6, 2]} : f32[1,6,2]
+  output "dx" = %14
+})");
+}
+
+// A 1x1 convolution's with strides: only one phase was met; of 5 elements the last one of the others isn't there.
+TEST(CanonicalizeConv, InputGradOfAPointwiseConvolutionWithStrides) {
+  expect_pass(canonicalize, R"(
+graph g {
+  %0 = input "dy" : f32[1,3,4]
+  %1 = input "k" : f32[1,2,4]
+  %2 = conv_input_grad(%0, %1) {dilation=[1], groups=1, high=[0], input=[1, 5, 2], low=[0], strides=[2]} : f32[1,5,2]
+  output "dx" = %2
+})",
+              R"(
+graph g {
+  %0 = input "dy" : f32[1,3,4]
+  %1 = input "k" : f32[1,2,4]
+  %2 = slice(%1) {limit=[1, 2, 4], start=[0, 0, 0], stride=[2, 1, 1]} : f32[1,2,4]
+  %3 = transpose(%2) {permutation=[0, 2, 1]} : f32[1,4,2]
+  %4 = conv(%0, %3) {dilation=[1], groups=1, high=[0], low=[0], strides=[1]} : f32[1,3,2]
+  %5 = constant {value=f32[] 0x0p+0} : f32[]
+  %6 = pad(%4, %5) {high=[0, 1, 0], interior=[0, 1, 0], low=[0, 0, 0]} : f32[1,6,2]
+  %7 = slice(%6) {limit=[1, 5, 2], start=[0, 0, 0], stride=[1, 1, 1]} : f32[1,5,2]
+  output "dx" = %7
+})");
+}
+
+// With dilation as well, of dy between zeros.
+TEST(CanonicalizeConv, InputGradWithStridesAndDilationIsAConvolutionOfTheSpreadGradient) {
+  expect_pass(canonicalize, R"(
+graph g {
+  %0 = input "dy" : f32[1,2,4]
+  %1 = input "k" : f32[3,2,4]
+  %2 = conv_input_grad(%0, %1) {dilation=[2], groups=1, high=[0], input=[1, 7, 2], low=[0], strides=[2]} : f32[1,7,2]
+  output "dx" = %2
+})",
+              R"(
+graph g {
+  %0 = input "dy" : f32[1,2,4]
+  %1 = input "k" : f32[3,2,4]
   %2 = constant {value=f32[] 0x0p+0} : f32[]
-  %3 = pad(%0, %2) {high=[0, 1, 0], interior=[0, 1, 0], low=[0, 2, 0]} : f32[1,8,4]
+  %3 = pad(%0, %2) {high=[0, 4, 0], interior=[0, 1, 0], low=[0, 4, 0]} : f32[1,11,4]
   %4 = reverse(%1) {axes=[0]} : f32[3,2,4]
   %5 = transpose(%4) {permutation=[0, 2, 1]} : f32[3,4,2]
-  %6 = conv(%3, %5) {dilation=[1], groups=1, high=[0], low=[0], strides=[1]} : f32[1,6,2]
+  %6 = conv(%3, %5) {dilation=[2], groups=1, high=[0], low=[0], strides=[1]} : f32[1,7,2]
   output "dx" = %6
 })");
 }
