@@ -1,6 +1,5 @@
-// Trains a classifier on a folder of PNG and JPEG images that has a folder for each class. Options: --folder
-// PATH,
-// --size of the images in pixels, --epochs, --batch-size.
+// Trains a classifier on a folder of PNG and JPEG images that has a folder for each class.
+// Options: --folder PATH, --size of the images in pixels, --epochs, --batch-size.
 #include <kiln/kiln.h>
 
 #include <cstdio>

@@ -88,10 +88,15 @@ void throw_empty_value() {
 }
 
 const Node& Graph::emit(Op op, std::vector<Value> operands, Attributes attributes) {
-  for (std::size_t i = 0; i < operands.size(); i++)
-    if (!operands[i] || &operands[i].graph() != this)
-      throw InternalError(fmt::format("{} ({}): operand {} is {}", label, op_name(op), i,
-                                      operands[i] ? "of another graph" : "null"));
+  for (std::size_t i = 0; i < operands.size(); i++) {
+    if (!operands[i]) throw InternalError(fmt::format("{} ({}): operand {} is null", label, op_name(op), i));
+    if (&operands[i].graph() != this)
+      throw StateError(
+          fmt::format("{} ({}): operand {} is of another graph; a value belongs to the function or layer "
+                      "call that made it, what "
+                      "goes from one to another are tensors",
+                      label, op_name(op), i));
+  }
   std::vector<Type> results = infer_types({op, operands, attributes, label});
   Node& node = nodes_.emplace_back(Node{this, static_cast<int>(nodes_.size()), op, std::move(operands),
                                         std::move(attributes), std::move(results), label});

@@ -103,6 +103,9 @@ std::optional<double> number_of(const std::string& text) {
     return std::strtod(text.c_str(), nullptr);
   }
   if (error != std::errc()) return {};
+  // A whole number that no double is, such as a long key, stays a text.
+  const bool whole = text.find_first_not_of("+-0123456789") == std::string::npos;
+  if (whole && std::abs(value) > 9007199254740992.0) return {};
   return value;
 }
 

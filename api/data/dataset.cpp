@@ -2,6 +2,7 @@
 #include "kiln/data/dataset.h"
 
 #include "api/data/dataset_node.h"
+#include "api/support/handles.h"
 #include "kiln/model.h"
 
 namespace kiln {
@@ -46,7 +47,7 @@ namespace data {
 using namespace internal;
 
 Dataset Dataset::map_items(std::function<Item(Item)> function) const {
-  return make_dataset<MapItemsNode>(*this, std::move(function));
+  return make_dataset<MapItemsNode>(*this, not_empty_function(std::move(function), "map"));
 }
 
 std::int64_t Dataset::cardinality() const {
@@ -67,9 +68,13 @@ struct Dataset::Iterator::State {
 
   void advance() {
     Sample sample;
-    at_end = !stream->next(sample);
-    item = at_end ? Item{} : sample.take();
-    if (at_end) stream = nullptr;
+    item = {};
+    at_end = true;  // also where something throws
+    std::unique_ptr<Stream> open = std::move(stream);
+    if (!open->next(sample)) return;
+    item = sample.take();
+    at_end = false;
+    stream = std::move(open);
   }
 };
 
@@ -81,7 +86,7 @@ Dataset::Iterator Dataset::begin() const {
   return Iterator(std::move(state));
 }
 
-const Item& Dataset::Iterator::operator*() const {
+const Item& Dataset::Iterator::item() const {
   if (state_->at_end) throw StateError("Dataset: the iteration is at its end; there is no item to read");
   return state_->item;
 }

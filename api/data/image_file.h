@@ -13,7 +13,8 @@ int channels_of(const std::string& caller, const std::string& color_mode);
 
 /// Throws FileError: "path: reason".
 [[noreturn]] void fail_image(const std::string& path, const std::string& reason);
-/// Throws FileError for an image of no or of too many pixels. What a header says must not fill the memory.
+/// Throws FileError for an image of no or of more than 2^27 pixels (half a GiB), whatever follows in the
+/// file.
 void check_image_size(const std::string& path, std::uint64_t width, std::uint64_t height);
 
 /// The content of a file, which is named in errors, as uint8 (height, width, channels).

@@ -126,6 +126,11 @@ StandardScaler& StandardScaler::fit(const Tensor& x) {
     for (double v : column) variance += (v - mean) * (v - mean) / n;
     // What rounding leaves of a constant column's variance isn't one.
     const bool constant = std::sqrt(variance) <= 1e-12 * std::abs(mean);
+    if (!std::isfinite(variance))
+      throw ValueError(
+          fmt::format("StandardScaler: fit: the variance of column {} is too large for float64; divide it "
+                      "by some number first",
+                      from.size()));
     scale.push_back(variance > 0 && !constant ? 1 / std::sqrt(variance) : 1);
     from.push_back(mean);
   });

@@ -52,6 +52,9 @@ Rows shares(const Rows& counts, std::int64_t total) {
 /// The rows of the test, of rows that are in random order.
 Rows stratified(const Rows& order, const Tensor& classes, std::int64_t test) {
   const std::vector<double> of_row = classes.to_vector<double>();
+  for (std::size_t i = 0; i < of_row.size(); i++)
+    if (std::isnan(of_row[i]))
+      throw ValueError(fmt::format("train_test_split: stratify is NaN in row {}; give each row a class", i));
   std::map<double, Rows> members;
   for (std::int64_t row : order) members[of_row[static_cast<std::size_t>(row)]].push_back(row);
   Rows counts;

@@ -45,6 +45,9 @@ Tensor normalize(const Tensor& x, std::int64_t axis, double order) {
   if (x.rank() == 0) throw ShapeError("normalize: x has shape (), a single number; it needs an axis");
   const int along = normalize_axis(axis, x.rank(), "normalize: axis");
   std::vector<double> values = x.to_vector<double>();
+  for (std::size_t i = 0; i < values.size(); i++)
+    if (std::isinf(values[i]))
+      throw ValueError(fmt::format("normalize: element {} of x is infinite; leave such values out", i));
   std::int64_t behind = 1;
   for (int i = along + 1; i < x.rank(); i++) behind *= x.dim(i);
   const std::int64_t n = x.dim(along), lines = n == 0 ? 0 : x.size() / n;

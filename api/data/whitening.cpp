@@ -62,6 +62,9 @@ Whitening& Whitening::fit(const Tensor& x) {
   const Eigen::RowVectorXd mean = data.colwise().mean();
   const Matrix centred = data.rowwise() - mean;
   const Eigen::MatrixXd covariance = centred.transpose() * centred / static_cast<double>(rows - 1);
+  if (!covariance.allFinite())
+    throw ValueError(
+        "Whitening: fit: the variances are too large for float64; divide x by some number first");
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(covariance);
   if (solver.info() != Eigen::Success)
     throw InternalError("Whitening: the eigenvalues of the covariance weren't found");

@@ -30,6 +30,9 @@ class KILN_API CompiledFunction {
   using Body = std::function<std::vector<graph::Value>(Call&, std::span<const graph::Value>)>;
   /// `arity`: how many tensors it takes; below 0: any number.
   CompiledFunction(Body body, int arity, FunctionArgs args);
+  // Moving copies: there is no empty function.
+  CompiledFunction(const CompiledFunction&) = default;
+  CompiledFunction& operator=(const CompiledFunction&) = default;
   std::vector<Tensor> run(std::vector<Tensor> arguments) const;
   std::vector<std::shared_ptr<const runtime::Program>> programs() const;
   void forget() const;
@@ -97,8 +100,9 @@ struct Results<std::array<graph::Value, N>> {
 }  // namespace internal
 
 /// What `function` makes; Result is Tensor, std::vector<Tensor>, std::array<Tensor, N> or void. A handle;
-/// copies share what was compiled. Threads may call one at the same time: those that change weights wait for
-/// each other and for predictions and training of models that have these weights.
+/// copies share what was compiled. Threads may call functions at the same time: those that change weights
+/// wait for each other and for predictions and training of models that have these weights, and those that
+/// change other states in common (a metric's, an optimizer's) for each other.
 template <class Result>
 class Function {
  public:
@@ -145,11 +149,18 @@ class Function {
 /// The body takes up to 16 values (their type written out, not `auto`), or a std::span<const graph::Value>,
 /// behind a `Call&`, which may be left out; it returns a graph::Value, a std::array or std::vector of them,
 /// or nothing. It runs once for each set of shapes and types and writes the ops down: what else it reads
-/// (numbers, `trainable`) stays as it was then, and what it refers to must outlive the function.
+/// (numbers, `trainable`, a metric's result) stays as it was then, and what it refers to must outlive the
+/// function. So layers, variables, optimizers and metrics are made outside: inside, they would begin anew for
+/// each set. Values live in the body only; from function to function go tensors.
 template <class F>
 auto function(F body, FunctionArgs args = {}) {
   constexpr int with_call = internal::arity<F, Call&>();
   constexpr int without = with_call == -2 ? internal::arity<F>() : -2;
+  if constexpr (requires {
+                  static_cast<bool>(body);
+                  std::declval<F>().target_type();
+                })  // a std::function
+    if (!body) throw ValueError("function: the body is empty; give one that emits ops");
   static_assert(with_call != -2 || without != -2,
                 "the body must take graph::Values (up to 16, or a std::span<const graph::Value>), with or "
                 "without a Call& before them");

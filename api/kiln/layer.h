@@ -65,9 +65,9 @@ class KILN_API Layer {
   graph::Value operator()(Call& call, graph::Value x, CallArgs args = {}) const;
   /// Any number of inputs and outputs.
   std::vector<graph::Value> apply(Call& call, const std::vector<graph::Value>& xs, CallArgs args = {}) const;
-  /// Penalties (rank 0) of the regularizers of its trainable weights, and all that layers added in this call
-  /// by `add_loss` or as activity regularizers: what a custom training loop adds to its loss, as Keras's
-  /// `model.losses`. Called behind the layer itself.
+  /// Penalties (rank 0) of the regularizers of its trainable weights, and what it and the layers inside it
+  /// added in this call by `add_loss` or as activity regularizers: what a custom training loop adds to its
+  /// loss, as Keras's `model.losses`. Called behind the layer itself.
   std::vector<graph::Value> losses(Call& call) const;
 
   bool defined() const { return impl_ != nullptr; }

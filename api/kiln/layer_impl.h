@@ -21,6 +21,8 @@ class KILN_API Call {
  public:
   /// `key` is the storage of the random counter, i64[2] {seed, step}.
   Call(graph::Graph& graph, bool training, Tensor key = {});
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
 
   graph::Graph& graph() { return graph_; }
   /// True while training: dropout drops.
@@ -38,6 +40,8 @@ class KILN_API Call {
   void add_loss(graph::Value loss);
   /// All that was added so far.
   const std::vector<graph::Value>& losses() const { return losses_; }
+  /// The layers that added them; null for what a function's body added.
+  const std::vector<const LayerImpl*>& loss_layers() const { return loss_layers_; }
   /// Sets what the weight is from here on: for what reads it later in this graph, and after the step. The
   /// gradient of a loss is that by each value read, not by what an assigned one was made of. Throws
   /// ShapeError or TypeError unless shape and type are the weight's.
@@ -58,6 +62,18 @@ class KILN_API Call {
   /// The random counter's value, if anything random was asked for, else null.
   graph::Value key() const { return key_; }
 
+  /// Says for a scope which layer is being emitted.
+  class KILN_API LayerScope {
+   public:
+    LayerScope(Call& call, const LayerImpl* layer) : call_(call), saved_(call.layer_) { call.layer_ = layer; }
+    ~LayerScope() { call_.layer_ = saved_; }
+    LayerScope(const LayerScope&) = delete;
+    LayerScope& operator=(const LayerScope&) = delete;
+
+   private:
+    Call& call_;
+    const LayerImpl* saved_;
+  };
   /// Sets the mode for a scope.
   class KILN_API ModeScope {
    public:
@@ -85,6 +101,8 @@ class KILN_API Call {
   std::vector<State> states_;  // in the graph's order
   std::vector<Variable> variables_;
   std::vector<graph::Value> losses_;
+  std::vector<const LayerImpl*> loss_layers_;
+  const LayerImpl* layer_ = nullptr;
 };
 
 /// Arguments that every layer has.

@@ -32,6 +32,8 @@ class KILN_API MetricImpl {
   virtual double result(std::span<const Tensor> state) const = 0;
   /// Whether larger is better, for EarlyStopping's "auto"; nothing if it isn't known.
   virtual std::optional<bool> larger_is_better() const { return {}; }
+  /// False for those that look at values alone: Mean and Sum.
+  virtual bool compares() const { return true; }
   /// "AUC": the default is the C++ class's name without "Impl".
   virtual std::string class_name() const;
   /// The arguments by Keras's names. The default throws StateError: one of your own can't be written down.
@@ -85,7 +87,8 @@ class KILN_API Metric {
   /// Emits the accumulation of a batch, in a `function`. Throws ShapeError if the shapes don't fit.
   void update_state(Call& call, graph::Value y_true, graph::Value y_pred,
                     graph::Value sample_weight = {}) const;
-  /// For Mean and Sum, which look at no targets: the accumulation of values of any rank.
+  /// For Mean and Sum, which look at no targets: the accumulation of values of any rank. With two, the second
+  /// are the samples' weights, as in Keras. Throws TypeError for other metrics.
   void update_state(Call& call, graph::Value values) const;
   /// The metric of all that was accumulated; 0 before anything was.
   double result() const;

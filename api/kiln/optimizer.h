@@ -143,6 +143,7 @@ class KILN_API OptimizerImpl {
   LearningRateSchedule schedule_;  ///< if it is one
   double rate_;  ///< else the number, of which learning_rate_ is the image in a weight's type
   Tensor learning_rate_, iterations_;
+  Tensor short_rate_;  ///< the rate as float32, where learning_rate_ has become float64
   bool built_ = false;
   std::weak_ptr<const void> model_;
   ExcludeFromWeightDecayArgs excluded_;
@@ -179,7 +180,9 @@ class KILN_API Optimizer {
   /// none. Several functions may share an optimizer. Throws ShapeError if the numbers differ.
   void apply(Call& call, const std::vector<graph::Value>& gradients,
              const std::vector<Variable>& variables) const;
-  /// The loss whose gradients `apply` wants: scaled, where that was asked for.
+  /// The loss whose gradients `apply` wants: scaled, where that was asked for. A LossScaleOptimizer may
+  /// change the scale in `apply`, so all losses of a step are scaled, and their gradients taken, by one of
+  /// these.
   graph::Value scale_loss(Call& call, graph::Value loss) const;
   /// Sets variables to their averages, where `use_ema` keeps some: at the end of training.
   void finalize_variable_values(const std::vector<Variable>& variables) const;

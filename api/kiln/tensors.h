@@ -1,6 +1,7 @@
 #pragma once
 #include <concepts>
 #include <initializer_list>
+#include <string>
 #include <vector>
 
 #include "kiln/runtime/tensor.h"
@@ -22,7 +23,13 @@ class Tensors {
 
   std::size_t size() const { return items_.size(); }
   bool empty() const { return items_.empty(); }
-  const Tensor& operator[](std::size_t i) const { return items_[i]; }
+  /// Throws ShapeError if there are no more than i.
+  const Tensor& operator[](std::size_t i) const {
+    if (i >= items_.size())
+      throw ShapeError("there is no tensor " + std::to_string(i) + ": there are " +
+                       std::to_string(items_.size()));
+    return items_[i];
+  }
   auto begin() const { return items_.begin(); }
   auto end() const { return items_.end(); }
 

@@ -100,7 +100,13 @@ std::vector<graph::Value> Layer::losses(Call& call) const {
   std::vector<graph::Value> losses;
   for (const Variable& w : trainable_weights())
     if (w.regularizer()) losses.push_back(w.regularizer()(call(w)));
-  losses.insert(losses.end(), call.losses().begin(), call.losses().end());
+  std::vector<Layer> inside{*this};
+  for (std::size_t i = 0; i < inside.size(); i++)
+    for (const Layer& inner : inside[i].impl().sublayers()) inside.push_back(inner);
+  for (std::size_t i = 0; i < call.losses().size(); i++) {
+    const auto added = [&](const Layer& layer) { return layer.shared().get() == call.loss_layers()[i]; };
+    if (std::any_of(inside.begin(), inside.end(), added)) losses.push_back(call.losses()[i]);
+  }
   return losses;
 }
 

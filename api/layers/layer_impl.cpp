@@ -23,7 +23,9 @@ Call::Call(graph::Graph& graph, bool training, Tensor key)
 
 Call::State& Call::find_state(const std::string& name, const Tensor& storage) {
   for (State& s : states_)
-    if (s.storage.raw() == storage.raw()) return s;
+    if (s.storage.raw() == storage.raw() && s.storage.shape() == storage.shape() &&
+        s.storage.dtype() == storage.dtype())
+      return s;
   states_.push_back({storage, {graph_.state(name, {storage.dtype(), storage.shape()})}});
   return states_.back();
 }
@@ -31,10 +33,14 @@ Call::State& Call::find_state(const std::string& name, const Tensor& storage) {
 void Call::update(Value now, Value next) {
   const auto found =
       std::find_if(states_.begin(), states_.end(), [&](const State& s) { return s.values.back() == now; });
-  if (found == states_.end()) throw InternalError("Call::update: the first value is no state as it is now");
+  if (found == states_.end())
+    throw StateError(
+        "Call::update: the first value is no state as it is now; take what `state` gives after the last "
+        "update");
   graph_.update(found->values.front(), next);
-  // Who reads it later has a weight of its own before it, not what the update was made of.
-  found->values.push_back(is_float(next.dtype()) ? graph::stop_gradient(next) : next);
+  // Who reads it later has a weight of its own before it, not what the update was made of; and two states
+  // that got the same value stay apart.
+  found->values.push_back(graph::stop_gradient(next));
 }
 
 std::vector<Tensor> Call::storage() const {
@@ -65,6 +71,7 @@ void Call::add_loss(Value loss) {
     throw ShapeError(fmt::format("layer \"{}\": add_loss takes a value of rank 0, but got {}", graph_.label,
                                  loss ? "shape " + loss.shape().to_string() : "an empty Value"));
   losses_.push_back(loss);
+  loss_layers_.push_back(layer_);
 }
 
 void Call::assign(const Variable& weight, Value value) {
@@ -169,6 +176,7 @@ void LayerImpl::ensure_built(std::span<const Shape> inputs) {
 
 std::vector<Value> LayerImpl::emit(Call& context, std::span<const Value> xs) {
   const graph::LabelScope scope(context.graph(), name_);
+  const Call::LayerScope current(context, this);
   std::vector<Value> converted(xs.begin(), xs.end());
   if (converts_input())
     for (Value& x : converted)

@@ -21,6 +21,17 @@ using internal::ConfiguredLayer;
 using internal::Fields;
 using internal::one_by_one;
 
+/// Throws ValueError for NaN, which would get into all that adapt finds.
+void check_no_nan(const std::string& layer, const Tensor& data) {
+  const std::vector<double> values = data.to_vector<double>();
+  for (std::size_t i = 0; i < values.size(); i++)
+    if (std::isnan(values[i]))
+      throw ValueError(
+          fmt::format("layer \"{}\": adapt got NaN, as element {} of data of shape {}; leave such values "
+                      "out, or fill them",
+                      layer, i, data.shape().to_string()));
+}
+
 // ---- Normalization ----------------------------------------------------------------------------------------
 
 struct NormalizationSpec : NormalizationArgs {
@@ -101,6 +112,7 @@ class NormalizationImpl final : public ConfiguredLayer<NormalizationSpec> {
         throw ShapeError(
             fmt::format("layer \"{}\" (Normalization): adapt needs rows of data, but got shape {}", name(),
                         data->shape().to_string()));
+      check_no_nan(name(), *data);
       Shape input = data->shape();
       input[0] = None;
       ensure_built({&input, 1});
@@ -276,8 +288,7 @@ class DiscretizationImpl final : public ConfiguredLayer<DiscretizationSpec> {
     if (spec_.bin_boundaries.empty())
       throw StateError(
           fmt::format("layer \"{}\" (Discretization) has no bin_boundaries yet: call adapt with data, before "
-                      "the layer is "
-                      "used",
+                      "the layer is used",
                       name()));
     used_ = true;
     Value bin = graph::full(x.graph(), {DType::i32, x.shape()}, 0);
@@ -303,8 +314,10 @@ class DiscretizationImpl final : public ConfiguredLayer<DiscretizationSpec> {
                       "it on a new layer, before it is used in a model",
                       name()));
     Summary all;
-    while (const std::optional<Tensor> data = next())
+    while (const std::optional<Tensor> data = next()) {
+      check_no_nan(name(), *data);
       all = merged(summary_of(*data, spec_.epsilon), all, spec_.epsilon);
+    }
     if (all.values.empty())
       throw ShapeError(
           fmt::format("layer \"{}\" (Discretization): adapt needs data, but got no element", name()));

@@ -41,6 +41,12 @@ class SpectralNormalizationImpl final : public ConfiguredLayer<SpectralNormaliza
           "layer \"{}\" (SpectralNormalization): layer \"{}\" ({}) has neither a weight \"kernel\" "
           "nor \"embeddings\" that could be normalized; wrap a Dense, a convolution or an Embedding",
           name(), spec_.layer.name(), spec_.layer.class_name()));
+    if (kernel_.dtype() != dtype())
+      throw TypeError(fmt::format(
+          "layer \"{}\" (SpectralNormalization): its type is {}, but weight \"{}\" of layer \"{}\" is {}; "
+          "give both "
+          "the same .dtype",
+          name(), kiln::name(dtype()), kernel_.name(), spec_.layer.name(), kiln::name(kernel_.dtype())));
     vector_u_ = add_weight({.name = "vector_u",
                             .shape = {1, kernel_.shape().back()},
                             .initializer = initializers::TruncatedNormal({.stddev = 0.02}),

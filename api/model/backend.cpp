@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "api/support/names.h"
@@ -45,10 +46,12 @@ class Interpreted final : public Runnable {
 
 class Compiled final : public Runnable {
  public:
-  Compiled(const graph::Graph& graph, const RunnableOptions& options)
+  Compiled(graph::Graph graph, const RunnableOptions& options)
       : program_(codegen::compile(
             graph, {.weights_stay = options.weights_stay, .memory_limit = options.memory_limit})),
-        executable_(program_) {}
+        executable_(program_) {
+    if (options.keep_graph) kept_.emplace(std::move(graph));
+  }
   void run(void* const* inputs, void* const* states, void* const* outputs,
            std::uint64_t states_version) override {
     executable_.run_raw(inputs, states, outputs, states_version);
@@ -58,6 +61,7 @@ class Compiled final : public Runnable {
  private:
   std::shared_ptr<const runtime::Program> program_;
   runtime::Executable executable_;
+  std::optional<graph::Graph> kept_;
 };
 
 }  // namespace
@@ -75,7 +79,7 @@ void set_backend(Backend backend) {
 }
 
 std::unique_ptr<Runnable> make_runnable(graph::Graph graph, const RunnableOptions& options) {
-  if (selected() == Backend::compiled) return std::make_unique<Compiled>(graph, options);
+  if (selected() == Backend::compiled) return std::make_unique<Compiled>(std::move(graph), options);
   return std::make_unique<Interpreted>(std::move(graph));
 }
 

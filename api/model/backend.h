@@ -27,6 +27,8 @@ struct RunnableOptions {
   /// States that the graph doesn't change stay the same for many runs, which give a version.
   bool weights_stay = false;
   std::int64_t memory_limit = 0;  ///< bytes for intermediate arrays; 0: what it needs
+  /// The graph lives as long as what runs: values of it that somebody kept can be told from others.
+  bool keep_graph = false;
 };
 /// Makes a graph ready by the selected backend. Throws ValueError if the memory limit can't be kept.
 std::unique_ptr<Runnable> make_runnable(graph::Graph graph, const RunnableOptions& options = {});

@@ -71,6 +71,12 @@ bool DatasetBatches::fetch() {
   const bool fresh = !stream_;
   if (read()) return true;
   if (!fresh && in_epoch_ == 0 && read()) return true;
+  if (number_ == 0 && gave_items_)
+    throw ValueError(
+        fmt::format("{}: the dataset gave items before, but none in this epoch; a generator must start anew "
+                    "each time: let it "
+                    "capture what it counts by value",
+                    caller_));
   if (number_ == 0) throw ValueError(fmt::format("{}: the dataset has no items", caller_));
   return false;
 }
@@ -91,6 +97,7 @@ bool DatasetBatches::read() {
   apply_class_weight(batch_, place.c_str(), class_weight_);
   number_++;
   in_epoch_++;
+  gave_items_ = true;
   return ready_ = true;
 }
 

@@ -65,6 +65,7 @@ class DatasetBatches final : public BatchSource {
   std::map<std::int64_t, double> class_weight_;
   std::unique_ptr<Stream> stream_;
   std::int64_t number_ = 0;    ///< batches since the dataset's beginning
+  bool gave_items_ = false;    ///< in any epoch
   std::int64_t in_epoch_ = 0;  ///< and since the epoch's
   bool ready_ = false;
   Dataset batch_;

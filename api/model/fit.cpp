@@ -120,12 +120,14 @@ History FitLoop::run(ModelImpl& model, Trainer& trainer, BatchSource& source, Va
   model.stop_training = false;
   Logs last;
   const auto goes_on = [&] { return !model.stop_training && !InterruptGuard::interrupted(); };
+  std::int64_t expected =
+      steps;  // what the progress bar shows: the last epoch's, where the number isn't known
   hooks.each([](Callback& c) { c.on_train_begin({}); });
   for (std::int64_t epoch = initial_epoch; epoch < epochs && goes_on(); epoch++) {
     trainer.reset_metrics();
     hooks.each([&](Callback& c) { c.on_epoch_begin(epoch, {}); });
     if (shown != 0 && epochs > 1) print(fmt::format("Epoch {}/{}\n", epoch + 1, epochs));
-    ProgressBar bar(steps, shown);
+    ProgressBar bar(expected, shown);
     source.start_epoch(anew);
     std::int64_t step = 0;
     bool ended = false;
@@ -153,8 +155,8 @@ History FitLoop::run(ModelImpl& model, Trainer& trainer, BatchSource& source, Va
       break;
     }
     bar.update(ended ? step : steps, logs, true);
+    if (ended) expected = step;
     hooks.each([&](Callback& c) { c.on_epoch_end(epoch, logs); });
-    if (ended && steps == 0) steps = step;  // for the next epochs' progress
     last = logs;
   }
   trainer.finalize_weights();

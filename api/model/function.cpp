@@ -2,12 +2,13 @@
 #include "kiln/function.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <atomic>
+#include <map>
 #include <mutex>
-#include <optional>
 #include <shared_mutex>
+#include <thread>
 
 #include "api/model/gradients.h"
 #include "api/model/step.h"
@@ -21,13 +22,43 @@ using graph::Value;
 
 namespace internal {
 
+// States that no weight is, such as a metric's accumulators, have locks of their own, which functions that
+// share them find by the states' addresses.
+class StateLocks {
+ public:
+  explicit StateLocks(std::span<const void* const> states = {}) {
+    static std::mutex registry_mutex;
+    static std::map<const void*, std::weak_ptr<std::mutex>> registry;
+    const std::lock_guard lock(registry_mutex);
+    std::erase_if(registry, [](const auto& entry) { return entry.second.expired(); });
+    const auto common = std::make_shared<std::mutex>();  // of those that have none yet
+    for (const void* state : states) {
+      std::weak_ptr<std::mutex>& known = registry[state];
+      std::shared_ptr<std::mutex> mutex = known.lock();
+      if (!mutex) known = mutex = common;
+      if (std::find(mutexes_.begin(), mutexes_.end(), mutex) == mutexes_.end()) mutexes_.push_back(mutex);
+    }
+    std::sort(mutexes_.begin(), mutexes_.end());  // one order for all, so that none wait for each other
+  }
+  void lock() {
+    for (const auto& mutex : mutexes_) mutex->lock();
+  }
+  void unlock() {
+    for (const auto& mutex : mutexes_) mutex->unlock();
+  }
+
+ private:
+  std::vector<std::shared_ptr<std::mutex>> mutexes_;
+};
+
 // One set of types: its step, the locks of the weights that it reads, and what it gives.
 struct CompiledFunction::Data {
   struct Compiled {
     std::unique_ptr<Step> step;
     WeightGuards guards;
+    StateLocks
+        locks;  ///< of other states that it changes: an optimizer's slots, a metric's, the random counter
     bool changes_weights = false;
-    bool changes_states = false;  ///< weights or others: an optimizer's slots, a metric, the random counter
     std::vector<graph::Type> results;
   };
   struct Entry {
@@ -40,8 +71,32 @@ struct CompiledFunction::Data {
   FunctionArgs args;
   Tensor random_counter = Tensor::zeros({2}, DType::i64);
   std::mutex making;
-  std::vector<Entry> entries;  // the newest last
-  std::mutex running;          // held by runs that change states
+  std::vector<Entry> entries;            // the newest last
+  std::atomic<std::thread::id> maker{};  // the thread that writes the body down
+
+  // Held while the list of what was compiled is read or written, the body included, which therefore can't
+  // call its own function.
+  class Making {
+   public:
+    explicit Making(Data& data) : data_(data) {
+      if (data.maker == std::this_thread::get_id())
+        throw StateError(
+            fmt::format("function \"{}\": its body uses the function itself; call what both need as a plain "
+                        "C++ function of values",
+                        data.args.name));
+      data.making.lock();
+      data.maker = std::this_thread::get_id();
+    }
+    ~Making() {
+      data_.maker = std::thread::id();
+      data_.making.unlock();
+    }
+    Making(const Making&) = delete;
+    Making& operator=(const Making&) = delete;
+
+   private:
+    Data& data_;
+  };
 
   std::shared_ptr<Compiled> get(std::span<const Tensor> arguments);
   std::shared_ptr<Compiled> make(const std::vector<graph::Type>& types);
@@ -59,7 +114,7 @@ std::shared_ptr<CompiledFunction::Data::Compiled> CompiledFunction::Data::get(
     std::span<const Tensor> arguments) {
   std::vector<graph::Type> types;
   for (const Tensor& t : arguments) types.push_back({t.dtype(), t.shape()});
-  const std::lock_guard lock(making);
+  const Making lock(*this);
   const auto found =
       std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.types == types; });
   if (found != entries.end()) {
@@ -94,15 +149,17 @@ std::shared_ptr<CompiledFunction::Data::Compiled> CompiledFunction::Data::make(
 
   compiled->guards = WeightGuards::made_for(call.variables());
   const std::vector<Tensor> storage = call.storage();
+  std::vector<const void*> changed;
   for (std::size_t i = 0; i < storage.size(); i++) {
     if (!graph.states()[i].next) continue;
-    compiled->changes_states = true;
-    compiled->changes_weights =
-        compiled->changes_weights ||
-        std::any_of(call.variables().begin(), call.variables().end(),
-                    [&](const Variable& w) { return w.storage().raw() == storage[i].raw(); });
+    const auto is_it = [&](const Variable& w) { return w.storage().raw() == storage[i].raw(); };
+    if (std::any_of(call.variables().begin(), call.variables().end(), is_it))
+      compiled->changes_weights = true;
+    else
+      changed.push_back(storage[i].raw());
   }
-  compiled->step = std::make_unique<Step>(std::move(graph), storage, call.variables());
+  compiled->locks = StateLocks(changed);
+  compiled->step = std::make_unique<Step>(std::move(graph), storage, call.variables(), 0, true);
   return compiled;
 }
 
@@ -124,8 +181,7 @@ std::vector<Tensor> CompiledFunction::run(std::vector<Tensor> arguments) const {
     results.emplace_back(type.shape, type.dtype);
     outputs.push_back(results.back().raw());
   }
-  std::optional<std::lock_guard<std::mutex>> one_at_a_time;
-  if (compiled->changes_states) one_at_a_time.emplace(data.running);
+  const std::lock_guard one_at_a_time(compiled->locks);
   if (compiled->changes_weights) {
     const std::unique_lock lock(compiled->guards);
     compiled->step->run(inputs.data(), outputs.data());
@@ -137,7 +193,7 @@ std::vector<Tensor> CompiledFunction::run(std::vector<Tensor> arguments) const {
 }
 
 std::vector<std::shared_ptr<const runtime::Program>> CompiledFunction::programs() const {
-  const std::lock_guard lock(data_->making);
+  const Data::Making lock(*data_);
   std::vector<std::shared_ptr<const runtime::Program>> programs;
   for (const Data::Entry& e : data_->entries)
     if (auto program = e.compiled->step->program()) programs.push_back(std::move(program));
@@ -145,7 +201,7 @@ std::vector<std::shared_ptr<const runtime::Program>> CompiledFunction::programs(
 }
 
 void CompiledFunction::forget() const {
-  const std::lock_guard lock(data_->making);
+  const Data::Making lock(*data_);
   data_->entries.clear();
 }
 
@@ -183,7 +239,9 @@ std::vector<Value> weight_gradients(Call& call, Value loss, std::span<const Vari
 std::vector<Value> gradient(Call& call, Value loss, const std::vector<Variable>& variables) {
   if (variables.empty())
     throw ValueError(
-        "gradient: there are no variables; give a model's trainable_weights(), once it is built");
+        "gradient: there are no variables: the model isn't built yet, or all of it is frozen; call it "
+        "before");
+  if (!loss) throw StateError("gradient: the loss is an empty Value; give what its last op gave");
   std::vector<std::string> names;
   for (const Variable& w : variables) names.push_back(w.name());
   return internal::weight_gradients(call, loss, variables, fmt::format("function \"{}\"", call.graph().name),
@@ -191,6 +249,9 @@ std::vector<Value> gradient(Call& call, Value loss, const std::vector<Variable>&
 }
 
 std::vector<Value> gradient(Value y, const std::vector<Value>& xs) {
+  if (!y || std::find(xs.begin(), xs.end(), Value()) != xs.end())
+    throw StateError(
+        fmt::format("gradient: {} is an empty Value; give values that ops gave", y ? "one of the xs" : "y"));
   return graph::gradient(y, xs);
 }
 

@@ -18,6 +18,8 @@ class SequentialImpl final : public ModelImpl {
     require_not_fitting("Sequential::add");
     if (!layer.defined())
       throw StateError(fmt::format("Sequential \"{}\": an empty Layer was added", name()));
+    if (layer.shared().get() == this)
+      throw ValueError(fmt::format("Sequential \"{}\": a model can't be a layer of itself", name()));
     internal::require_own_name(fmt::format("Sequential \"{}\"", name()), layers_, layer);
     if (internal::as_input(layer) != nullptr && !layers_.empty())
       throw ValueError(fmt::format("Sequential \"{}\": Input must be the first layer", name()));

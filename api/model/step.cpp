@@ -5,7 +5,7 @@
 namespace kiln::internal {
 
 Step::Step(graph::Graph graph, std::vector<Tensor> storage, std::span<const Variable> counted,
-           std::int64_t memory_limit)
+           std::int64_t memory_limit, bool keep_graph)
     : storage_(std::move(storage)) {
   bool trains = false;
   for (std::size_t i = 0; i < storage_.size(); i++) {
@@ -17,8 +17,9 @@ Step::Step(graph::Graph graph, std::vector<Tensor> storage, std::span<const Vari
     else
       counted_ = counted_ && is_counted;
   }
-  runnable_ =
-      make_runnable(std::move(graph), {.weights_stay = counted_ && !trains, .memory_limit = memory_limit});
+  runnable_ = make_runnable(
+      std::move(graph),
+      {.weights_stay = counted_ && !trains, .memory_limit = memory_limit, .keep_graph = keep_graph});
 }
 
 std::vector<Tensor> Step::copied_states() const {

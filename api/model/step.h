@@ -19,7 +19,7 @@ class Step {
   /// writes itself aside), such as a weight that a custom layer took from elsewhere, no count tells whether
   /// all of them are unchanged.
   Step(graph::Graph graph, std::vector<Tensor> storage, std::span<const Variable> counted = {},
-       std::int64_t memory_limit = 0);
+       std::int64_t memory_limit = 0, bool keep_graph = false);
   /// `weights_version`: WeightGuards::version of the counted weights, while they are held.
   void run(void* const* inputs, void* const* outputs = nullptr, std::uint64_t weights_version = 0) {
     runnable_->run(inputs, states_.data(), outputs, counted_ ? weights_version : 0);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
 #include <shared_mutex>
 
 #include "api/model/gradients.h"
@@ -12,14 +11,6 @@
 #include "api/training/loss_reduction.h"
 
 namespace kiln::internal {
-namespace {
-
-Tensor zero_sum() {
-  return Tensor::scalar(0, DType::f64);
-}
-
-}  // namespace
-
 Trainer::Trainer(ModelImpl& model, CompileArgs args) : model_(model), args_(std::move(args)) {
   const std::size_t losses = args_.loss.items().size();
   if (losses == 0)
@@ -34,6 +25,11 @@ Trainer::Trainer(ModelImpl& model, CompileArgs args) : model_(model), args_(std:
   if (args_.memory_limit < 0)
     throw ValueError(fmt::format("compile: memory_limit is {}; give a number of bytes, or 0 for no limit",
                                  args_.memory_limit));
+  if (model.connected()) {  // else once the outputs are known
+    choose_losses();
+    metrics_of_outputs(args_.metrics, "metrics");
+    metrics_of_outputs(args_.weighted_metrics, "weighted_metrics");
+  }
   args_.optimizer.impl().claim(model.shared_from_this());
   random_counter_ = Tensor::zeros({2}, DType::i64);
   random_counter_.data<std::int64_t>()[0] = next_seed();

@@ -11,6 +11,11 @@
 
 namespace kiln::internal {
 
+/// What sums of losses start from.
+inline Tensor zero_sum() {
+  return Tensor::scalar(0, DType::f64);
+}
+
 /// What `compile` makes of a model: optimizer, losses, metrics, and the training and evaluation steps made
 /// from them. Everything a step does is inside one graph: forward, loss, gradient, update, metrics.
 class Trainer {

@@ -16,16 +16,16 @@ std::string numbered(const std::string& name, std::map<std::string, int>& used) 
   return n == 0 ? name : fmt::format("{}_{}", name, n);
 }
 
-Tensor zero_sum() {
-  return Tensor::scalar(0, DType::f64);
-}
-
 }  // namespace
 
 // Where an output of that name stands.
 std::size_t Trainer::output_named(const std::string& name, const char* argument) const {
   const std::vector<std::string> outputs = model_.output_names();
   const auto found = std::find(outputs.begin(), outputs.end(), name);
+  if (std::count(outputs.begin(), outputs.end(), name) > 1)
+    throw ValueError(fmt::format(
+        "compile: {}: several outputs come from the layer \"{}\"; give a list in the outputs' order",
+        argument, name));
   if (found != outputs.end()) return static_cast<std::size_t>(found - outputs.begin());
   const std::vector<std::string_view> known(outputs.begin(), outputs.end());
   unknown_name(fmt::format("compile: {}: the output", argument), name, known);

@@ -7,7 +7,22 @@
 
 namespace kiln::internal {
 
+namespace {
+
+/// Held while a weight's lock is looked up or given.
+std::mutex& assignment() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+}  // namespace
+
 WeightGuards::WeightGuards(std::span<const Variable> weights) {
+  const std::lock_guard lock(assignment());
+  collect(weights);
+}
+
+void WeightGuards::collect(std::span<const Variable> weights) {
   for (const Variable& w : weights)
     if (w.guard() && std::find(mutexes_.begin(), mutexes_.end(), w.guard()) == mutexes_.end())
       mutexes_.push_back(w.guard());
@@ -15,12 +30,16 @@ WeightGuards::WeightGuards(std::span<const Variable> weights) {
 }
 
 WeightGuards WeightGuards::made_for(std::span<const Variable> weights) {
-  const WeightGuards present(weights);
+  const std::lock_guard lock(assignment());
+  WeightGuards present;
+  present.collect(weights);
   const auto mutex =
       present.mutexes_.empty() ? std::make_shared<FairSharedMutex>() : present.mutexes_.front();
   for (const Variable& w : weights)
     if (!w.guard()) w.guard() = mutex;
-  return WeightGuards(weights);
+  WeightGuards all;
+  all.collect(weights);
+  return all;
 }
 
 std::vector<Tensor> read_weights(std::span<const Variable> weights) {

@@ -44,6 +44,7 @@ class WeightGuards {
   }
 
  private:
+  void collect(std::span<const Variable> weights);
   std::vector<std::shared_ptr<FairSharedMutex>> mutexes_;  // different ones, in the order of their addresses
 };
 

@@ -217,6 +217,10 @@ Metrics::Metrics(std::initializer_list<std::pair<std::string, MetricList>> items
 }
 
 void Metric::update_state(Call& call, Value y_true, Value y_pred, Value sample_weight) const {
+  if (!internal::used(impl_, "Metric").compares() && !sample_weight && y_true != y_pred) {
+    sample_weight = y_pred;
+    y_pred = y_true;
+  }
   const graph::LabelScope label(call.graph(), name());
   const auto impl = resolve(y_true.shape(), y_pred.shape());
   Accumulators& kept = *accumulators_;
@@ -231,6 +235,8 @@ void Metric::update_state(Call& call, Value y_true, Value y_pred, Value sample_w
   for (std::size_t i = 0; i < state.size(); i++) call.update(state[i], next[i]);
 }
 void Metric::update_state(Call& call, Value values) const {
+  if (internal::used(impl_, "Metric").compares())
+    throw TypeError(fmt::format("metric \"{}\": update_state needs targets and predictions", name()));
   if (values.rank() == 0) values = graph::reshape(values, {1});
   update_state(call, values, values);
 }

@@ -13,7 +13,12 @@ namespace {
 struct MeanKind {
   using Args = MetricArgs;
   static constexpr const char *class_name = "Mean", *name = "mean";
-  static Value values(const Args&, Value, Value p) { return p; }
+};
+class MeanImpl final : public KerasMetric<MeanKind, MeanMetricImpl> {
+ public:
+  using KerasMetric::KerasMetric;
+  bool compares() const override { return false; }
+  Value values(Value, Value p) const override { return p; }
 };
 
 struct SumKind {
@@ -23,6 +28,7 @@ struct SumKind {
 class SumImpl final : public KerasMetric<SumKind> {
  public:
   using KerasMetric::KerasMetric;
+  bool compares() const override { return false; }
   std::vector<Tensor> initial_state() const override { return {Tensor::scalar(0, DType::f64)}; }
   std::vector<Value> update(std::span<const Value> state, Value, Value p, Value weights) const override {
     if (weights) p = p * internal::spread_weights(name(), weights, p);
@@ -152,7 +158,7 @@ class SparseImpl final : public KerasMetric<SparseKind, MeanMetricImpl> {
 }  // namespace
 
 Metric Mean(MetricArgs args) {
-  return make_metric_of<KerasMean<MeanKind>>(std::move(args));
+  return make_metric_of<MeanImpl>(std::move(args));
 }
 Metric Sum(MetricArgs args) {
   return make_metric_of<SumImpl>(std::move(args));
@@ -198,7 +204,7 @@ Metric SparseCategoricalCrossentropy(SparseCategoricalCrossentropyArgs args) {
 }
 
 void add_mean_metrics(MetricRegistry& r) {
-  r.add({"Mean", "mean"}, from_fields<KerasMean<MeanKind>>);
+  r.add({"Mean", "mean"}, from_fields<MeanImpl>);
   r.add({"Sum", "sum"}, from_fields<SumImpl>);
   r.add({"MeanSquaredError", "mean_squared_error", "mse", "MSE"}, from_fields<SquaredError>);
   r.add({"MeanAbsoluteError", "mean_absolute_error", "mae", "MAE"}, from_fields<AbsoluteError>);

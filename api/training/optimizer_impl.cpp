@@ -117,6 +117,7 @@ void OptimizerImpl::set_learning_rate(double rate) {
   check_learning_rate(fmt::format("optimizer \"{}\": the learning rate", name_), rate);
   rate_ = rate;
   learning_rate_() = rate;
+  if (short_rate_.defined()) short_rate_() = rate;
 }
 LearningRate OptimizerImpl::learning_rate_argument() const {
   return schedule_ ? LearningRate(schedule_) : LearningRate(rate_);
@@ -164,8 +165,10 @@ void OptimizerImpl::build(std::span<const Weight> weights) {
       kept.slots.push_back({"gradient_accumulator", Tensor::zeros(w.shape(), w.dtype())});
     kept_.push_back(std::move(kept));
     // Who computes in float64 wants the learning rate's digits, too.
-    if (w.dtype() == DType::f64 && learning_rate_.dtype() == DType::f32)
+    if (w.dtype() == DType::f64 && learning_rate_.dtype() == DType::f32) {
+      short_rate_ = learning_rate_;  // functions compiled before read it
       learning_rate_ = Tensor::scalar(rate_, DType::f64);
+    }
   }
   if (!built_ && !kept_.empty())
     for (const Slot& slot : shared_slots())

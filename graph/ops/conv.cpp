@@ -1,5 +1,6 @@
 #include "graph/ops/conv.h"
 
+#include <algorithm>
 #include <array>
 
 #include "graph/ops/loops.h"
@@ -12,9 +13,10 @@
 //
 // Padding is zeros that are multiplied like any element: a NaN or infinity in the kernel (for
 // conv_kernel_grad: in dy) meets them, and 0 * inf = NaN shows at the border. By the same rule
-// conv_input_grad is the convolution of dy with the reversed kernel: every element of dx meets every tap, and
-// a zero where no element of dy lies under it, be it beyond the border or between the steps of a stride. So
-// it is wherever padding is written out: in the patches that Eigen and TensorFlow make, and in our kernels,
+// conv_input_grad is the convolution of dy with the reversed kernel: an element of dx meets a tap, and a zero
+// where no element of dy lies under it beyond the border. Taps that lie between the steps of a stride meet
+// nothing (each phase of dx is a convolution by its own taps), unless the kernel is dilated, too: then zeros
+// stand between the steps. So it is wherever padding is written out: in the patches that Eigen and TensorFlow make, and in our kernels,
 // which find it in memory (canonicalize.cpp) and know no borders. To leave those products out would cost
 // every kernel a test or a second form, for results that are lost anyway (oneDNN's direct kernels do it, so
 // Keras's users have seen both). Where all numbers are finite there is no difference: sums begin at +0, to
@@ -159,14 +161,16 @@ void for_each_product(const Sizes& s, F&& f) {
     });
 }
 
-/// Calls f(x element, kernel element, y element or none) for all taps of the reversed kernel on all of x.
-/// Every element of x meets its products in the order of output position, filter.
+/// Calls f(x element, kernel element, y element or none) for all taps of the reversed kernel on all of x that meet
+/// one of its elements, or padding. Every element of x meets its products in the order of output position, filter.
 template <class F>
 void for_each_reversed_product(const Sizes& s, F&& f) {
   const auto inputs = each_axis(s, [](const Slide& a) { return a.input; });
   const auto outputs = each_axis(s, [](const Slide& a) { return a.output(); });
   const auto taps = each_axis(s, [](const Slide& a) { return a.window; });
   const std::int64_t last = product(taps) - 1;
+  const bool dilated =
+      std::any_of(s.axes.begin(), s.axes.end(), [](const Slide& a) { return a.dilation != 1; });
   for (std::int64_t n = 0; n < s.batch; n++)
     for_each_position(inputs, [&](std::int64_t input, const auto& i) {
       for_each_position(taps, [&](std::int64_t reversed, const auto& k) {
@@ -174,6 +178,7 @@ void for_each_reversed_product(const Sizes& s, F&& f) {
         for (std::size_t axis = 0; axis < 3; axis++) {
           const Slide& a = s.axes[axis];
           const std::int64_t steps = i[axis] - a.position(0, taps[axis] - 1 - k[axis]);
+          if (steps % a.stride != 0 && !dilated) return;
           o[axis] = steps % a.stride == 0 ? steps / a.stride : none;
         }
         const std::int64_t output = row_major(o, outputs);

@@ -145,7 +145,7 @@ class Phases {
     Shape shape = type_.shape;
     Ints start{0}, limit{dy_.shape()[0]}, from, to = kernel_.shape().sizes(), steps;
     ConvAttrs attrs{.groups = attrs_.groups};
-    bool cut = false, none = false;
+    bool cut = false, met = true, padding_only = false;
     for (std::size_t axis = 0; axis < phases_.size(); axis++) {
       const Phase& phase = phases_[axis][at(rests[axis])];
       shape[axis + 1] = lengths_[axis];
@@ -158,17 +158,26 @@ class Phases {
       from.push_back(phase.first_tap);
       steps.push_back(attrs_.strides[axis]);
       cut = cut || phase.low < 0 || phase.high < 0;
-      none = none || phase.taps == 0 || start.back() >= limit.back();
+      met = met && phase.taps > 0;
+      padding_only = padding_only || start.back() >= limit.back();
     }
-    if (none) return full(dy_.graph(), {type_.dtype, shape}, 0);
+    if (!met) return full(dy_.graph(), {type_.dtype, shape}, 0);
     for (int i = 0; i < 2; i++) {
       from.push_back(0);
       steps.push_back(1);
     }
+    const Value taps = reversed_kernel(slice(kernel_, from, to, steps), attrs.groups);
+    if (padding_only) {
+      Shape zeros = dy_.shape();
+      for (std::size_t axis = 0; axis < phases_.size(); axis++)
+        zeros[axis + 1] = lengths_[axis] + phases_[axis][at(rests[axis])].taps - 1;
+      attrs.low.assign(attrs.low.size(), 0);
+      attrs.high = attrs.low;
+      return convolve_(full(dy_.graph(), {type_.dtype, zeros}, 0), taps, attrs);
+    }
     start.push_back(0);
     limit.push_back(dy_.shape().back());
-    return convolve_(cut ? slice(dy_, start, limit) : dy_,
-                     reversed_kernel(slice(kernel_, from, to, steps), attrs.groups), attrs);
+    return convolve_(cut ? slice(dy_, start, limit) : dy_, taps, attrs);
   }
 
   ConvAttrs attrs_;

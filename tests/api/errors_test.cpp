@@ -208,13 +208,22 @@ TEST(Errors, OutputsThatDoNotFitTheCall) {
   EXPECT_ERROR(ShapeError, "(2, 3), but set_weights got shape (4, 2)", one.set_weights({wrong, wrong}));
 }
 
-TEST(Errors, MetricsThatDoNotFitTheOutputsFailEveryTime) {
+TEST(Errors, MetricsThatDoNotFitTheOutputsFailInCompile) {
   const auto x = Input({1});
   Model model({.inputs = {x}, .outputs = {Dense(1)(x), Dense(1)(x)}});
-  model.compile({.loss = "mse", .metrics = {"mae", "mae", "mae"}});
+  const Tensor data = Tensor::zeros({2, 1});
+  EXPECT_ERROR(ValueError, "3 metrics for 2 outputs",
+               model.compile({.loss = "mse", .metrics = {"mae", "mae", "mae"}}));
+  EXPECT_ERROR(StateError, "call compile", model.fit(data, {data, data}, {.verbose = 0}));
+}
+
+// Without an Input the outputs aren't known before data come.
+TEST(Errors, LossesThatDoNotFitTheOutputsFailEveryTime) {
+  Sequential model({Dense(1)});
+  model.compile({.loss = {"mse", "mae"}});
   const Tensor data = Tensor::zeros({2, 1});
   for (int attempt = 0; attempt < 2; attempt++)
-    EXPECT_ERROR(ValueError, "3 metrics for 2 outputs", model.fit(data, {data, data}, {.verbose = 0}));
+    EXPECT_ERROR(ValueError, "2 losses for 1 outputs", model.fit(data, data, {.verbose = 0}));
   EXPECT_EQ(model.metrics_names(), (std::vector<std::string>{"loss"}));
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <thread>
 
 #include "tests/api/support.h"
@@ -226,6 +227,102 @@ TEST(Function, ThreadsThatTrainOneModelWaitForEachOther) {
   EXPECT_EQ(model.predict(Tensor({{1.f}}), {.verbose = 0}).item(), 400);
 }
 
+// Two states that get the same value stay two, of whole numbers as well.
+TEST(Function, StatesWithEqualValuesStayApart) {
+  const Variable a({.name = "a", .shape = {}, .initializer = "zeros"}, DType::i64),
+      b({.name = "b", .shape = {}, .initializer = "zeros"}, DType::i64);
+  const auto step = function([&](Call& call, Value x) {
+    call.assign(a, x);
+    call.assign(b, x);
+    call.assign(b, call(b) + 1.0);
+  });
+  step(Tensor::scalar(5, DType::i64));
+  EXPECT_EQ(a.value().item(), 5);
+  EXPECT_EQ(b.value().item(), 6);
+  const auto fibonacci = function([&](Call& call) {
+    const Value before = call(b);
+    call.assign(b, call(a) + call(b));
+    call.assign(a, before);
+  });
+  fibonacci();
+  fibonacci();
+  EXPECT_EQ(a.value().item(), 11);
+  EXPECT_EQ(b.value().item(), 17);
+}
+
+TEST(Function, FunctionsThatShareAMetricWaitForEachOther) {
+  const Metric sum = metrics::Sum();
+  const auto body = [&](Call& call, Value x) { sum.update_state(call, x); };
+  const auto one = function(body), other = function(body);
+  const Tensor x = Tensor::full({100}, 1, DType::f32);
+  one(x);
+  other(x);
+  sum.reset_state();
+  std::thread thread([&] {
+    for (int i = 0; i < 1000; i++) one(x);
+  });
+  for (int i = 0; i < 1000; i++) other(x);
+  thread.join();
+  EXPECT_EQ(sum.result(), 200000);
+}
+
+TEST(Function, MeansTakeValuesAndTheirWeights) {
+  const Metric mean = metrics::Mean(), accuracy = "accuracy";
+  const auto step = function([&](Call& call, Value x, Value w) { mean.update_state(call, x, w); });
+  step(Tensor({10.f, 20.f}), Tensor({1.f, 3.f}));
+  EXPECT_EQ(mean.result(), 17.5);
+  const auto wrong = function([&](Call& call, Value x) { accuracy.update_state(call, x); });
+  EXPECT_ERROR(TypeError, "metric \"accuracy\": update_state needs targets and predictions",
+               wrong(Tensor({1.f})));
+}
+
+TEST(Function, OneOptimizerOfTwoTypesFollowsItsRate) {
+  const Variable a({.name = "a", .shape = {}, .initializer = "ones"}, DType::f32),
+      b({.name = "b", .shape = {}, .initializer = "ones"}, DType::f64);
+  const Optimizer sgd = optimizers::SGD({.learning_rate = 0.5});
+  const auto train = [&](const Variable& w) {
+    return function([&](Call& call) { sgd.apply(call, gradient(call, call(w), {w}), {w}); });
+  };
+  const auto of_a = train(a), of_b = train(b);
+  of_a();
+  of_b();
+  sgd.set_learning_rate(0.25);
+  of_a();
+  of_b();
+  EXPECT_EQ(a.value().item(), 0.25);
+  EXPECT_EQ(b.value().item(), 0.25);
+}
+
+TEST(Function, LossesAreTheLayersOwn) {
+  const Layer one = Dense(1, {.kernel_initializer = "ones", .activity_regularizer = "l2"}),
+              other = Dense(1, {.kernel_initializer = "ones"});
+  const auto count = function([&](Call& call, Value x) {
+    other(call, one(call, x));
+    return graph::full(x.graph(), {DType::f32, {}},
+                       static_cast<double>(10 * one.losses(call).size() + other.losses(call).size()));
+  });
+  EXPECT_EQ(count(Tensor({{1.f}})).item(), 10);
+}
+
+TEST(Function, AMovedOneIsStillThere) {
+  auto twice = function([](Value x) { return x * 2.0; });
+  const auto moved = std::move(twice);
+  EXPECT_EQ(moved(Tensor({1.f})).item(), 2);
+  EXPECT_EQ(twice(Tensor({1.f})).item(), 2);
+}
+
+TEST(Function, ItsBodyMayNotUseItself) {
+  std::function<Tensor(Tensor)> again;
+  const auto loops = function(
+      [&](Value x) {
+        again(Tensor({1.f}));
+        return x;
+      },
+      {.name = "loops"});
+  again = [&](const Tensor& t) { return loops(t); };
+  EXPECT_ERROR(StateError, "function \"loops\": its body uses the function itself", loops(Tensor({1.f})));
+}
+
 TEST(Function, ForgetWritesTheBodyDownAnew) {
   double factor = 2;
   const auto scale = function([&](Value x) { return x * factor; });
@@ -234,6 +331,26 @@ TEST(Function, ForgetWritesTheBodyDownAnew) {
   EXPECT_EQ(scale(Tensor({1.f})).item(), 2);
   scale.forget();
   EXPECT_EQ(scale(Tensor({1.f})).item(), 3);
+}
+
+TEST(Function, AValueOfAnotherFunctionIsRefused) {
+  Value kept;
+  const auto f = function([&](Value x) {
+    kept = x * 2.0;
+    return kept;
+  });
+  const Tensor x = Tensor::zeros({4, 4});
+  f(x);
+  const auto g = function([&](Value v) { return v * kept; }, {.name = "g"});
+  EXPECT_ERROR(StateError, "g (mul): operand 1 is of another graph", g(x));
+}
+
+TEST(Function, EmptyOnesAreRefused) {
+  EXPECT_ERROR(ValueError, "function: the body is empty", function(std::function<Value(Value)>()));
+  const auto empty_loss = function([](Call& call, Value) { return gradient(call, Value(), {}); });
+  EXPECT_ERROR(ValueError, "there are no variables", empty_loss(Tensor({1.f})));
+  const auto empty_y = function([](Value x) { return gradient(Value(), {x})[0]; });
+  EXPECT_ERROR(StateError, "gradient: y is an empty Value", empty_y(Tensor({1.f})));
 }
 
 TEST(Function, MistakesSayWhatIsWrong) {
@@ -256,9 +373,10 @@ TEST(Function, MistakesSayWhatIsWrong) {
       "comparisons, stop_gradient, whole numbers)",
       nothing(Tensor({1.f})));
   const auto none = function([&](Call& call, Value x) { return gradient(call, graph::reduce_sum(x), {}); });
-  EXPECT_ERROR(ValueError,
-               "gradient: there are no variables; give a model's trainable_weights(), once it is built",
-               none(Tensor({1.f})));
+  EXPECT_ERROR(
+      ValueError,
+      "gradient: there are no variables: the model isn't built yet, or all of it is frozen; call it before",
+      none(Tensor({1.f})));
   const Optimizer sgd = optimizers::SGD();
   const auto uneven = function([&](Call& call, Value x) { sgd.apply(call, {x, x}, {w}); });
   EXPECT_ERROR(ShapeError, "optimizer \"sgd\": apply got 2 gradients for 1 variables; give one for each",

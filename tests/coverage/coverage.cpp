@@ -3,8 +3,8 @@
 //     coverage [--check] VOCABULARY.json PAGE.md REPORT.json...
 //
 // Reports are what gtest's --gtest_output=json writes; tests mark names by `covers`
-// (tests/support/coverage.h). With
-// --check nothing is written: it fails if the page isn't what it would write, or a name lacks a mark.
+// (tests/support/coverage.h). With --check nothing is written: it fails if the page isn't what it would
+// write, or a name lacks a mark.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -57,20 +57,38 @@ std::string cell(const Count& count) {
 
 struct Page {
   std::string text;
-  std::vector<std::string> lacking;
+  std::vector<std::string> lacking;  ///< marks that no test shows, or that the vocabulary doesn't know
 };
 
+/// Marks of tests that are misspelt, or of names that aren't in the vocabulary.
+std::vector<std::string> unknown_marks(const json& vocabulary, const Counts& counts) {
+  std::vector<std::string> unknown;
+  for (const auto& [key, count] : counts) {
+    bool known = false;
+    for (const json& section : vocabulary.at("sections"))
+      for (const json& name : section.at("names"))
+        for (const json& mark : section.at("marks"))
+          known =
+              known || (key.first == section.at("name").get<std::string>() + "/" + name.get<std::string>() &&
+                        key.second == mark.get<std::string>());
+    if (!known) unknown.push_back(key.first + " " + key.second + " (the vocabulary has no such mark)");
+  }
+  return unknown;
+}
+
 Page make_page(const json& vocabulary, const Counts& counts) {
-  Page page;
+  Page page{.text = "", .lacking = unknown_marks(vocabulary, counts)};
   page.text =
       "# Keras's vocabulary, and what is tested\n\n"
       "Made by `./dev coverage` from the tests that ran; don't edit. A number is how many tests compare the "
-      "name with "
-      "real\nKeras ([tests/golden](../tests/golden/README.md)): its results (forward), the gradients of all "
-      "inputs and "
-      "weights, its\nconfiguration, read and written back. \"own test\": compared with its definition, with "
-      "numerical "
-      "gradients, or by hand.\n";
+      "name\n"
+      "with real Keras ([tests/golden](../tests/golden/README.md)): its results (forward), the gradients of "
+      "all\n"
+      "inputs and weights, its configuration, read and written back. \"own test\": compared with its "
+      "definition,\n"
+      "with numerical gradients, or by hand. What draws random numbers is compared with Keras at inference, "
+      "and in\n"
+      "training by its statistics.\n";
   const json& without = vocabulary.at("without");
   for (const json& section : vocabulary.at("sections")) {
     const std::string title = section.at("name");
@@ -106,6 +124,11 @@ Page make_page(const json& vocabulary, const Counts& counts) {
       for (const json& name : section["not_yet"])
         list += (list.empty() ? "" : ", ") + name.get<std::string>();
       page.text += fmt::format("\nNot there yet: {}.\n", list);
+    }
+    if (section.contains("later")) {
+      std::string list;
+      for (const json& name : section["later"]) list += (list.empty() ? "" : ", ") + name.get<std::string>();
+      page.text += fmt::format("\nKeras has besides: {}.\n", list);
     }
   }
   return page;

@@ -51,7 +51,7 @@ TEST(Graph, StaysWholeWhenMoved) {
 TEST(Graph, RefusesForeignAndNullOperands) {
   Graph g, other;
   const Value x = g.input("x", {DType::f32, {}}), foreign = other.input("y", {DType::f32, {}});
-  expect_error<InternalError>([&] { g.emit(Op::add, {x, foreign}); }, {"add", "operand 1", "another graph"});
+  expect_error<StateError>([&] { g.emit(Op::add, {x, foreign}); }, {"add", "operand 1", "another graph"});
   expect_error<InternalError>([&] { g.emit(Op::add, {x, Value{}}); }, {"add", "operand 1", "null"});
   for (const auto& op : std::vector<std::function<Value()>>{
            [&] { return x + Value{}; }, [&] { return Value{} + x; }, [] { return exp(Value{}); },

@@ -58,14 +58,15 @@ struct LayerMapArgs {
 ///     model.fit(train, {.epochs = 5});
 ///
 /// Items may share memory with arrays they are rows of; who changes one makes a `clone` first. Errors on the
-/// way (a generator that throws, a damaged file) come out of the iteration, or of fit, evaluate and predict,
-/// also through `prefetch`. Threads may iterate over one dataset at the same time.
+/// way (a generator that throws, a damaged file) come out of the iteration, which they end, or of fit,
+/// evaluate and predict, also through `prefetch`. Threads may iterate over one dataset at the same time.
 class KILN_API Dataset {
  public:
   class Iterator;
 
-  /// The rows of arrays, one sample each: x, or `{x, y}`, `{x, y, sample_weight}`, `{{a, b}, y}`. No element
-  /// is copied. Throws ShapeError if there is no x, a tensor has no rows, or their numbers of rows differ.
+  /// The rows of arrays, one sample each: x, or `{x, y}`, `{x, y, sample_weight}`, `{{a, b}, y}`. Arrays
+  /// that are contiguous aren't copied. Throws ShapeError if there is no x, a tensor has no rows, or their
+  /// numbers of rows differ.
   static Dataset from_tensor_slices(Item arrays);
   static Dataset from_tensor_slices(const Tensor& x) { return from_tensor_slices(Item{x}); }
 
@@ -135,14 +136,18 @@ class KILN_API Dataset {
 /// One iteration. Copies go on together. A dataset's threads end when the last copy goes.
 class KILN_API Dataset::Iterator {
  public:
+  // Moving copies: there is no empty iterator.
+  Iterator(const Iterator&) = default;
+  Iterator& operator=(const Iterator&) = default;
   using iterator_concept = std::input_iterator_tag;
   using value_type = Item;
   using difference_type = std::ptrdiff_t;
-  using reference = const Item&;
+  using reference = Item;
   using pointer = const Item*;
 
-  const Item& operator*() const;
-  const Item* operator->() const { return &**this; }
+  /// The item itself, which shares its tensors' memory: it stays when the iteration goes on.
+  Item operator*() const { return item(); }
+  const Item* operator->() const { return &item(); }
   Iterator& operator++();
   void operator++(int) { ++*this; }
   friend bool operator==(const Iterator& it, std::default_sentinel_t) { return it.at_end(); }
@@ -152,6 +157,7 @@ class KILN_API Dataset::Iterator {
   struct State;
   explicit Iterator(std::shared_ptr<State> state) : state_(std::move(state)) {}
   bool at_end() const;
+  const Item& item() const;
   std::shared_ptr<State> state_;
 };
 

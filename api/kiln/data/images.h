@@ -13,7 +13,8 @@ struct LoadImageArgs {
   std::string color_mode = "rgb";  ///< "grayscale", "rgba"
 };
 /// A PNG or JPEG file, told by its content, as uint8 (height, width, channels) with 1, 3 or 4 channels. Grey
-/// is 0.299 R + 0.587 G + 0.114 B; transparency is dropped unless the mode is "rgba". Throws ValueError for
+/// is 0.299 R + 0.587 G + 0.114 B; transparency is dropped unless the mode is "rgba"; a PNG file that
+/// says another gamma than sRGB's is converted to that. Throws ValueError for
 /// an unknown mode; FileError naming the file if it can't be opened, is neither, is damaged or cut off, has
 /// CMYK colours, or more than 2^27 pixels.
 KILN_API Tensor load_image(const std::string& path, LoadImageArgs args = {});

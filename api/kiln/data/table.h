@@ -70,7 +70,8 @@ struct ReadCsvArgs {
 };
 /// Reads a file of comma-separated values (RFC 4180): fields may be in quotes, and then hold delimiters, line
 /// ends and doubled quotes. Spaces around other fields and empty lines are left out. A column is one of
-/// numbers if all its values are, missing ones aside, else of strings.
+/// numbers if all its values are, missing ones aside, else of strings: also where whole numbers are beyond
+/// 2^53, which float64 can't tell apart.
 ///
 /// Throws FileError naming the file and the line for a file that can't be read, a row with more or fewer
 /// fields than the first, quotes that aren't closed or stand in the middle of a field, a name that is missing
