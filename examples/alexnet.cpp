@@ -1,4 +1,4 @@
-// AlexNet (Krizhevsky et al. 2012) on Fashion-MNIST, enlarged to 224 x 224.
+// AlexNet (Krizhevsky et al. 2012) on Fashion-MNIST, enlarged to --size (224) pixels.
 #include "fashion.h"
 
 using namespace kiln;
@@ -6,11 +6,12 @@ using namespace kiln::layers;
 
 int main(int argc, char** argv) {
   const Options options(argc, argv);
+  const std::int64_t size = options.number("size", 224);
   set_random_seed(1);
   Sequential model({
       Input({28, 28, 1}),
       Rescaling(1.0 / 255),
-      Resizing(224, 224),
+      Resizing(size, size),
       Conv2D(96, 11, {.strides = 4, .activation = "relu"}),
       MaxPooling2D(3, {.strides = 2}),
       Conv2D(256, 5, {.padding = "same", .activation = "relu"}),

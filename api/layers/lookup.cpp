@@ -207,8 +207,7 @@ class LookupImpl : public ConfiguredLayer<Spec> {
     if (tokens_.empty())
       throw StateError(
           fmt::format("layer \"{}\" ({}) has no vocabulary yet: give it one, or call adapt with data, before "
-                      "the layer is "
-                      "used",
+                      "the layer is used",
                       this->name(), this->class_name()));
   }
   /// The vocabulary is part of a graph from now on.

@@ -118,10 +118,9 @@ class NormalizationImpl final : public ConfiguredLayer<NormalizationSpec> {
       ensure_built({&input, 1});
       const std::int64_t features = features_of(input);
       if (mean_.shape()[0] != features)
-        throw ShapeError(
-            fmt::format("layer \"{}\" (Normalization): the layer has {} features, but the data of shape {} "
-                        "have {}",
-                        name(), mean_.shape()[0], data->shape().to_string(), features));
+        throw ShapeError(fmt::format(
+            "layer \"{}\" (Normalization): the layer has {} features, but the data of shape {} have {}",
+            name(), mean_.shape()[0], data->shape().to_string(), features));
       all.merge(moments_of(*data, features));
     }
     if (all.count == 0)
@@ -179,10 +178,9 @@ class NormalizationImpl final : public ConfiguredLayer<NormalizationSpec> {
     if (!spec_.axis) return 1;
     const std::int64_t features = x.dim(axis(x));
     if (features == None)
-      throw ShapeError(
-          fmt::format("layer \"{}\" (Normalization): the size along axis {} must be known, but the input has "
-                      "shape {}",
-                      name(), *spec_.axis, x.to_string()));
+      throw ShapeError(fmt::format(
+          "layer \"{}\" (Normalization): the size along axis {} must be known, but the input has shape {}",
+          name(), *spec_.axis, x.to_string()));
     return features;
   }
   static Value given(Value x, const std::vector<double>& values, const Shape& shape) {
@@ -304,8 +302,7 @@ class DiscretizationImpl final : public ConfiguredLayer<DiscretizationSpec> {
     if (!spec_.num_bins)
       throw StateError(
           fmt::format("layer \"{}\" (Discretization): adapt has nothing to find, as bin_boundaries were "
-                      "given; make the layer "
-                      "with num_bins",
+                      "given; make the layer with num_bins",
                       name()));
     if (used_)
       throw StateError(

@@ -56,8 +56,7 @@ struct CompiledFunction::Data {
   struct Compiled {
     std::unique_ptr<Step> step;
     WeightGuards guards;
-    StateLocks
-        locks;  ///< of other states that it changes: an optimizer's slots, a metric's, the random counter
+    StateLocks locks;  ///< of other states that it changes: slots, accumulators, the random counter
     bool changes_weights = false;
     std::vector<graph::Type> results;
   };
