@@ -15,8 +15,8 @@
 // conv_kernel_grad: in dy) meets them, and 0 * inf = NaN shows at the border. By the same rule
 // conv_input_grad is the convolution of dy with the reversed kernel: an element of dx meets a tap, and a zero
 // where no element of dy lies under it beyond the border. Taps that lie between the steps of a stride meet
-// nothing (each phase of dx is a convolution by its own taps), unless the kernel is dilated, too: then zeros
-// stand between the steps. So it is wherever padding is written out: in the patches that Eigen and TensorFlow make, and in our kernels,
+// nothing (each phase of dx is a convolution by its own taps), unless the kernel is dilated or the stride long:
+// then zeros stand between the steps (has_phases). So it is wherever padding is written out: in the patches that Eigen and TensorFlow make, and in our kernels,
 // which find it in memory (canonicalize.cpp) and know no borders. To leave those products out would cost
 // every kernel a test or a second form, for results that are lost anyway (oneDNN's direct kernels do it, so
 // Keras's users have seen both). Where all numbers are finite there is no difference: sums begin at +0, to
@@ -169,8 +169,12 @@ void for_each_reversed_product(const Sizes& s, F&& f) {
   const auto outputs = each_axis(s, [](const Slide& a) { return a.output(); });
   const auto taps = each_axis(s, [](const Slide& a) { return a.window; });
   const std::int64_t last = product(taps) - 1;
-  const bool dilated =
-      std::any_of(s.axes.begin(), s.axes.end(), [](const Slide& a) { return a.dilation != 1; });
+  Ints strides, dilation;
+  for (const Slide& a : s.axes) {
+    strides.push_back(a.stride);
+    dilation.push_back(a.dilation);
+  }
+  const bool phases = has_phases(strides, dilation);
   for (std::int64_t n = 0; n < s.batch; n++)
     for_each_position(inputs, [&](std::int64_t input, const auto& i) {
       for_each_position(taps, [&](std::int64_t reversed, const auto& k) {
@@ -178,7 +182,7 @@ void for_each_reversed_product(const Sizes& s, F&& f) {
         for (std::size_t axis = 0; axis < 3; axis++) {
           const Slide& a = s.axes[axis];
           const std::int64_t steps = i[axis] - a.position(0, taps[axis] - 1 - k[axis]);
-          if (steps % a.stride != 0 && !dilated) return;
+          if (steps % a.stride != 0 && phases) return;
           o[axis] = steps % a.stride == 0 ? steps / a.stride : none;
         }
         const std::int64_t output = row_major(o, outputs);

@@ -15,4 +15,15 @@ Attributes conv_attributes(const ConvAttrs& attrs, int rank);
 /// The attributes that all convolutions have.
 std::vector<AttrSpec> conv_attribute_specs();
 
+/// Whether conv_input_grad is a convolution for each phase of its strides: few phases, of a kernel that isn't
+/// dilated. Else it is one over dy with zeros between its elements.
+inline bool has_phases(const Ints& strides, const Ints& dilation) {
+  constexpr std::int64_t most = 8;
+  for (std::int64_t s : strides)
+    if (s > most) return false;
+  for (std::int64_t d : dilation)
+    if (d != 1) return false;
+  return true;
+}
+
 }  // namespace kiln::graph

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "graph/ops/conv.h"
 #include "graph/passes/arrange.h"
 
 namespace kiln::graph {
@@ -195,7 +196,7 @@ Value input_grad_form(const Node& n, Value dy, Value kernel, const Convolve& con
     return full(dy.graph(), n.type(), 0);
   const ConvAttrs attrs = conv_attrs(n.attributes);
   const bool strides = !all_are(attrs.strides, 1);
-  if (strides && all_are(attrs.dilation, 1) && dy.shape().elements() > 0)
+  if (strides && has_phases(attrs.strides, attrs.dilation) && dy.shape().elements() > 0)
     return Phases(n, dy, kernel, convolve).joined_phases();
   return of_spread_gradient(n, dy, kernel, convolve);
 }
