@@ -1,4 +1,4 @@
-// The handle, its iterator, and map with functions of C++.
+// The handle, its iterator, and map: what is compiled comes from map.cpp.
 #include "kiln/data/dataset.h"
 
 #include "api/data/dataset_node.h"
@@ -9,10 +9,10 @@ namespace kiln {
 namespace internal {
 namespace {
 
-class MapItemsNode final : public StepNode {
+class MapNode final : public StepNode {
  public:
   using Function = std::function<data::Item(data::Item)>;
-  MapItemsNode(data::Dataset before, Function function)
+  MapNode(data::Dataset before, Function function)
       : StepNode(std::move(before)), function_(std::move(function)) {}
   std::unique_ptr<Stream> open() const override {
     return std::make_unique<Mapped>(before().open(), function_);
@@ -47,7 +47,7 @@ namespace data {
 using namespace internal;
 
 Dataset Dataset::map_items(std::function<Item(Item)> function) const {
-  return make_dataset<MapItemsNode>(*this, not_empty_function(std::move(function), "map"));
+  return make_dataset<MapNode>(*this, not_empty_function(std::move(function), "map"));
 }
 
 std::int64_t Dataset::cardinality() const {

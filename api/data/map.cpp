@@ -55,36 +55,6 @@ class Mapping {
   CompiledFunction function_;
 };
 
-class MapNode final : public StepNode {
- public:
-  MapNode(data::Dataset before, std::shared_ptr<const Mapping> mapping)
-      : StepNode(std::move(before)), mapping_(std::move(mapping)) {}
-  std::unique_ptr<Stream> open() const override {
-    return std::make_unique<Mapped>(before().open(), mapping_);
-  }
-  Items items() const override { return mapped(before().items()); }
-
- private:
-  class Mapped final : public Stream {
-   public:
-    Mapped(std::unique_ptr<Stream> input, std::shared_ptr<const Mapping> mapping)
-        : input_(std::move(input)), mapping_(std::move(mapping)) {}
-    bool next(Sample& to) override {
-      if (!input_->next(to)) return false;
-      to.item = to.take();
-      to.arrays = nullptr;
-      mapping_->apply(to.item);
-      return true;
-    }
-
-   private:
-    std::unique_ptr<Stream> input_;
-    std::shared_ptr<const Mapping> mapping_;
-  };
-
-  std::shared_ptr<const Mapping> mapping_;
-};
-
 }  // namespace
 }  // namespace internal
 
@@ -92,11 +62,23 @@ namespace data {
 
 using namespace internal;
 
+namespace {
+
+/// The function, compiled once for all iterations.
+std::function<Item(Item)> compiled(bool with_y, Mapping::Function function, FunctionArgs args) {
+  return
+      [mapping = std::make_shared<const Mapping>(with_y, std::move(function), std::move(args))](Item item) {
+        mapping->apply(item);
+        return item;
+      };
+}
+
+}  // namespace
+
 Dataset Dataset::map_x(OfX function) const {
   const auto all = [f = not_empty_function(std::move(function), "map")](
                        Call&, std::span<const graph::Value> v) { return std::vector{f(v[0])}; };
-  return make_dataset<MapNode>(
-      *this, std::make_shared<const Mapping>(false, all, FunctionArgs{.name = "map", .seed = 0}));
+  return map_items(compiled(false, all, {.name = "map", .seed = 0}));
 }
 
 Dataset Dataset::map_both(OfBoth function) const {
@@ -105,8 +87,7 @@ Dataset Dataset::map_both(OfBoth function) const {
     auto [x, y] = f(v[0], v[1]);
     return std::vector{x, y};
   };
-  return make_dataset<MapNode>(
-      *this, std::make_shared<const Mapping>(true, all, FunctionArgs{.name = "map", .seed = 0}));
+  return map_items(compiled(true, all, {.name = "map", .seed = 0}));
 }
 
 Dataset Dataset::map(const Layer& layer, LayerMapArgs args) const {
@@ -122,8 +103,8 @@ Dataset Dataset::map(const Layer& layer, LayerMapArgs args) const {
   };
   // Drawn now: a thread that reads ahead draws nothing from the global sequence.
   const std::int64_t seed = args.seed ? *args.seed : args.training ? next_seed() : 0;
-  const FunctionArgs how{.name = "map_" + layer.name(), .training = args.training, .seed = seed};
-  return make_dataset<MapNode>(*this, std::make_shared<const Mapping>(false, apply, how));
+  return map_items(
+      compiled(false, apply, {.name = "map_" + layer.name(), .training = args.training, .seed = seed}));
 }
 
 }  // namespace data

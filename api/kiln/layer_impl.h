@@ -62,30 +62,23 @@ class KILN_API Call {
   /// The random counter's value, if anything random was asked for, else null.
   graph::Value key() const { return key_; }
 
-  /// Says for a scope which layer is being emitted.
-  class KILN_API LayerScope {
+  /// Another value of a member while it lives.
+  template <class T>
+  class Scope {
    public:
-    LayerScope(Call& call, const LayerImpl* layer) : call_(call), saved_(call.layer_) { call.layer_ = layer; }
-    ~LayerScope() { call_.layer_ = saved_; }
-    LayerScope(const LayerScope&) = delete;
-    LayerScope& operator=(const LayerScope&) = delete;
+    Scope(T& member, T value) : member_(member), saved_(std::exchange(member, value)) {}
+    ~Scope() { member_ = saved_; }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
 
    private:
-    Call& call_;
-    const LayerImpl* saved_;
+    T& member_;
+    T saved_;
   };
   /// Sets the mode for a scope.
-  class KILN_API ModeScope {
-   public:
-    ModeScope(Call& call, bool training) : call_(call), saved_(call.training_) { call.training_ = training; }
-    ~ModeScope() { call_.training_ = saved_; }
-    ModeScope(const ModeScope&) = delete;
-    ModeScope& operator=(const ModeScope&) = delete;
-
-   private:
-    Call& call_;
-    bool saved_;
-  };
+  [[nodiscard]] Scope<bool> in_mode(bool training) { return {training_, training}; }
+  /// Says for a scope which layer is being emitted.
+  [[nodiscard]] Scope<const LayerImpl*> in_layer(const LayerImpl* layer) { return {layer_, layer}; }
 
  private:
   struct State {

@@ -79,43 +79,43 @@ class KILN_API Loss {
   std::shared_ptr<const LossImpl> impl_;
 };
 
-/// What `compile` takes: one loss for every output, one for each, `{"mse", "mae"}`, or losses by the outputs'
-/// names, `{{"price", "mse"}, {"kind", losses::Hinge()}}`; an output without a loss isn't trained
-/// (its targets are given all the same).
-class KILN_API Losses {
+/// Something for each output: in their order, or by their names.
+template <class T>
+class PerOutput {
  public:
-  Losses() = default;
-  Losses(Loss loss) : items_{std::move(loss)} {}
-  Losses(const char* name) : items_{Loss(name)} {}
-  Losses(const std::string& name) : items_{Loss(name)} {}
-  Losses(std::initializer_list<Loss> items) : items_(items) {}
-  Losses(std::vector<Loss> items) : items_(std::move(items)) {}
-  Losses(std::initializer_list<std::pair<std::string, Loss>> items);
-  const std::vector<Loss>& items() const { return items_; }
+  PerOutput() = default;
+  PerOutput(std::initializer_list<T> items) : items_(items) {}
+  PerOutput(std::vector<T> items) : items_(std::move(items)) {}
+  PerOutput(std::initializer_list<std::pair<std::string, T>> items) {
+    for (const auto& [output, item] : items) {
+      outputs_.push_back(output);
+      items_.push_back(item);
+    }
+  }
+  const std::vector<T>& items() const { return items_; }
   /// The outputs' names, one for each item; empty if the items come in the outputs' order.
   const std::vector<std::string>& outputs() const { return outputs_; }
 
  private:
-  std::vector<Loss> items_;
+  std::vector<T> items_;
   std::vector<std::string> outputs_;
+};
+
+/// What `compile` takes: one loss for every output, one for each, `{"mse", "mae"}`, or losses by the outputs'
+/// names, `{{"price", "mse"}, {"kind", losses::Hinge()}}`; an output without a loss isn't trained
+/// (its targets are given all the same).
+class Losses : public PerOutput<Loss> {
+ public:
+  Losses() = default;
+  using PerOutput::PerOutput;
+  Losses(Loss loss) : PerOutput(std::vector{std::move(loss)}) {}
+  Losses(const char* name) : Losses(Loss(name)) {}
+  Losses(const std::string& name) : Losses(Loss(name)) {}
 };
 
 /// What each output's loss counts in the total: `{1, 0.5}` in the outputs' order, or `{{"price", 0.5}}` by
 /// their names; default 1.
-class KILN_API LossWeights {
- public:
-  LossWeights() = default;
-  LossWeights(std::initializer_list<double> items) : items_(items) {}
-  LossWeights(std::vector<double> items) : items_(std::move(items)) {}
-  LossWeights(std::initializer_list<std::pair<std::string, double>> items);
-  const std::vector<double>& items() const { return items_; }
-  /// As in Losses.
-  const std::vector<std::string>& outputs() const { return outputs_; }
-
- private:
-  std::vector<double> items_;
-  std::vector<std::string> outputs_;
-};
+using LossWeights = PerOutput<double>;
 
 /// Keras's losses, with its formulas; y is y_true, p is y_pred, e is 1e-7. Unless said otherwise each
 /// sample's loss is the mean over its last axis; the loss of a batch is the mean over all samples' losses

@@ -92,7 +92,7 @@ std::vector<graph::Value> Layer::apply(Call& call, const std::vector<graph::Valu
     shapes.push_back(shape);
   }
   impl().ensure_built(shapes);
-  const Call::ModeScope mode(call, args.training.value_or(call.training()));
+  const auto mode = call.in_mode(args.training.value_or(call.training()));
   return impl().emit(call, xs);
 }
 

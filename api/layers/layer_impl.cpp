@@ -176,7 +176,7 @@ void LayerImpl::ensure_built(std::span<const Shape> inputs) {
 
 std::vector<Value> LayerImpl::emit(Call& context, std::span<const Value> xs) {
   const graph::LabelScope scope(context.graph(), name_);
-  const Call::LayerScope current(context, this);
+  const auto current = context.in_layer(this);
   std::vector<Value> converted(xs.begin(), xs.end());
   if (converts_input())
     for (Value& x : converted)

@@ -131,19 +131,6 @@ Loss deserialize(const Config& config) {
 Loss::Loss(const std::string& name) : Loss(losses::registry().from_name(name)) {}
 Loss::Loss(const char* name) : Loss(internal::given_name("loss", name)) {}
 
-Losses::Losses(std::initializer_list<std::pair<std::string, Loss>> items) {
-  for (const auto& [output, loss] : items) {
-    outputs_.push_back(output);
-    items_.push_back(loss);
-  }
-}
-LossWeights::LossWeights(std::initializer_list<std::pair<std::string, double>> items) {
-  for (const auto& [output, weight] : items) {
-    outputs_.push_back(output);
-    items_.push_back(weight);
-  }
-}
-
 const LossImpl& Loss::impl() const {
   return internal::used(impl_, "Loss");
 }

@@ -1,6 +1,5 @@
 #include "graph/ops/conv.h"
 
-#include <algorithm>
 #include <array>
 
 #include "graph/ops/loops.h"
@@ -15,12 +14,12 @@
 // conv_kernel_grad: in dy) meets them, and 0 * inf = NaN shows at the border. By the same rule
 // conv_input_grad is the convolution of dy with the reversed kernel: an element of dx meets a tap, and a zero
 // where no element of dy lies under it beyond the border. Taps that lie between the steps of a stride meet
-// nothing (each phase of dx is a convolution by its own taps), unless the kernel is dilated or the stride long:
-// then zeros stand between the steps (has_phases). So it is wherever padding is written out: in the patches that Eigen and TensorFlow make, and in our kernels,
-// which find it in memory (canonicalize.cpp) and know no borders. To leave those products out would cost
-// every kernel a test or a second form, for results that are lost anyway (oneDNN's direct kernels do it, so
-// Keras's users have seen both). Where all numbers are finite there is no difference: sums begin at +0, to
-// which a product with zero adds nothing.
+// nothing (each phase of dx is a convolution by its own taps), unless the kernel is dilated or the stride
+// long: then zeros stand between the steps (has_phases). So it is wherever padding is written out: in the
+// patches that Eigen and TensorFlow make, and in our kernels, which find it in memory (canonicalize.cpp) and
+// know no borders. To leave those products out would cost every kernel a test or a second form, for results
+// that are lost anyway (oneDNN's direct kernels do it, so Keras's users have seen both). Where all numbers
+// are finite there is no difference: sums begin at +0, to which a product with zero adds nothing.
 
 namespace kiln::graph {
 namespace {
@@ -161,20 +160,15 @@ void for_each_product(const Sizes& s, F&& f) {
     });
 }
 
-/// Calls f(x element, kernel element, y element or none) for all taps of the reversed kernel on all of x that meet
-/// one of its elements, or padding. Every element of x meets its products in the order of output position, filter.
+/// Calls f(x element, kernel element, y element or none) for all taps of the reversed kernel on all of x;
+/// with `phases` (has_phases), not for those between the steps of a stride. Every element of x meets its
+/// products in the order of output position, filter.
 template <class F>
-void for_each_reversed_product(const Sizes& s, F&& f) {
+void for_each_reversed_product(const Sizes& s, bool phases, F&& f) {
   const auto inputs = each_axis(s, [](const Slide& a) { return a.input; });
   const auto outputs = each_axis(s, [](const Slide& a) { return a.output(); });
   const auto taps = each_axis(s, [](const Slide& a) { return a.window; });
   const std::int64_t last = product(taps) - 1;
-  Ints strides, dilation;
-  for (const Slide& a : s.axes) {
-    strides.push_back(a.stride);
-    dilation.push_back(a.dilation);
-  }
-  const bool phases = has_phases(strides, dilation);
   for (std::int64_t n = 0; n < s.batch; n++)
     for_each_position(inputs, [&](std::int64_t input, const auto& i) {
       for_each_position(taps, [&](std::int64_t reversed, const auto& k) {
@@ -210,12 +204,14 @@ void evaluate_conv(const EvalContext& c) {
 }
 
 void evaluate_conv_input_grad(const EvalContext& c) {
-  const Sizes s = sizes(c.results[0].shape(), c.operands[1].shape(), conv_attrs(c.node.attributes));
+  const ConvAttrs attrs = conv_attrs(c.node.attributes);
+  const Sizes s = sizes(c.results[0].shape(), c.operands[1].shape(), attrs);
+  const bool phases = has_phases(attrs.strides, attrs.dilation);
   visit_types<Floats>(c.results[0].dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T *dy = c.operands[0].data<T>(), *kernel = c.operands[1].data<T>();
     T* dx = c.results[0].data<T>();
-    for_each_reversed_product(s, [=](std::int64_t ix, std::int64_t ik, std::int64_t iy) {
+    for_each_reversed_product(s, phases, [=](std::int64_t ix, std::int64_t ik, std::int64_t iy) {
       dx[ix] += element_or_zero(dy, iy) * kernel[ik];
     });
   });

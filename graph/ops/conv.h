@@ -1,7 +1,9 @@
 #pragma once
+#include <algorithm>
 #include <vector>
 
 #include "graph/op_def.h"
+#include "graph/ops/support.h"
 
 /// What the files of convolutions share.
 namespace kiln::graph {
@@ -19,11 +21,8 @@ std::vector<AttrSpec> conv_attribute_specs();
 /// dilated. Else it is one over dy with zeros between its elements.
 inline bool has_phases(const Ints& strides, const Ints& dilation) {
   constexpr std::int64_t most = 8;
-  for (std::int64_t s : strides)
-    if (s > most) return false;
-  for (std::int64_t d : dilation)
-    if (d != 1) return false;
-  return true;
+  return all_are(dilation, 1) &&
+         std::all_of(strides.begin(), strides.end(), [](std::int64_t s) { return s <= most; });
 }
 
 }  // namespace kiln::graph

@@ -10,10 +10,6 @@
 namespace kiln::graph {
 namespace {
 
-std::size_t at(std::int64_t axis) {
-  return static_cast<std::size_t>(axis);
-}
-
 /// y[i] = x[start + index . strides]: y is walked in order.
 void copy_from(const Tensor& x, Tensor& y, const Ints& strides, std::int64_t start) {
   kiln::visit(y.dtype(), [&](auto zero) {

@@ -3,13 +3,7 @@
 #include "graph/ops/support.h"
 
 namespace kiln::graph {
-namespace {
-
-std::size_t at(std::int64_t axis) {
-  return static_cast<std::size_t>(axis);
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Value broadcast(Value x, Shape shape, Ints dims) {
   return emit(Op::broadcast, {x}, {{"dims", std::move(dims)}, {"shape", shape.sizes()}});

@@ -5,10 +5,6 @@
 namespace kiln::graph {
 namespace {
 
-std::size_t at(std::int64_t axis) {
-  return static_cast<std::size_t>(axis);
-}
-
 Shape without(const Shape& shape, const Ints& axes) {
   Shape rest;
   for (std::int64_t axis : other_axes(axes, shape.rank())) rest.push_back(shape[at(axis)]);

@@ -139,6 +139,11 @@ inline bool contains(const Ints& axes, std::int64_t axis) {
   return std::find(axes.begin(), axes.end(), axis) != axes.end();
 }
 
+/// An axis as an index.
+inline std::size_t at(std::int64_t axis) {
+  return static_cast<std::size_t>(axis);
+}
+
 inline bool all_are(const Ints& v, std::int64_t n) {
   return std::all_of(v.begin(), v.end(), [n](std::int64_t entry) { return entry == n; });
 }

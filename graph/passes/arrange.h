@@ -13,7 +13,7 @@ inline Value reshaped(Value x, const Shape& shape) {
 inline bool keeps_order(const Shape& shape, const Ints& axes) {
   std::int64_t last = -1;
   for (std::int64_t axis : axes) {
-    if (shape[static_cast<std::size_t>(axis)] == 1) continue;
+    if (shape[at(axis)] == 1) continue;
     if (axis < last) return false;
     last = axis;
   }

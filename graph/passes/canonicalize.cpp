@@ -25,10 +25,6 @@
 namespace kiln::graph {
 namespace {
 
-std::size_t at(std::int64_t axis) {
-  return static_cast<std::size_t>(axis);
-}
-
 // ---- dot --------------------------------------------------------------------------------------------------
 
 std::int64_t product(const Shape& shape, const Ints& axes) {

@@ -9,10 +9,6 @@
 namespace kiln::graph {
 namespace {
 
-std::size_t at(std::int64_t axis) {
-  return static_cast<std::size_t>(axis);
-}
-
 /// The kernel (spatial..., C / groups, F) for the way back: reversed in space, and for each group channels
 /// and filters exchanged: (spatial..., F / groups, C).
 Value reversed_kernel(Value kernel, std::int64_t groups) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "graph/op_def.h"
+#include "graph/ops/support.h"
 #include "graph/passes/rules.h"
 #include "kiln/graph/ops.h"
 
@@ -9,9 +10,6 @@ namespace {
 
 constexpr Value none = {};
 
-std::size_t at(std::int64_t axis) {
-  return static_cast<std::size_t>(axis);
-}
 Value x(const Node& n) {
   return n.operand(0);
 }

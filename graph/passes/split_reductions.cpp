@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "graph/elemental.h"
+#include "graph/ops/support.h"
 #include "graph/passes/passes.h"
 #include "graph/passes/rewriter.h"
 #include "kiln/graph/ops.h"
@@ -20,10 +21,6 @@ constexpr std::int64_t fewest_parts = 8;
 constexpr std::int64_t shortest_part = 64;     // elements that one result of the first reduction combines
 constexpr std::int64_t part_elements = 16384;  // read by a part, for all results together
 constexpr std::int64_t longest_part = 4096;
-
-std::size_t at(std::int64_t axis) {
-  return static_cast<std::size_t>(axis);
-}
 
 Value reduce(Op op, Value x, Ints axes) {
   return x.graph().emit(op, {x}, {{"axes", std::move(axes)}}).value();

@@ -2,21 +2,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <thread>
 
 #include "tests/api/support.h"
+#include "tests/support/bits.h"
 
 using namespace kiln;
 using namespace kiln::layers;
 using graph::Value;
+using kiln::testing::same_bits;
 
 namespace {
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.nbytes() == b.nbytes() && std::memcmp(a.raw(), b.raw(), a.nbytes()) == 0;
-}
 
 // Rows of three numbers and two targets, always the same.
 Tensor rows(std::int64_t count, std::int64_t columns, double step) {

@@ -2,9 +2,8 @@
 // from files.
 #include <gtest/gtest.h>
 
-#include <cstring>
-
 #include "tests/api/support.h"
+#include "tests/support/bits.h"
 #include "tests/support/files.h"
 #include "tests/support/golden.h"
 #include "tests/support/hash_data.h"
@@ -15,10 +14,7 @@ namespace {
 using namespace layers;
 using testing::hash_labels;
 using testing::hash_signed;
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.nbytes()) == 0;
-}
+using testing::same_bits;
 
 /// A small classifier of images of 8 x 8 with batch normalization; its features come before "head".
 Sequential base() {

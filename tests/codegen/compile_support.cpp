@@ -11,11 +11,14 @@
 #include "kiln/codegen/compile.h"
 #include "kiln/graph/interpreter.h"
 #include "kiln/runtime/executable.h"
+#include "tests/support/bits.h"
 #include "tests/support/cpus.h"
 #include "tests/support/random_tensor.h"
 
 namespace kiln::codegen {
 namespace {
+
+using kiln::testing::same_bits;
 
 Tensor copy(const Tensor& t) {
   Tensor result(t.shape(), t.dtype());
@@ -27,10 +30,6 @@ std::vector<Tensor> copies(const std::vector<Tensor>& tensors) {
   for (const Tensor& t : tensors) result.push_back(copy(t));
   return result;
 }
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return std::memcmp(a.raw(), b.raw(), static_cast<std::size_t>(a.size()) * size_of(a.dtype())) == 0;
-}
-
 std::vector<double> numbers(const Tensor& t) {
   std::vector<double> result;
   visit(t.dtype(), [&](auto zero) {

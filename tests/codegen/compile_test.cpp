@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <random>
 #include <thread>
 
@@ -14,12 +13,14 @@
 #include "kiln/graph/interpreter.h"
 #include "kiln/graph/ops.h"
 #include "kiln/runtime/executable.h"
+#include "tests/support/bits.h"
 
 namespace kiln::codegen {
 namespace {
 
 using graph::Graph;
 using graph::Value;
+using kiln::testing::same_bits;
 
 Tensor random_tensor(const Shape& shape, unsigned seed, double scale = 1) {
   std::mt19937 random(seed);
@@ -73,10 +74,6 @@ Result run(runtime::Executable& e, const Training& t) {
   for (const runtime::BufferDesc& o : e.program().outputs) r.outputs.emplace_back(o.shape, o.dtype);
   e.run(t.inputs, r.states, r.outputs);
   return r;
-}
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.raw(), b.raw(), static_cast<std::size_t>(a.size()) * size_of(a.dtype())) == 0;
 }
 void expect_same_bits(const Result& a, const Result& b, const std::string& what) {
   for (std::size_t i = 0; i < a.outputs.size(); ++i)

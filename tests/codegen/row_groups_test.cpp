@@ -10,10 +10,13 @@
 #include "tests/codegen/assembly.h"
 #include "tests/codegen/compile_support.h"
 #include "tests/codegen/lower_support.h"
+#include "tests/support/bits.h"
 #include "tests/support/random_tensor.h"
 
 namespace kiln::codegen {
 namespace {
+
+using kiln::testing::same_bits;
 
 using namespace kiln::graph;  // the ops
 
@@ -82,10 +85,6 @@ Graph graph_of(Build build, DType dtype, std::int64_t rows, std::int64_t length)
   Graph g("rows");
   build(g, g.input("x", {dtype, {rows, length}}));
   return g;
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return std::memcmp(a.raw(), b.raw(), a.nbytes()) == 0;
 }
 
 TEST(RowGroups, AreMadeOfEachOfTheseGraphs) {

@@ -47,3 +47,15 @@ def glorot(tag, shape):
     receptive = int(np.prod(shape[:-2]))
     limit = np.sqrt(6 / (receptive * shape[-2] + receptive * shape[-1]))
     return signed(tag, shape, limit)
+
+
+def describe_update(update, small, sample, projections):
+    """What is stored of an update w_t - w_0: all of it, or of one larger than `small` a sample; its norm, and so many
+    random projections."""
+    flat = update.ravel()
+    stored = update
+    if flat.size > small:
+        stored = flat[np.floor(uniform("sample", (sample,)) * flat.size).astype(np.int64)]
+    projected = [np.dot(2 * uniform(f"projection/{j}", flat.shape) - 1, flat) for j in range(projections)]
+    return {"update": stored.astype(np.float32), "norm": np.array(np.linalg.norm(flat)),
+            "projections": np.array(projected)}

@@ -5,7 +5,7 @@ Writes networks.json and networks.safetensors; README.md in this folder says wha
 
 from oracle import save, save_index  # before keras
 
-from formula import float32, glorot, labels, uniform
+from formula import describe_update, float32, glorot, labels, uniform
 
 import keras
 import numpy as np
@@ -128,17 +128,6 @@ def initial_weight(network, i, variable):
     return np.asarray(variable.numpy())
 
 
-def describe_update(update):
-    """What is stored of w_t - w_0: all of it or a sample, its norm, and random projections."""
-    flat = update.ravel()
-    stored = flat
-    if flat.size > SMALL:
-        stored = flat[np.floor(uniform("sample", (SAMPLE,)) * flat.size).astype(np.int64)]
-    projections = [np.dot(2 * uniform(f"projection/{j}", flat.shape) - 1, flat) for j in range(PROJECTIONS)]
-    return {"update": stored.astype(np.float32), "norm": np.array(np.linalg.norm(flat)),
-            "projections": np.array(projections)}
-
-
 def main():
     keras.config.set_floatx("float64")
     tensors, index = {}, []
@@ -156,7 +145,8 @@ def main():
             losses.append(float(model.train_on_batch(images, labels(f"labels/{step}", batch_size, 10))))
             if step in (0, STEPS - 1):
                 for i, (before, after) in enumerate(zip(start, model.get_weights())):
-                    for key, value in describe_update(after - before).items():
+                    update = describe_update((after - before).ravel(), SMALL, SAMPLE, PROJECTIONS)
+                    for key, value in update.items():
                         tensors[f"{name}/step{step + 1}/{i}/{key}"] = value
         print(name, losses)
         tensors[f"{name}/losses"] = np.array(losses)

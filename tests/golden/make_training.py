@@ -8,7 +8,7 @@ import sys
 
 from oracle import save  # before keras
 
-from formula import float32, glorot, labels, uniform
+from formula import describe_update, float32, glorot, labels, uniform
 
 import keras
 import numpy as np
@@ -111,19 +111,6 @@ def batch(step, attempts):
     return images, labels(f"labels/{step}", BATCH, 10)
 
 
-def describe_update(update):
-    """What is stored of w_t - w_0: all of it or a sample, its norm, and random projections."""
-    flat = update.ravel()
-    if flat.size > SMALL:
-        indices = np.floor(uniform("sample", (SAMPLE,)) * flat.size).astype(np.int64)
-        stored = flat[indices]
-    else:
-        stored = update
-    projections = [np.dot(2 * uniform(f"projection/{j}", flat.shape) - 1, flat) for j in range(PROJECTIONS)]
-    return {"update": stored.astype(np.float32), "norm": np.array(np.linalg.norm(flat)),
-            "projections": np.array(projections)}
-
-
 def train(model_name, optimizer_name, floatx="float64", attempts=None):
     """Trains on the given attempts, or chooses them.
 
@@ -155,7 +142,8 @@ def main():
             tensors = {"attempts": attempts, "losses": losses}
             for i, path in enumerate(paths):
                 for step, weights in ((1, first), (STEPS, last)):
-                    for key, value in describe_update(weights[i] - start[i]).items():
+                    update = describe_update(weights[i] - start[i], SMALL, SAMPLE, PROJECTIONS)
+                    for key, value in update.items():
                         tensors[f"step{step}/{path}/{key}"] = value
             save(f"training_{model_name}_{optimizer_name}", tensors)
 
