@@ -6,14 +6,14 @@
 #include "options.h"
 
 /// Trains a classifier of ten classes on Fashion-MNIST and prints its accuracy on the test images. Options:
-/// --epochs,
-/// --batch-size, --learning-rate, --train-samples, --test-samples, --save FILE.
+/// --epochs, --batch-size, --learning-rate, --train-samples, --test-samples, --save FILE.
 inline void train_on_fashion_mnist(kiln::Model model, const Options& options, kiln::Optimizer optimizer,
                                    std::int64_t batch_size = 128) {
   using namespace kiln;
   auto [train, test] = datasets::fashion_mnist::load_data();
   const std::int64_t samples = options.number("train-samples", train.x.dim(0)),
                      tests = options.number("test-samples", test.x.dim(0));
+  optimizer.set_learning_rate(options.real("learning-rate", optimizer.learning_rate()));
   model.summary();
   model.compile({.optimizer = optimizer,
                  .loss = losses::SparseCategoricalCrossentropy({.from_logits = true}),

@@ -43,5 +43,5 @@ int main(int argc, char** argv) {
   // Files are read, and images mirrored, while the model trains on the batch before.
   const data::Dataset augmented = train.map(RandomFlip("horizontal"), {.training = true}).prefetch(1);
   model.fit(augmented, {.epochs = options.number("epochs", 5), .validation_data = validation});
-  std::printf("test accuracy %.4f\n", model.evaluate(validation, {.verbose = 0})["accuracy"]);
+  std::printf("validation accuracy %.4f\n", model.evaluate(validation, {.verbose = 0})["accuracy"]);
 }

@@ -16,6 +16,10 @@ struct Options {
   std::int64_t number(const std::string& name, std::int64_t standard) const {
     return std::atoll(text(name, std::to_string(standard)).c_str());
   }
+  double real(const std::string& name, double standard) const {
+    const std::string given = text(name, "");
+    return given.empty() ? standard : std::atof(given.c_str());
+  }
 
  private:
   int argc_;

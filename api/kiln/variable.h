@@ -27,10 +27,12 @@ struct WeightArgs {
 class KILN_API Variable {
  public:
   Variable() = default;
-  Variable(const WeightArgs& args, DType dtype);
+  /// `layer` stands in the path.
+  Variable(const WeightArgs& args, DType dtype, const std::string& layer = "");
 
   bool defined() const { return data_ != nullptr; }
-  const std::string& name() const;
+  const std::string& name() const;  ///< "kernel"
+  const std::string& path() const;  ///< with its layer's name, "dense_1/kernel"
   const Shape& shape() const;
   DType dtype() const;
   bool trainable() const;

@@ -151,7 +151,7 @@ std::vector<Value> LayerImpl::call_all(Call& context, std::span<const Value> xs)
 }
 
 Variable LayerImpl::add_weight(const WeightArgs& args) {
-  const Variable weight(args, options_.dtype);
+  const Variable weight(args, options_.dtype, name_);
   if (weight.shape() != args.shape || weight.dtype() != options_.dtype)
     throw ShapeError(fmt::format(
         "layer \"{}\": the initializer of weight \"{}\" returned shape {} and type {}, but it was asked for "

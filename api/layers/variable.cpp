@@ -8,6 +8,7 @@ namespace kiln {
 
 struct Variable::Data {
   std::string name;
+  std::string path;
   bool trainable;
   Regularizer regularizer;
   Constraint constraint;
@@ -17,8 +18,9 @@ struct Variable::Data {
 
 // The initializer's tensor is copied: one that an initializer keeps must not be changed by training, nor be
 // shared by two weights.
-Variable::Variable(const WeightArgs& args, DType dtype)
-    : data_(std::make_shared<Data>(Data{args.name, args.trainable, args.regularizer, args.constraint,
+Variable::Variable(const WeightArgs& args, DType dtype, const std::string& layer)
+    : data_(std::make_shared<Data>(Data{args.name, layer.empty() ? args.name : layer + "/" + args.name,
+                                        args.trainable, args.regularizer, args.constraint,
                                         args.initializer(args.shape, dtype).clone()})) {}
 
 Variable::Data& Variable::data() const {
@@ -30,6 +32,9 @@ Variable::Data& Variable::data() const {
 }
 const std::string& Variable::name() const {
   return data().name;
+}
+const std::string& Variable::path() const {
+  return data().path;
 }
 const Shape& Variable::shape() const {
   return data().value.shape();
@@ -58,7 +63,7 @@ Tensor Variable::value() const {
 
 void Variable::assign(const Tensor& value) {
   if (value.shape() != shape())
-    throw ShapeError(fmt::format("weight \"{}\" has shape {}, but the given value has shape {}", name(),
+    throw ShapeError(fmt::format("weight \"{}\" has shape {}, but the given value has shape {}", path(),
                                  shape().to_string(), value.shape().to_string()));
   internal::write_weights({this, 1}, {&value, 1});
 }

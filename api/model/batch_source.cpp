@@ -10,7 +10,7 @@ namespace kiln::internal {
 
 // ---- arrays -----------------------------------------------------------------------------------------------
 
-ArrayBatches::ArrayBatches(const Dataset& data, std::int64_t batch_size, bool shuffle)
+ArrayBatches::ArrayBatches(const Samples& data, std::int64_t batch_size, bool shuffle)
     : data_(data),
       feeder_(data.arrays(), std::min(batch_size, data.rows)),
       batch_size_(batch_size),
@@ -93,7 +93,7 @@ bool DatasetBatches::read() {
   }
   const data::Item item = sample.take();
   const std::string place = fmt::format("{}: batch {} of the dataset", caller_, number_);
-  batch_ = prepare_dataset(model_, place.c_str(), item.x, item.y, item.sample_weight);
+  batch_ = prepare_samples(model_, place.c_str(), item.x, item.y, item.sample_weight);
   apply_class_weight(batch_, place.c_str(), class_weight_);
   number_++;
   in_epoch_++;

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "api/data/dataset_node.h"
-#include "api/model/dataset.h"
+#include "api/model/samples.h"
 #include "api/model/trainer.h"
 
 /// Where the loops of fit and evaluate have their batches from.
@@ -26,13 +26,13 @@ class BatchSource {
 class ArrayBatches final : public BatchSource {
  public:
   /// `data` must outlive this.
-  ArrayBatches(const Dataset& data, std::int64_t batch_size, bool shuffle);
+  ArrayBatches(const Samples& data, std::int64_t batch_size, bool shuffle);
   void start_epoch(bool at_first) override;
   bool fetch() override;
   void run(Trainer& trainer, Mode mode) override;
 
  private:
-  const Dataset& data_;
+  const Samples& data_;
   Feeder feeder_;
   std::int64_t batch_size_;
   bool shuffle_;
@@ -54,7 +54,7 @@ class DatasetBatches final : public BatchSource {
   bool fetch() override;
   void run(Trainer& trainer, Mode mode) override;
   /// The batch that is ready.
-  const Dataset& batch() const { return batch_; }
+  const Samples& batch() const { return batch_; }
 
  private:
   bool read();
@@ -68,7 +68,7 @@ class DatasetBatches final : public BatchSource {
   bool gave_items_ = false;    ///< in any epoch
   std::int64_t in_epoch_ = 0;  ///< and since the epoch's
   bool ready_ = false;
-  Dataset batch_;
+  Samples batch_;
 };
 
 /// How many batches there will be: `steps`, or the dataset's; 0 if that isn't known. Throws ValueError if

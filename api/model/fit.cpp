@@ -63,7 +63,7 @@ std::int64_t training_rows(std::int64_t rows, double split) {
 class Validation {
  public:
   // Rows of arrays.
-  void set(Dataset rows, std::int64_t batch_size, std::optional<std::int64_t> steps) {
+  void set(Samples rows, std::int64_t batch_size, std::optional<std::int64_t> steps) {
     rows_ = std::move(rows);
     steps_ = steps_over("fit: validation_steps", rows_.rows, batch_size, steps);
     if (rows_.rows > 0) source_ = std::make_unique<ArrayBatches>(rows_, batch_size, false);
@@ -75,7 +75,7 @@ class Validation {
       steps_ = steps_over("fit", "validation_steps", *given.dataset, steps);
       source_ = std::make_unique<DatasetBatches>(model, "fit: validation_data", *given.dataset);
     } else if (!given.x.empty()) {
-      set(prepare_dataset(model, "fit: validation_data", given.x, given.y, given.sample_weight), batch_size,
+      set(prepare_samples(model, "fit: validation_data", given.x, given.y, given.sample_weight), batch_size,
           steps);
     } else {
       set({}, batch_size, steps);
@@ -95,7 +95,7 @@ class Validation {
   }
 
  private:
-  Dataset rows_;
+  Samples rows_;
   std::unique_ptr<BatchSource> source_;
   std::int64_t steps_ = 0;
 };
@@ -176,7 +176,7 @@ History Model::fit(const Tensors& x, const Tensors& y, FitArgs args) {
   if (args.validation_batch_size) check_batch_size("fit: validation", *args.validation_batch_size);
   check_fit_args(args);
   check_split(args);
-  Dataset data = prepare_dataset(model, "fit", x, y, args.sample_weight);
+  Samples data = prepare_samples(model, "fit", x, y, args.sample_weight);
   const std::int64_t validation_batch_size = args.validation_batch_size.value_or(args.batch_size);
   Validation validation;
   if (args.validation_split > 0) {

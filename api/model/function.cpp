@@ -242,7 +242,7 @@ std::vector<Value> gradient(Call& call, Value loss, const std::vector<Variable>&
         "before");
   if (!loss) throw StateError("gradient: the loss is an empty Value; give what its last op gave");
   std::vector<std::string> names;
-  for (const Variable& w : variables) names.push_back(w.name());
+  for (const Variable& w : variables) names.push_back(w.path());
   return internal::weight_gradients(call, loss, variables, fmt::format("function \"{}\"", call.graph().name),
                                     names);
 }

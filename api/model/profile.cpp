@@ -17,8 +17,8 @@ namespace kiln {
 namespace {
 
 using internal::BatchTypes;
-using internal::Dataset;
 using internal::Mode;
+using internal::Samples;
 using internal::Step;
 
 double median(std::vector<double> values) {
@@ -81,7 +81,7 @@ Profile Model::profile(const Tensors& x, const Tensors& y, ProfileArgs args) {
   check_arguments(args);
   ModelImpl& model = model_impl();
   internal::Trainer& trainer = model.trainer("profile");
-  const Dataset data = internal::prepare_dataset(model, "profile", x, y, {});
+  const Samples data = internal::prepare_samples(model, "profile", x, y, {});
   trainer.prepare(data);
   const std::int64_t rows = std::min(args.batch_size, data.rows);
   const std::shared_ptr<Step> step = trainer.step(Mode::train, data.types(rows));

@@ -73,7 +73,7 @@ Logs Model::evaluate(const Tensors& x, const Tensors& y, EvaluateArgs args) {
   ModelImpl& model = model_impl();
   Trainer& trainer = model.trainer("evaluate");
   check_batch_size("evaluate", args.batch_size);
-  const Dataset data = prepare_dataset(model, "evaluate", x, y, args.sample_weight);
+  const Samples data = prepare_samples(model, "evaluate", x, y, args.sample_weight);
   const std::int64_t steps = steps_over("evaluate: steps", data.rows, args.batch_size, args.steps);
   CallbackList callbacks(args.callbacks, model, {args.verbose, 1, steps});
   ProgressBar bar(steps, callbacks.verbose(args.verbose));
@@ -184,7 +184,7 @@ namespace {
 Logs run_batch(ModelImpl& model, Mode mode, const char* caller, const Tensors& x, const Tensors& y,
                const BatchArgs& args) {
   Trainer& trainer = model.trainer(caller);
-  Dataset data = prepare_dataset(model, caller, x, y, args.sample_weight);
+  Samples data = prepare_samples(model, caller, x, y, args.sample_weight);
   apply_class_weight(data, caller, args.class_weight);
   trainer.prepare(data);
   Feeder feeder(data.arrays(), data.rows);

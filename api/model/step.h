@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "api/model/backend.h"
-#include "api/model/dataset.h"
+#include "api/model/samples.h"
 #include "kiln/variable.h"
 
 namespace kiln::internal {

@@ -11,6 +11,27 @@
 #include "api/training/loss_reduction.h"
 
 namespace kiln::internal {
+namespace {
+
+/// What `make` gives; its errors say of which of several outputs they speak.
+template <class F>
+graph::Value of_output(const std::string& output, F make) {
+  const auto told = [&](const Error& error) {
+    return fmt::format("output \"{}\": {}", output, error.what());
+  };
+  try {
+    return make();
+  } catch (const ShapeError& error) {
+    throw ShapeError(told(error));
+  } catch (const TypeError& error) {
+    throw TypeError(told(error));
+  } catch (const ValueError& error) {
+    throw ValueError(told(error));
+  }
+}
+
+}  // namespace
+
 Trainer::Trainer(ModelImpl& model, CompileArgs args) : model_(model), args_(std::move(args)) {
   const std::size_t losses = args_.loss.items().size();
   if (losses == 0)
@@ -35,7 +56,7 @@ Trainer::Trainer(ModelImpl& model, CompileArgs args) : model_(model), args_(std:
   random_counter_.data<std::int64_t>()[0] = next_seed();
 }
 
-void Trainer::prepare(const Dataset& data) {
+void Trainer::prepare(const Samples& data) {
   if (!expected_labels_.empty()) {
     const auto alike = [](const graph::Type& a, const Tensor& b) {
       return a.shape.rank() == b.rank() && a.shape.tail() == b.shape().tail();
@@ -122,12 +143,14 @@ graph::Value Trainer::total_loss(Call& call, std::span<const graph::Value> y_tru
                                  std::span<const graph::Value> y_pred, graph::Value weight,
                                  std::int64_t rows) {
   graph::Graph& graph = call.graph();
+  const std::vector<std::string> outputs = model_.output_names();
   graph::Value total;
   for (std::size_t i = 0; i < y_pred.size(); i++) {
     if (!losses_[i].defined()) continue;
     const LossImpl& loss = losses_[i].impl();
-    const graph::LabelScope label(graph, loss.name());
-    graph::Value value = reduced_loss(loss, y_true[i], y_pred[i], weight);
+    const graph::LabelScope label(graph, losses_.size() == 1 ? loss.name() : outputs[i] + "/" + loss.name());
+    const auto reduced = [&] { return reduced_loss(loss, y_true[i], y_pred[i], weight); };
+    graph::Value value = losses_.size() == 1 ? reduced() : of_output(outputs[i], reduced);
     for (Tracker& tracker : trackers_)
       if (!tracker.metric && tracker.output == i) track_mean(call, tracker, value, rows);
     if (loss_weights_[i] != 1) value = value * loss_weights_[i];

@@ -26,7 +26,7 @@ class Trainer {
 
   /// Makes what depends on the data's shapes (which accuracy, the optimizer's slots) ready. Called before
   /// steps.
-  void prepare(const Dataset& data);
+  void prepare(const Samples& data);
   /// The same before there are data. Returns the types that batches may be expected to have: those of the
   /// newest step, or else what the model's inputs and losses say.
   BatchTypes prepare(std::int64_t batch_size);

@@ -100,9 +100,9 @@ void Optimizer::apply(Call& call, const std::vector<graph::Value>& gradients,
     if (gradients[i].shape() != variables[i].shape())
       throw ShapeError(fmt::format(
           "optimizer \"{}\": the gradient of \"{}\" has shape {}, but the variable {}", name(),
-          variables[i].name(), gradients[i].shape().to_string(), variables[i].shape().to_string()));
+          variables[i].path(), gradients[i].shape().to_string(), variables[i].shape().to_string()));
   std::vector<OptimizerImpl::Weight> weights;
-  for (const Variable& w : variables) weights.push_back({w, w.name()});
+  for (const Variable& w : variables) weights.push_back({w, w.path()});
   impl().build(weights);
   impl().apply(call, variables, gradients);
 }

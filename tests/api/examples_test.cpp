@@ -39,12 +39,13 @@ class Examples : public ::testing::Test {
   }
 
   /// Runs an example on few images and checks its last line, "test accuracy 0.1234".
-  static void expect_accuracy(const std::string& command, double at_least) {
+  static void expect_accuracy(const std::string& command, double at_least,
+                              const std::string& line = "test accuracy ") {
     const Outcome outcome = run(example(command));
     EXPECT_EQ(outcome.status, 0) << outcome.output;
-    const std::size_t at = outcome.output.find("test accuracy ");
+    const std::size_t at = outcome.output.find(line);
     ASSERT_NE(at, std::string::npos) << outcome.output;
-    EXPECT_GE(std::stod(outcome.output.substr(at + 14)), at_least) << outcome.output;
+    EXPECT_GE(std::stod(outcome.output.substr(at + line.size())), at_least) << outcome.output;
   }
 };
 
@@ -106,7 +107,8 @@ TEST_F(Examples, TwoBranchesLearn) {
 // The large ones run for a few steps, on enlarged images that are smaller than the books'.
 TEST_F(Examples, LargeNetworksTrainForSomeSteps) {
   const std::string few = " --epochs 1 --train-samples 32 --test-samples 64 --batch-size 16";
-  for (const char* name : {"alexnet", "vgg --size 64", "nin --size 96", "googlenet --size 64", "resnet --size 64"})
+  for (const char* name :
+       {"alexnet", "vgg --size 64", "nin --size 96", "googlenet --size 64", "resnet --size 64"})
     expect_accuracy(name + few, 0);
 }
 TEST_F(Examples, VisionTransformerLearns) {
@@ -131,7 +133,8 @@ TEST_F(Examples, ImageFolderLearns) {
       kiln::testing::write_png(folder / name + "/" + std::to_string(i) + ".png",
                                kiln::Tensor::full({10, 12, 3}, brightness + i, kiln::DType::u8));
   }
-  expect_accuracy("image_folder --size 16 --epochs 8 --batch-size 8 --folder " + folder.path(), 0.9);
+  expect_accuracy("image_folder --size 16 --epochs 8 --batch-size 8 --folder " + folder.path(), 0.9,
+                  "validation accuracy ");
   EXPECT_NE(run(example("image_folder")).status, 0);
 }
 TEST_F(Examples, TourLearnsSavesAndRestores) {

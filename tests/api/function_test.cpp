@@ -369,6 +369,11 @@ TEST(Function, MistakesSayWhatIsWrong) {
       "on its weights: a loss or layer ignores its input, or uses ops without a gradient (argmax, "
       "comparisons, stop_gradient, whole numbers)",
       nothing(Tensor({1.f})));
+  Layer dense = Dense(1, {.name = "scores"});
+  dense(Input({2}));
+  const auto without = function(
+      [&](Call& call, Value x) { return gradient(call, graph::reduce_sum(x), dense.trainable_weights()); });
+  EXPECT_ERROR(ValueError, "for any variable: [\"scores/kernel\", \"scores/bias\"]", without(Tensor({1.f})));
   const auto none = function([&](Call& call, Value x) { return gradient(call, graph::reduce_sum(x), {}); });
   EXPECT_ERROR(
       ValueError,

@@ -319,7 +319,7 @@ TEST(Fit, AFrozenLayerStaysAsItIsUntilItIsUnfrozen) {
 }
 
 // ---- several outputs
-// ---------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------------------
 
 TEST(Outputs, EachHasItsLossAndMetricsUnderItsName) {
   const auto x = Input({1});
@@ -410,6 +410,9 @@ TEST(Outputs, MistakesNameTheOutput) {
                evaluate({.loss = "mse", .metrics = {"mae"}}));
   EXPECT_ERROR(ValueError, "compile: 1 lists of weighted_metrics for 2 outputs; give one for each",
                evaluate({.loss = "mse", .weighted_metrics = std::vector<std::vector<Metric>>{{"mae"}}}));
+  const auto of_batch = [](graph::Value y, graph::Value p) { return graph::reduce_sum(p - y); };
+  EXPECT_ERROR(ShapeError, "output \"b\": loss \"mine\": it gave values of shape ()",
+               evaluate({.loss = {{"a", "mse"}, {"b", losses::make_loss("mine", of_batch)}}}));
 }
 
 // ---- optimizers by hand
@@ -515,7 +518,8 @@ TEST(Metrics, AccuracyIsChosenByTheShapes) {
 
 TEST(Metrics, OfOnesOwnAreMeansOfTheirValues) {
   const auto far = [](graph::Value y_true, graph::Value y_pred) {
-    return graph::convert(graph::compare(graph::abs(y_true - y_pred), graph::scalar(y_pred, 1), "gt"), DType::f32);
+    return graph::convert(graph::compare(graph::abs(y_true - y_pred), graph::scalar(y_pred, 1), "gt"),
+                          DType::f32);
   };
   const Tensor y({1.f, 2.f, 3.f, 4.f}), p({1.f, 4.f, 5.f, 5.f});
   EXPECT_EQ(metrics::make_metric("far", far)(y, p), 0.5);

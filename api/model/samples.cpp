@@ -1,4 +1,4 @@
-#include "api/model/dataset.h"
+#include "api/model/samples.h"
 
 #include <fmt/format.h>
 
@@ -101,9 +101,9 @@ std::vector<Tensor> prepare_inputs(ModelImpl& model, const char* caller, const T
   return prepared;
 }
 
-Dataset prepare_dataset(ModelImpl& model, const char* caller, const Tensors& x, const Tensors& y,
+Samples prepare_samples(ModelImpl& model, const char* caller, const Tensors& x, const Tensors& y,
                         const Tensor& sample_weight) {
-  Dataset data;
+  Samples data;
   data.x = prepare_inputs(model, caller, x);
   data.rows = data.x[0].dim(0);
   if (data.rows == 0)
@@ -126,7 +126,7 @@ Dataset prepare_dataset(ModelImpl& model, const char* caller, const Tensors& x, 
   return data;
 }
 
-void apply_class_weight(Dataset& data, const char* caller,
+void apply_class_weight(Samples& data, const char* caller,
                         const std::map<std::int64_t, double>& class_weight) {
   if (class_weight.empty()) return;
   for (const auto& [number, weight] : class_weight) {
@@ -165,8 +165,8 @@ std::vector<graph::Type> batch_types(const ModelImpl& model, std::span<const Sym
   return types;
 }
 
-Dataset Dataset::slice(std::int64_t first, std::int64_t last) const {
-  Dataset part;
+Samples Samples::slice(std::int64_t first, std::int64_t last) const {
+  Samples part;
   for (const Tensor& t : x) part.x.push_back(t.slice(first, last));
   for (const Tensor& t : y) part.y.push_back(t.slice(first, last));
   if (weight.defined()) part.weight = weight.slice(first, last);
@@ -175,14 +175,14 @@ Dataset Dataset::slice(std::int64_t first, std::int64_t last) const {
   return part;
 }
 
-std::vector<Tensor> Dataset::arrays() const {
+std::vector<Tensor> Samples::arrays() const {
   std::vector<Tensor> all = x;
   all.insert(all.end(), y.begin(), y.end());
   if (weight.defined()) all.push_back(weight);
   return all;
 }
 
-BatchTypes Dataset::types(std::int64_t batch_size) const {
+BatchTypes Samples::types(std::int64_t batch_size) const {
   const auto type = [&](const Tensor& t) {
     return graph::Type{t.dtype(), t.shape().tail().prepend(batch_size)};
   };

@@ -21,14 +21,14 @@ struct BatchTypes {
 std::vector<graph::Type> batch_types(const ModelImpl& model, std::span<const SymbolicTensor> tensors,
                                      std::int64_t batch_size);
 
-struct Dataset {
+struct Samples {
   std::vector<Tensor> x, y;
   Tensor weight;  ///< undefined if there is none
   std::int64_t rows = 0;
   std::int64_t first_row = 0;  ///< where a slice begins in the user's arrays, for errors that name a row
 
   /// Rows [first, last) of everything.
-  Dataset slice(std::int64_t first, std::int64_t last) const;
+  Samples slice(std::int64_t first, std::int64_t last) const;
   /// x, y and the weights, in the order of a step's inputs.
   std::vector<Tensor> arrays() const;
   BatchTypes types(std::int64_t batch_size) const;
@@ -39,13 +39,13 @@ struct Dataset {
 std::vector<Tensor> prepare_inputs(ModelImpl& model, const char* caller, const Tensors& x);
 
 /// All of it. Throws ShapeError if rows differ, ValueError for zero rows. `caller` stands in messages.
-Dataset prepare_dataset(ModelImpl& model, const char* caller, const Tensors& x, const Tensors& y,
+Samples prepare_samples(ModelImpl& model, const char* caller, const Tensors& x, const Tensors& y,
                         const Tensor& sample_weight);
 
 /// Gives each row the weight of its class; rows of other classes count 1. Nothing happens without class
 /// weights. Throws ValueError if the rows have weights already, there are several outputs, or a number has no
 /// sense.
-void apply_class_weight(Dataset& data, const char* caller,
+void apply_class_weight(Samples& data, const char* caller,
                         const std::map<std::int64_t, double>& class_weight);
 
 /// Gives the addresses of batches' arrays: of the rows themselves where they follow each other, else of a
