@@ -11,40 +11,60 @@
 namespace kiln::codegen {
 
 KernelEmitter::KernelEmitter(const Kernel& kernel, const Target& target, llvm::Module& module)
-    : kernel_(kernel), target_(target), module_(module), context_(module.getContext()), b_(context_) {}
+    : kernel_(kernel),
+      target_(target),
+      module_(module),
+      context_(module.getContext()),
+      b_(context_),
+      index_type_(b_.getIntNTy(static_cast<unsigned>(target.pointer_bits))) {}
 
 void KernelEmitter::fail(const std::string& reason) const {
   throw InternalError(fmt::format("no code for kernel {}: {}\n{}", kernel_.name, reason, print(kernel_)));
 }
 
-void KernelEmitter::emit(const std::string& symbol) {
+void KernelEmitter::begin(const std::string& symbol, KernelAbi abi) {
   llvm::Type* pointer = b_.getPtrTy();
-  auto* type = llvm::FunctionType::get(b_.getVoidTy(), {pointer, b_.getInt64Ty(), b_.getInt64Ty()}, false);
-  function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, symbol, module_);
+  std::vector<llvm::Type*> parameters(abi == KernelAbi::table ? 1 : kernel_.buffers.size(), pointer);
+  if (abi == KernelAbi::table) parameters.insert(parameters.end(), 2, index_type_);
+  auto* type = llvm::FunctionType::get(b_.getVoidTy(), parameters, false);
+  function_ = llvm::Function::Create(
+      type, abi == KernelAbi::table ? llvm::Function::ExternalLinkage : llvm::Function::InternalLinkage,
+      symbol, module_);
   set_function_attributes(*function_, target_);
   entry_ = llvm::BasicBlock::Create(context_, "entry", function_);
   b_.SetInsertPoint(entry_);
-  make_alias_scopes();
+  const auto argument = [&](std::size_t i) { return function_->getArg(static_cast<unsigned>(i)); };
+  thread_ = abi == KernelAbi::alone ? static_cast<llvm::Value*>(number(0)) : argument(parameters.size() - 2);
+  threads_ = abi == KernelAbi::alone ? static_cast<llvm::Value*>(number(1)) : argument(parameters.size() - 1);
   for (std::size_t i = 0; i < kernel_.buffers.size(); ++i) {
-    auto* cell = b_.CreateConstInBoundsGEP1_64(pointer, function_->getArg(0), i);
-    auto* buffer = b_.CreateLoad(pointer, cell, fmt::format("b{}", i));
-    buffer->setMetadata(llvm::LLVMContext::MD_invariant_load, llvm::MDNode::get(context_, {}));
-    buffers_.push_back(buffer);
+    if (abi != KernelAbi::table) {
+      buffers_.push_back(argument(i));
+    } else {
+      auto* cell = b_.CreateConstInBoundsGEP1_64(pointer, argument(0), i);
+      auto* buffer = b_.CreateLoad(pointer, cell, fmt::format("b{}", i));
+      buffer->setMetadata(llvm::LLVMContext::MD_invariant_load, llvm::MDNode::get(context_, {}));
+      buffers_.push_back(buffer);
+    }
     const BufferParam& param = kernel_.buffers[i];
     if (param.scratch < 0) continue;
-    const auto constant = [&](std::int64_t n) { return b_.getInt64(static_cast<std::uint64_t>(n)); };
-    llvm::Value* own = b_.CreateMul(function_->getArg(1), constant(kernel_.scratch_stride));
-    buffers_.back() = b_.CreateGEP(b_.getInt8Ty(), buffer, b_.CreateAdd(own, constant(param.scratch)));
+    llvm::Value* own = b_.CreateMul(thread_, number(kernel_.scratch_stride));
+    buffers_.back() = b_.CreateGEP(b_.getInt8Ty(), buffers_.back(), b_.CreateAdd(own, number(param.scratch)));
   }
+}
+
+llvm::Function* KernelEmitter::emit(const std::string& symbol, KernelAbi abi) {
+  begin(symbol, abi);
+  make_alias_scopes();
   const bool shared = std::any_of(kernel_.body.begin(), kernel_.body.end(), [](const Stmt& s) {
     return s.kind == StmtKind::loop && s.loop == LoopKind::parallel;
   });
-  if (shared) {
+  if (shared || abi == KernelAbi::alone) {
     block(kernel_.body);
   } else {
-    branch(b_.CreateICmpEQ(function_->getArg(1), b_.getInt64(0)), [&] { block(kernel_.body); }, [] {});
+    branch(b_.CreateICmpEQ(thread_, number(0)), [&] { block(kernel_.body); }, [] {});
   }
   b_.CreateRetVoid();
+  return function_;
 }
 
 // ---- loops ------------------------------------------------------------------------------------------------
@@ -56,10 +76,10 @@ void KernelEmitter::counted_loop(const std::string& name, llvm::Value* begin, ll
   auto* head = llvm::BasicBlock::Create(context_, name, function_);
   b_.CreateBr(head);
   b_.SetInsertPoint(head);
-  llvm::PHINode* counter = b_.CreatePHI(b_.getInt64Ty(), 2, name);
+  llvm::PHINode* counter = b_.CreatePHI(index_type_, 2, name);
   counter->addIncoming(begin, before);
   body(counter);
-  llvm::Value* next = b_.CreateAdd(counter, b_.getInt64(static_cast<std::uint64_t>(step)), "", true, true);
+  llvm::Value* next = b_.CreateAdd(counter, number(step), "", true, true);
   counter->addIncoming(next, b_.GetInsertBlock());
   auto* exit = llvm::BasicBlock::Create(context_, name + ".end", function_);
   b_.CreateCondBr(b_.CreateICmpULT(next, end), head, exit);
@@ -79,8 +99,7 @@ void KernelEmitter::loop(const Stmt& s) {
       break;
   }
   if (s.variable->extent == 1) return unrolled_loop(s);
-  const auto extent = static_cast<std::uint64_t>(s.variable->extent);
-  counted_loop(s.variable->name, b_.getInt64(0), b_.getInt64(extent), 1, [&](llvm::Value* counter) {
+  counted_loop(s.variable->name, number(0), number(s.variable->extent), 1, [&](llvm::Value* counter) {
     variables_[s.variable.get()] = counter;
     block(s.body);
   });
@@ -90,18 +109,17 @@ void KernelEmitter::unrolled_loop(const Stmt& s) {
   std::int64_t extent = s.variable->extent;
   if (planted() == Fault::shifted_unroll && extent > 1) --extent;
   for (std::int64_t i = 0; i < extent; ++i) {
-    variables_[s.variable.get()] = b_.getInt64(static_cast<std::uint64_t>(i));
+    variables_[s.variable.get()] = number(i);
     block(s.body);
   }
 }
 
 void KernelEmitter::parallel_loop(const Stmt& s) {
   const std::int64_t extent = s.variable->extent - (planted() == Fault::last_tile_skipped ? 1 : 0);
-  llvm::Value* tiles = b_.getInt64(static_cast<std::uint64_t>(extent));
-  llvm::Value *thread = function_->getArg(1), *threads = function_->getArg(2);
-  const auto share = [&](llvm::Value* t) { return b_.CreateUDiv(b_.CreateNUWMul(tiles, t), threads); };
-  llvm::Value* begin = share(thread);
-  llvm::Value* end = share(b_.CreateNUWAdd(thread, b_.getInt64(1)));
+  llvm::Value* tiles = number(extent);
+  const auto share = [&](llvm::Value* t) { return b_.CreateUDiv(b_.CreateNUWMul(tiles, t), threads_); };
+  llvm::Value* begin = share(thread_);
+  llvm::Value* end = share(b_.CreateNUWAdd(thread_, number(1)));
   const auto body = [&] {
     counted_loop(s.variable->name, begin, end, 1, [&](llvm::Value* counter) {
       variables_[s.variable.get()] = counter;
@@ -114,14 +132,13 @@ void KernelEmitter::parallel_loop(const Stmt& s) {
 void KernelEmitter::vector_loop(const Stmt& s) {
   const std::int64_t extent = s.variable->extent;
   const std::int64_t full = extent / s.lanes, tail = extent % s.lanes;
-  const auto constant = [&](std::int64_t value) { return b_.getInt64(static_cast<std::uint64_t>(value)); };
   if (s.unroll || full == 1) {
-    for (std::int64_t chunk = 0; chunk < full; ++chunk) vector_chunk(s, constant(chunk * s.lanes), s.lanes);
+    for (std::int64_t chunk = 0; chunk < full; ++chunk) vector_chunk(s, number(chunk * s.lanes), s.lanes);
   } else if (full > 1) {
-    counted_loop(s.variable->name, constant(0), constant(full * s.lanes), s.lanes,
+    counted_loop(s.variable->name, number(0), number(full * s.lanes), s.lanes,
                  [&](llvm::Value* base) { vector_chunk(s, base, s.lanes); });
   }
-  if (tail > 0) vector_chunk(s, constant(full * s.lanes), tail);
+  if (tail > 0) vector_chunk(s, number(full * s.lanes), tail);
 }
 
 void KernelEmitter::vector_chunk(const Stmt& s, llvm::Value* base, std::int64_t lanes_in_use) {
@@ -268,8 +285,13 @@ void set_function_attributes(llvm::Function& function, const Target& target) {
 std::unique_ptr<llvm::Module> emit_kernel(const Kernel& kernel, const Target& target,
                                           const std::string& symbol, llvm::LLVMContext& context) {
   auto module = std::make_unique<llvm::Module>(symbol, context);
-  KernelEmitter(kernel, target, *module).emit(symbol);
+  KernelEmitter(kernel, target, *module).emit(symbol, KernelAbi::table);
   return module;
+}
+
+llvm::Function* emit_kernel_into(llvm::Module& module, const Kernel& kernel, const Target& target,
+                                 const std::string& symbol, KernelAbi abi) {
+  return KernelEmitter(kernel, target, module).emit(symbol, abi);
 }
 
 }  // namespace kiln::codegen

@@ -34,8 +34,39 @@ Instruction* KernelEmitter::mark(Instruction* access, int buffer) {
   return access;
 }
 
-llvm::Value* KernelEmitter::from_memory(llvm::Value* loaded, DType dtype) {
-  return dtype == DType::bool_ ? b_.CreateIsNotNull(loaded) : loaded;
+llvm::Type* KernelEmitter::stored_type(int buffer, int lanes) const {
+  const BufferParam& param = parameter(buffer);
+  llvm::Type* element =
+      param.storage == Storage::whole ? memory_type(context_, param.dtype) : llvm::Type::getInt16Ty(context_);
+  return lanes == 1 ? element : llvm::VectorType::get(element, static_cast<unsigned>(lanes), false);
+}
+
+llvm::Align KernelEmitter::alignment(int buffer) const {
+  const BufferParam& param = parameter(buffer);
+  return llvm::Align(param.storage == Storage::whole ? size_of(param.dtype) : 2);
+}
+
+bool KernelEmitter::masks_loads(int buffer) const {
+  const BufferParam& param = parameter(buffer);
+  return param.storage == Storage::whole ? target_.masks_loads(param.dtype)
+                                         : target_.masked_access == MaskedAccess::all;
+}
+
+/// Two bytes are widened by whole-number instructions, which every CPU has. An f16 has another base of its
+/// exponent than an f32: a product with 2^112 sets it right, subnormals too. It holds no infinity and no NaN.
+llvm::Value* KernelEmitter::from_memory(llvm::Value* loaded, int buffer) {
+  const BufferParam& param = parameter(buffer);
+  if (param.storage == Storage::whole)
+    return param.dtype == DType::bool_ ? b_.CreateIsNotNull(loaded) : loaded;
+  llvm::Type* integer = loaded->getType()->getWithNewType(b_.getInt32Ty());
+  llvm::Type* real = loaded->getType()->getWithNewType(b_.getFloatTy());
+  const auto bits = [&](std::uint64_t n) { return llvm::ConstantInt::get(integer, n); };
+  llvm::Value* wide = b_.CreateZExt(loaded, integer);
+  if (param.storage == Storage::bfloat16) return b_.CreateBitCast(b_.CreateShl(wide, bits(16)), real);
+  llvm::Value* size = b_.CreateBitCast(b_.CreateShl(b_.CreateAnd(wide, bits(0x7fff)), bits(13)), real);
+  size = b_.CreateFMul(size, llvm::ConstantFP::get(real, 0x1p112));
+  llvm::Value* sign = b_.CreateShl(b_.CreateAnd(wide, bits(0x8000)), bits(16));
+  return b_.CreateBitCast(b_.CreateOr(b_.CreateBitCast(size, integer), sign), real);
 }
 
 llvm::Value* KernelEmitter::to_memory(llvm::Value* value, DType dtype) {
@@ -44,14 +75,13 @@ llvm::Value* KernelEmitter::to_memory(llvm::Value* value, DType dtype) {
 }
 
 llvm::Value* KernelEmitter::element_pointer(int buffer, llvm::Value* index) {
-  const auto b = static_cast<std::size_t>(buffer);
-  return b_.CreateGEP(memory_type(context_, kernel_.buffers[b].dtype), buffers_[b], index);
+  return b_.CreateGEP(stored_type(buffer), buffers_[static_cast<std::size_t>(buffer)], index);
 }
 
 llvm::Value* KernelEmitter::lane_pointers(int buffer, const Index& index, const Address& a) {
-  llvm::Type* element = memory_type(context_, kernel_.buffers[static_cast<std::size_t>(buffer)].dtype);
+  llvm::Type* element = stored_type(buffer);
   // The uniform part goes into the base, so that the lanes' part is one vector of small offsets.
-  llvm::Value* offsets = spread({b_.getInt64(0), a.stride, a.lanes}, lane_type(index));
+  llvm::Value* offsets = spread({number(0), a.stride, a.lanes}, lane_type(index));
   return b_.CreateGEP(element, element_pointer(buffer, a.uniform), offsets);
 }
 
@@ -97,13 +127,13 @@ void each_part(int count, Body body) {
 
 }  // namespace
 
-llvm::Value* KernelEmitter::load_part(int buffer, DType dtype, llvm::Value* pointer, int first, int count) {
-  llvm::Value* result = llvm::Constant::getNullValue(memory_type(context_, dtype, lanes()));
+llvm::Value* KernelEmitter::load_part(int buffer, llvm::Value* pointer, int first, int count) {
+  llvm::Value* result = llvm::Constant::getNullValue(stored_type(buffer, lanes()));
   each_part(count, [&](int start, int size) {
-    llvm::Type* type = memory_type(context_, dtype, size);
+    llvm::Type* type = stored_type(buffer, size);
     llvm::Value* place =
-        b_.CreateConstGEP1_32(memory_type(context_, dtype), pointer, static_cast<unsigned>(first + start));
-    llvm::Value* part = mark(b_.CreateAlignedLoad(type, place, llvm::Align(size_of(dtype))), buffer);
+        b_.CreateConstGEP1_32(stored_type(buffer), pointer, static_cast<unsigned>(first + start));
+    llvm::Value* part = mark(b_.CreateAlignedLoad(type, place, alignment(buffer)), buffer);
     if (size == 1) {
       result = b_.CreateInsertElement(result, part, static_cast<std::uint64_t>(first + start));
       return;
@@ -121,10 +151,9 @@ llvm::Value* KernelEmitter::load_part(int buffer, DType dtype, llvm::Value* poin
   return result;
 }
 
-llvm::Value* KernelEmitter::load_all_or_some(int buffer, DType dtype, llvm::Value* pointer,
-                                             llvm::Value* mask) {
-  llvm::Type* type = memory_type(context_, dtype, lanes());
-  const llvm::Align align(size_of(dtype));
+llvm::Value* KernelEmitter::load_all_or_some(int buffer, llvm::Value* pointer, llvm::Value* mask) {
+  llvm::Type* type = stored_type(buffer, lanes());
+  const llvm::Align align = alignment(buffer);
   llvm::Value *whole = nullptr, *some = nullptr;
   llvm::BasicBlock *after_whole = nullptr, *after_some = nullptr;
   branch(
@@ -177,44 +206,43 @@ KernelEmitter::Lanes KernelEmitter::load(const ExprNode& e) {
 /// buffer isn't touched. If the predicate differs between lanes, one true lane is enough to read.
 llvm::Value* KernelEmitter::load_uniform(const ExprNode& e, const Address& a, const Lanes* predicate) {
   llvm::Value* pointer = element_pointer(e.buffer, a.uniform);
-  llvm::Type* type = memory_type(context_, e.dtype);
-  const llvm::Align align(size_of(e.dtype));
+  llvm::Type* type = stored_type(e.buffer);
+  const llvm::Align align = alignment(e.buffer);
   if (predicate == nullptr)
-    return from_memory(mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer), e.dtype);
+    return from_memory(mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer), e.buffer);
   llvm::Value* condition =
       predicate->varies ? b_.CreateOrReduce(lane_mask(vector_->mask, predicate)) : predicate->value;
   pointer = b_.CreateSelect(condition, pointer, zero_cell());
   // The zero is constant: what may or may not overlap the buffer's accesses holds for both.
-  return from_memory(mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer), e.dtype);
+  return from_memory(mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer), e.buffer);
 }
 
 llvm::Value* KernelEmitter::load_vector(const ExprNode& e, const Address& a, llvm::Value* mask) {
-  llvm::Type* type = memory_type(context_, e.dtype, lanes());
-  const llvm::Align align(size_of(e.dtype));
+  llvm::Type* type = stored_type(e.buffer, lanes());
+  const llvm::Align align = alignment(e.buffer);
   llvm::Value* zero = llvm::Constant::getNullValue(type);
   llvm::Value* loaded;
   const bool contiguous = a.lanes == nullptr && (a.stride == 1 || a.stride == -1);
   if (contiguous) {
     const bool reversed = a.stride == -1;
-    llvm::Value* first =
-        reversed ? b_.CreateSub(a.uniform, b_.getInt64(static_cast<unsigned>(lanes() - 1))) : a.uniform;
+    llvm::Value* first = reversed ? b_.CreateSub(a.uniform, number(lanes() - 1)) : a.uniform;
     llvm::Value* pointer = element_pointer(e.buffer, first);
     if (mask == nullptr) {
       loaded = mark(b_.CreateAlignedLoad(type, pointer, align), e.buffer);
-    } else if (const int count = first_lanes(mask, lanes()); count >= 0 && !target_.masks_loads(e.dtype)) {
-      loaded = load_part(e.buffer, e.dtype, pointer, reversed ? lanes() - count : 0, count);
+    } else if (const int count = first_lanes(mask, lanes()); count >= 0 && !masks_loads(e.buffer)) {
+      loaded = load_part(e.buffer, pointer, reversed ? lanes() - count : 0, count);
     } else {
       llvm::Value* in_order = reversed ? b_.CreateVectorReverse(mask) : mask;
-      loaded = target_.masks_loads(e.dtype)
+      loaded = masks_loads(e.buffer)
                    ? mark(b_.CreateMaskedLoad(type, pointer, align, in_order, zero), e.buffer)
-                   : load_all_or_some(e.buffer, e.dtype, pointer, in_order);
+                   : load_all_or_some(e.buffer, pointer, in_order);
     }
     if (reversed && planted() != Fault::unreversed_load) loaded = b_.CreateVectorReverse(loaded);
   } else {
     llvm::Value* pointers = lane_pointers(e.buffer, e.index, a);
     loaded = mark(b_.CreateMaskedGather(type, pointers, align, mask, zero), e.buffer);
   }
-  return from_memory(loaded, e.dtype);
+  return from_memory(loaded, e.buffer);
 }
 
 // ---- stores -----------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ KernelEmitter::Lanes KernelEmitter::expr(const Expr& e) {
     case ExprKind::index: {
       llvm::Type* type = value_type(context_, e->dtype);
       const Address a = address(e->index);
-      if (!a.varies()) return {b_.CreateTrunc(a.uniform, type)};
+      if (!a.varies()) return {b_.CreateSExtOrTrunc(a.uniform, type)};
       llvm::Value* lanes = spread(a, lane_type(e->index));
       return {b_.CreateSExtOrTrunc(lanes, llvm::VectorType::get(type, this->lanes(), false)), true};
     }
@@ -137,12 +137,12 @@ bool fits_i32(const Index& index) {
 }  // namespace
 
 llvm::Type* KernelEmitter::lane_type(const Index& index) {
-  return fits_i32(index) ? b_.getInt32Ty() : b_.getInt64Ty();
+  return fits_i32(index) ? b_.getInt32Ty() : index_type_;
 }
 
 llvm::Value* KernelEmitter::spread(const Address& a, llvm::Type* lane_type) {
   const auto count = static_cast<unsigned>(lanes());
-  llvm::Value* start = b_.CreateTrunc(a.uniform, lane_type);
+  llvm::Value* start = b_.CreateSExtOrTrunc(a.uniform, lane_type);
   llvm::Value* result = b_.CreateVectorSplat(count, start);
   if (a.stride != 0) {
     std::vector<llvm::Constant*> steps;
@@ -155,10 +155,9 @@ llvm::Value* KernelEmitter::spread(const Address& a, llvm::Type* lane_type) {
 }
 
 KernelEmitter::Address KernelEmitter::address(const Index& index, llvm::Type* lane_type) {
-  const auto i64 = [&](std::int64_t value) { return b_.getInt64(static_cast<std::uint64_t>(value)); };
   switch (index->kind) {
     case IndexKind::constant:
-      return {i64(index->constant)};
+      return {number(index->constant)};
     case IndexKind::variable: {
       const bool lane = vector_ && vector_->variable == index->variable && vector_->lanes > 1;
       return {variables_.at(index->variable.get()), lane ? 1 : 0};
@@ -166,8 +165,8 @@ KernelEmitter::Address KernelEmitter::address(const Index& index, llvm::Type* la
     case IndexKind::add: {
       // Constants last: addresses that differ in them only then share a register, and the constants become
       // the instructions' displacements.
-      Address sum{i64(0)};
-      llvm::Value* constants = i64(0);
+      Address sum{number(0)};
+      llvm::Value* constants = number(0);
       for (const Index& operand : index->operands) {
         const Address part = address(operand, lane_type);
         llvm::Value*& total = llvm::isa<llvm::ConstantInt>(part.uniform) ? constants : sum.uniform;
@@ -182,7 +181,7 @@ KernelEmitter::Address KernelEmitter::address(const Index& index, llvm::Type* la
     }
     case IndexKind::mul: {
       Address product = address(index->operands[0], lane_type);
-      product.uniform = b_.CreateNSWMul(product.uniform, i64(index->constant));
+      product.uniform = b_.CreateNSWMul(product.uniform, number(index->constant));
       product.stride *= index->constant;
       if (product.lanes != nullptr) {
         llvm::Value* factor = llvm::ConstantInt::get(product.lanes->getType(),
@@ -211,7 +210,7 @@ KernelEmitter::Address KernelEmitter::address(const Index& index, llvm::Type* la
         result = quotient ? b_.CreateAdd(b_.CreateSDiv(x, divisor), step)
                           : b_.CreateSelect(below, b_.CreateAdd(remainder, divisor), remainder);
       }
-      if (a.varies()) return {i64(0), 0, result};
+      if (a.varies()) return {number(0), 0, result};
       return {result};
     }
     case IndexKind::value:
@@ -222,8 +221,8 @@ KernelEmitter::Address KernelEmitter::address(const Index& index, llvm::Type* la
   const auto widen = [&](llvm::Type* type) {
     return dtype == DType::u8 ? b_.CreateZExtOrTrunc(x.value, type) : b_.CreateSExtOrTrunc(x.value, type);
   };
-  if (!x.varies) return {widen(b_.getInt64Ty())};
-  return {i64(0), 0, widen(llvm::VectorType::get(lane_type, static_cast<unsigned>(lanes()), false))};
+  if (!x.varies) return {widen(index_type_)};
+  return {number(0), 0, widen(llvm::VectorType::get(lane_type, static_cast<unsigned>(lanes()), false))};
 }
 
 }  // namespace kiln::codegen

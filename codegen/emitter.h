@@ -18,7 +18,7 @@ namespace kiln::codegen {
 class KernelEmitter {
  public:
   KernelEmitter(const Kernel& kernel, const Target& target, llvm::Module& module);
-  void emit(const std::string& symbol);
+  llvm::Function* emit(const std::string& symbol, KernelAbi abi);
 
  private:
   /// A value, and whether it is a vector with a lane per iteration.
@@ -26,7 +26,8 @@ class KernelEmitter {
     llvm::Value* value = nullptr;
     bool varies = false;
   };
-  /// uniform + stride * lane + lanes[lane]: the uniform part in i64, `lanes` (null: 0) in `lane_type`.
+  /// uniform + stride * lane + lanes[lane]: the uniform part in `index_type_`, `lanes` (null: 0) in
+  /// `lane_type`.
   struct Address {
     llvm::Value* uniform = nullptr;
     std::int64_t stride = 0;
@@ -43,6 +44,7 @@ class KernelEmitter {
   };
 
   // ---- emit.cpp: statements ----
+  void begin(const std::string& symbol, KernelAbi abi);
   void block(const Block& statements);
   void statement(const Stmt& s);
   void loop(const Stmt& s);
@@ -74,8 +76,11 @@ class KernelEmitter {
   Address address(const Index& index) { return address(index, lane_type(index)); }
   /// All lanes of an address as one vector of `lane_type`.
   llvm::Value* spread(const Address& a, llvm::Type* lane_type);
-  /// i32 where every part of the index fits, else i64.
+  /// i32 where every part of the index fits, else `index_type_`.
   llvm::Type* lane_type(const Index& index);
+  llvm::ConstantInt* number(std::int64_t n) const {
+    return llvm::ConstantInt::get(index_type_, static_cast<std::uint64_t>(n), true);
+  }
   int lanes() const { return vector_ ? vector_->lanes : 1; }
 
   // ---- emit_memory.cpp: loads and stores ----
@@ -87,16 +92,21 @@ class KernelEmitter {
   void store_vector(const Stmt& s, const Address& a, llvm::Value* value, llvm::Value* mask);
   /// A tail as narrower accesses, for targets without masked ones: `count` elements from `first` on of a
   /// vector at `pointer`. Lanes that aren't read are zero.
-  llvm::Value* load_part(int buffer, DType dtype, llvm::Value* pointer, int first, int count);
+  llvm::Value* load_part(int buffer, llvm::Value* pointer, int first, int count);
   /// A load under a mask that is mostly true: where it is, the whole vector is read at once. For targets
   /// without masked loads, whose lanes are read one by one, each behind a branch.
-  llvm::Value* load_all_or_some(int buffer, DType dtype, llvm::Value* pointer, llvm::Value* mask);
+  llvm::Value* load_all_or_some(int buffer, llvm::Value* pointer, llvm::Value* mask);
   void store_part(int buffer, DType dtype, llvm::Value* pointer, llvm::Value* value, int count);
   /// Lanes that take part: those of `mask` (the tail's) where the predicate holds; null: all.
   llvm::Value* lane_mask(llvm::Value* mask, const Lanes* predicate);
   llvm::Value* element_pointer(int buffer, llvm::Value* index);
   llvm::Value* lane_pointers(int buffer, const Index& index, const Address& a);
-  llvm::Value* from_memory(llvm::Value* loaded, DType dtype);
+  const BufferParam& parameter(int buffer) const { return kernel_.buffers[static_cast<std::size_t>(buffer)]; }
+  /// A buffer's elements as they lie in memory; what `from_memory` makes of them is a value.
+  llvm::Type* stored_type(int buffer, int lanes = 1) const;
+  llvm::Align alignment(int buffer) const;
+  bool masks_loads(int buffer) const;
+  llvm::Value* from_memory(llvm::Value* loaded, int buffer);
   llvm::Value* to_memory(llvm::Value* value, DType dtype);
   /// Tells LLVM that different buffers don't overlap.
   template <class Instruction>
@@ -111,7 +121,9 @@ class KernelEmitter {
   llvm::Module& module_;
   llvm::LLVMContext& context_;
   llvm::IRBuilder<> b_;
+  llvm::IntegerType* index_type_;  ///< as wide as an address
   llvm::Function* function_ = nullptr;
+  llvm::Value *thread_ = nullptr, *threads_ = nullptr;
   llvm::BasicBlock* entry_ = nullptr;
   std::vector<llvm::Value*> buffers_;
   std::vector<llvm::MDNode*> own_scope_, other_scopes_;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/Module.h>
-#include <llvm/Object/ObjectFile.h>
 
 #include <algorithm>
 #include <atomic>
@@ -22,12 +21,6 @@
 
 namespace kiln::codegen {
 namespace {
-
-template <class T>
-T check(llvm::Expected<T> result, std::string_view doing) {
-  if (!result) throw InternalError(fmt::format("{}: {}", doing, llvm::toString(result.takeError())));
-  return std::move(*result);
-}
 
 std::string fresh_symbol() {
   static std::atomic<std::uint64_t> count{0};
@@ -204,15 +197,7 @@ Listing list_kernel(const Kernel& kernel, const Target& target) {
   Listing listing;
   listing.ir = text_of(*module);
   listing.assembly = maker.make_assembly(*module);
-  const std::string object = maker.make_object(*module);
-  const auto file =
-      check(llvm::object::ObjectFile::createObjectFile({object, "kernel"}), "reading an object");
-  for (const llvm::object::SymbolRef& symbol : file->symbols()) {
-    if ((check(symbol.getFlags(), "reading an object") & llvm::object::SymbolRef::SF_Undefined) == 0)
-      continue;
-    const std::string name = check(symbol.getName(), "reading an object").str();
-    if (!name.empty()) listing.undefined_symbols.push_back(name);
-  }
+  listing.undefined_symbols = object_facts(maker.make_object(*module)).undefined_symbols;
   return listing;
 }
 

@@ -194,6 +194,9 @@ Stmt turn(Reg reg, int unit = 1);
 
 // ---- kernels ----------------------------------------------------------------------------------------------
 
+/// How f32 elements lie in memory: as they are, or in two bytes, from which a load widens them.
+enum class Storage : std::uint8_t { whole, float16, bfloat16 };
+
 struct BufferParam {
   DType dtype = DType::f32;
   std::int64_t elements = 0;
@@ -203,6 +206,7 @@ struct BufferParam {
   /// 0 or more: this many bytes into memory that each thread has for itself, where a tile keeps what it needs
   /// no longer than itself. Nothing is known of what lies there before.
   std::int64_t scratch = -1;
+  Storage storage = Storage::whole;
 };
 
 /// One kernel. An array that is updated in place is ONE parameter, read and written.

@@ -21,6 +21,7 @@ class Printer {
       const BufferParam& b = kernel_.buffers[i];
       out_ += fmt::format("{}b{}: {}[{}]{}{}", i == 0 ? "" : ", ", i, short_name(b.dtype), b.elements,
                           b.written ? " written" : "", b.may_alias ? " may_alias" : "");
+      if (b.storage != Storage::whole) out_ += b.storage == Storage::float16 ? " as f16" : " as bf16";
       if (b.scratch >= 0) out_ += fmt::format(" scratch at {} of {}", b.scratch, kernel_.scratch_stride);
     }
     out_ += ") {\n";

@@ -31,6 +31,8 @@ class Verifier {
     }
     for (const BufferParam& b : kernel_.buffers) {
       const std::int64_t bytes = b.elements * static_cast<std::int64_t>(size_of(b.dtype));
+      if (b.storage != Storage::whole && (b.dtype != DType::f32 || b.written))
+        fail("only f32 that is read alone lies in two bytes an element");
       if (b.scratch >= 0 && b.scratch + bytes > kernel_.scratch_stride)
         fail(fmt::format("scratch of {} bytes at {} of {}", bytes, b.scratch, kernel_.scratch_stride));
     }

@@ -315,7 +315,7 @@ int depth(const Index& index) {
 Index Lowering::let_if_deep(const Index& index) {
   constexpr int deepest = 4;  // what is less deep may still cancel out
   if (depth(index) <= deepest) return index;
-  return Index::from_value(let(index_expr(index)), index->low, index->high);
+  return Index::from_value(let(index_expr(index, address_type())), index->low, index->high);
 }
 
 void Lowering::serial(const std::string& name, std::int64_t extent, const Body& body) {

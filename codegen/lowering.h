@@ -99,6 +99,8 @@ class Lowering {
   void add(Stmt statement) { scopes_.back().block.push_back(std::move(statement)); }
   /// Names a value, so that it is computed once and here.
   Expr let(Expr value);
+  /// Of whole numbers that are made into addresses.
+  DType address_type() const { return target().pointer_bits == 32 ? DType::i32 : DType::i64; }
   /// The index, or, if it is made of quotients within quotients within ..., a temporary that holds it. Each
   /// reshape makes several indices of the one before, so that their texts would double with every step.
   Index let_if_deep(const Index& index);

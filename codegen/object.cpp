@@ -7,8 +7,8 @@
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
+#include <llvm/Object/ObjectFile.h>
 #include <llvm/Passes/PassBuilder.h>
-#include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/TargetParser/Triple.h>
 #include <llvm/Transforms/Instrumentation/AddressSanitizer.h>
@@ -19,6 +19,7 @@
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
 #include <llvm/Transforms/Utils/Cloning.h>
 
+#include "codegen/llvm_target.h"
 #include "kiln/runtime/error.h"
 
 namespace kiln::codegen {
@@ -66,39 +67,31 @@ bool too_many_blocks(const llvm::Module& module) {
   return false;
 }
 
-/// LLVM knows the architectures that it was told of. Both at once would cost each start of a program some
-/// milliseconds.
-void initialise_target(const Target& target) {
-  if (llvm::Triple(target.triple).isAArch64()) {
-    [[maybe_unused]] static const bool once = [] {
-      LLVMInitializeAArch64TargetInfo();
-      LLVMInitializeAArch64Target();
-      LLVMInitializeAArch64TargetMC();
-      LLVMInitializeAArch64AsmPrinter();
-      return true;
-    }();
-  } else {
-    [[maybe_unused]] static const bool once = [] {
-      LLVMInitializeX86TargetInfo();
-      LLVMInitializeX86Target();
-      LLVMInitializeX86TargetMC();
-      LLVMInitializeX86AsmPrinter();
-      return true;
-    }();
-  }
+/// The calling convention's name, where there are several: RISC-V passes floats in registers as wide as it
+/// has.
+std::string abi_name(const Target& target) {
+  const llvm::Triple triple(target.triple);
+  if (!triple.isRISCV()) return "";
+  return fmt::format("{}{}", triple.isArch64Bit() ? "lp64" : "ilp32", target.has_double ? "d" : "f");
 }
 
-std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
-  initialise_target(target);
-  std::string error;
-  const llvm::Target* found = llvm::TargetRegistry::lookupTarget(target.triple, error);
-  if (found == nullptr) throw InternalError(fmt::format("LLVM has no target {}: {}", target.triple, error));
+std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target, LinkedInto place) {
   llvm::TargetOptions options;
   // A product and a sum are fused only where the loop form says fma.
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
+  options.MCOptions.ABIName = abi_name(target);
+  const bool jit = place == LinkedInto::process;
+  // A linker can leave out what a program doesn't use.
+  options.FunctionSections = options.DataSections = !jit;
+  const llvm::Triple triple(target.triple);
+  // RISC-V's small model reaches the first two GiB only.
+  const auto model = triple.isRISCV() ? llvm::CodeModel::Medium : llvm::CodeModel::Small;
+  const bool is_bare = triple.getOS() == llvm::Triple::UnknownOS;
+  const auto relocations = is_bare && !jit ? llvm::Reloc::Static : llvm::Reloc::PIC_;
   return std::unique_ptr<llvm::TargetMachine>(
-      found->createTargetMachine(target.triple, target.cpu, target.features, options, llvm::Reloc::PIC_,
-                                 llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, /*JIT=*/true));
+      llvm_target(target.triple)
+          .createTargetMachine(target.triple, target.cpu, target.features, options, relocations, model,
+                               llvm::CodeGenOptLevel::Default, jit));
 }
 
 }  // namespace
@@ -133,12 +126,15 @@ class ObjectMaker::Generator {
   llvm::legacy::PassManager passes_;
 };
 
-ObjectMaker::ObjectMaker(const Target& target) : machine_(make_machine(target)) {}
+ObjectMaker::ObjectMaker(const Target& target, LinkedInto place) : machine_(make_machine(target, place)) {}
 ObjectMaker::~ObjectMaker() = default;
 
 void ObjectMaker::optimize(llvm::Module& module, bool instrument) {
   module.setTargetTriple(machine_->getTargetTriple().str());
   module.setDataLayout(machine_->createDataLayout());
+  if (const std::string abi = machine_->Options.MCOptions.getABIName().str();
+      !abi.empty() && module.getModuleFlag("target-abi") == nullptr)
+    module.addModuleFlag(llvm::Module::Error, "target-abi", llvm::MDString::get(context_, abi));
   std::string error;
   llvm::raw_string_ostream stream(error);
   if (llvm::verifyModule(module, &stream)) {
@@ -195,6 +191,31 @@ std::string ObjectMaker::make_assembly(const llvm::Module& module) {
   // Code generation changes the module.
   const std::unique_ptr<llvm::Module> copy = llvm::CloneModule(module);
   return Generator(*machine_, llvm::CodeGenFileType::AssemblyFile)(*copy);
+}
+
+namespace {
+
+template <class T>
+T read(llvm::Expected<T> result) {
+  if (!result) throw InternalError(fmt::format("reading an object: {}", llvm::toString(result.takeError())));
+  return std::move(*result);
+}
+
+}  // namespace
+
+ObjectFacts object_facts(const std::string& object) {
+  ObjectFacts facts;
+  const auto file = read(llvm::object::ObjectFile::createObjectFile({object, "object"}));
+  for (const llvm::object::SymbolRef& symbol : file->symbols()) {
+    if ((read(symbol.getFlags()) & llvm::object::SymbolRef::SF_Undefined) == 0) continue;
+    const std::string name = read(symbol.getName()).str();
+    if (!name.empty()) facts.undefined_symbols.push_back(name);
+  }
+  for (const llvm::object::SectionRef& section : file->sections()) {
+    const auto bytes = static_cast<std::int64_t>(section.getSize());
+    if (section.isText()) facts.text_bytes += bytes;
+  }
+  return facts;
 }
 
 }  // namespace kiln::codegen

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "codegen/sanitize.h"
 #include "codegen/target.h"
@@ -12,12 +13,15 @@
 /// From LLVM IR to an object file in memory.
 namespace kiln::codegen {
 
+/// Where an object is to be linked: into this process, or into somebody's program.
+enum class LinkedInto : std::uint8_t { process, program };
+
 /// Makes objects of modules, one module after the other. For one thread: LLVM's classes aren't safe to share.
 /// It is worth keeping one for many modules, as setting up LLVM's passes takes half a millisecond, as long as
 /// a small kernel takes in them.
 class ObjectMaker {
  public:
-  explicit ObjectMaker(const Target& target);
+  explicit ObjectMaker(const Target& target, LinkedInto place = LinkedInto::process);
   ~ObjectMaker();
   ObjectMaker(const ObjectMaker&) = delete;
   ObjectMaker& operator=(const ObjectMaker&) = delete;
@@ -43,5 +47,13 @@ class ObjectMaker {
 };
 
 std::string text_of(const llvm::Module& module);
+
+/// What an object file says of itself.
+struct ObjectFacts {
+  std::vector<std::string> undefined_symbols;
+  std::int64_t text_bytes = 0;  ///< instructions
+};
+/// Throws InternalError for bytes that are no object file.
+ObjectFacts object_facts(const std::string& object);
 
 }  // namespace kiln::codegen

@@ -78,7 +78,7 @@ class RowKernel {
     }
     walks_.push_back({walks_.back().level + 1, walks_[0].lanes, {}});
     // LLVM computes vectors that are written out side by side: each needs registers for its function.
-    const std::int64_t most_written_out = l_.target().vector_registers / 8;
+    const std::int64_t most_written_out = l_.target().is_small ? 1 : l_.target().vector_registers / 8;
     const int lanes = walks_[0].lanes;
     const bool alike =
         std::all_of(walks_.begin(), walks_.end(), [&](const Walk& w) { return w.lanes == lanes; });

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <llvm/ADT/SmallVector.h>
 #include <llvm/ADT/StringMap.h>
+#include <llvm/MC/MCSubtargetInfo.h>
 #include <llvm/TargetParser/AArch64TargetParser.h>
 #include <llvm/TargetParser/Host.h>
 #include <llvm/TargetParser/Triple.h>
@@ -13,6 +14,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "codegen/llvm_target.h"
 #include "kiln/runtime/error.h"
 
 namespace kiln::codegen {
@@ -20,17 +22,15 @@ namespace {
 
 using Features = llvm::StringMap<bool>;
 
-bool has_all(const Features& features, std::initializer_list<const char*> names) {
-  return std::all_of(names.begin(), names.end(), [&](const char* name) { return features.lookup(name); });
-}
-
-void describe_x86(Target& t, const Features& features) {
-  const bool wide = has_all(features, {"avx512f", "avx512vl", "avx512dq", "avx512bw"});
-  const bool avx2 = has_all(features, {"avx2"});
+/// `has` answers for a feature's name.
+template <class Has>
+void describe_x86(Target& t, Has has) {
+  const bool wide = has("avx512f") && has("avx512vl") && has("avx512dq") && has("avx512bw");
+  const bool avx2 = has("avx2");
   t.vector_bits = wide ? 512 : avx2 ? 256 : 128;
   t.vector_registers = wide ? 32 : 16;
-  t.has_fma = has_all(features, {"fma"});
-  t.has_rounding = has_all(features, {"sse4.1"});
+  t.has_fma = has("fma");
+  t.has_rounding = has("sse4.1");
   t.masked_access = wide ? MaskedAccess::all : avx2 ? MaskedAccess::loads : MaskedAccess::none;
 }
 
@@ -39,6 +39,70 @@ void describe_aarch64(Target& t) {
   t.vector_bits = 128;
   t.vector_registers = 32;
   t.masked_access = MaskedAccess::none;
+}
+
+[[noreturn]] void no_floats(const Target& t, const char* example) {
+  throw ValueError(fmt::format(
+      "{}: the CPU \"{}\" has no instructions for float32, which models compute in; take one that "
+      "has, such as {}",
+      t.triple, t.cpu, example));
+}
+
+/// What is asked for, behind what everyone gets.
+std::string with_features(const std::string& standard, const std::string& asked) {
+  return asked.empty() ? standard : standard + "," + asked;
+}
+
+/// Cortex-M4, M7, M33 and their kin: one float a register.
+void describe_cortex_m(Target& t) {
+  const llvm::Triple::SubArchType kind = llvm::Triple(t.triple).getSubArch();
+  const bool v7em = kind == llvm::Triple::ARMSubArch_v7em,
+             v8m = kind == llvm::Triple::ARMSubArch_v8m_mainline;
+  if (!v7em && !v8m)
+    throw ValueError(fmt::format(
+        "Kiln makes no code for {}: of Arm's 32-bit CPUs it knows those of thumbv7em (Cortex-M4, M7) and "
+        "thumbv8m.main (M33)",
+        t.triple));
+  if (t.cpu.empty()) {
+    t.cpu = v7em ? "cortex-m4" : "cortex-m33";
+    if (v8m) t.features = with_features("-dsp", t.features);  // not every M33 has it
+  }
+  const auto cpu = subtarget(t.triple, t.cpu, t.features);
+  if (!cpu->checkFeatures("+vfp2sp")) no_floats(t, "cortex-m4, cortex-m7 or cortex-m33");
+  t.vector_bits = 32;
+  t.vector_registers = 32;
+  t.has_fma = cpu->checkFeatures("+vfp4d16sp");
+  t.has_rounding = false;  // LLVM knows no instruction for halves to even
+  t.has_double = cpu->checkFeatures("+fp64");
+  t.masked_access = MaskedAccess::none;
+  t.pointer_bits = 32;
+  t.is_small = true;
+  t.l1_bytes = t.l2_bytes = 16 << 10;
+}
+
+void describe_riscv(Target& t, bool is_64_bit) {
+  if (t.cpu.empty()) t.features = with_features(is_64_bit ? "+m,+a,+f,+d,+c" : "+m,+f,+c", t.features);
+  const auto cpu = subtarget(t.triple, t.cpu, t.features);
+  if (!cpu->checkFeatures("+f")) no_floats(t, "the features +m,+f,+c");
+  const bool has_vectors = cpu->checkFeatures("+v");
+  t.vector_bits = has_vectors ? 128 : 32;
+  t.vector_registers = 32;
+  t.has_fma = true;
+  t.has_rounding = false;  // without Zfa
+  t.has_double = cpu->checkFeatures("+d");
+  t.masked_access = has_vectors ? MaskedAccess::all : MaskedAccess::none;
+  t.pointer_bits = is_64_bit ? 64 : 32;
+  t.is_small = !is_64_bit;
+}
+
+void describe_wasm(Target& t) {
+  if (t.cpu.empty()) t.features = with_features("+simd128", t.features);
+  const bool has_vectors = subtarget(t.triple, t.cpu, t.features)->checkFeatures("+simd128");
+  t.vector_bits = has_vectors ? 128 : 32;
+  t.vector_registers = 16;
+  t.has_fma = false;
+  t.masked_access = MaskedAccess::none;
+  t.pointer_bits = 32;
 }
 
 Features features_of_x86(std::string_view cpu) {
@@ -69,7 +133,8 @@ void check_aarch64_cpu(std::string_view cpu) {
 
 void set_vector_bits(Target& t, int vector_bits) {
   if (vector_bits == 0) return;
-  if (vector_bits < 128 || vector_bits > t.vector_bits || (vector_bits & (vector_bits - 1)) != 0) {
+  if (vector_bits < std::min(128, t.vector_bits) || vector_bits > t.vector_bits ||
+      (vector_bits & (vector_bits - 1)) != 0) {
     throw ValueError(fmt::format(
         "vector_bits = {}: this CPU ({}) has vectors of up to {} bits; 128, 256 and 512 are known",
         vector_bits, t.cpu, t.vector_bits));
@@ -95,7 +160,7 @@ Target find_native() {
   std::sort(words.begin(), words.end());  // the map's order is no order: equal hosts must give equal text
   t.features = fmt::format("{}", fmt::join(words, ","));
   if (llvm::Triple(t.triple).isX86()) {
-    describe_x86(t, features);
+    describe_x86(t, [&](const char* name) { return features.lookup(name); });
   } else {
     describe_aarch64(t);
   }
@@ -129,18 +194,31 @@ std::string_view cpu_of_environment() {
 
 }  // namespace
 
-Target Target::of(std::string_view triple, std::string_view cpu, int vector_bits) {
+Target Target::of(std::string_view triple, std::string_view cpu, int vector_bits, std::string_view features) {
   Target t;
-  t.triple = triple;
+  t.triple = llvm::Triple::normalize(llvm::StringRef(triple.data(), triple.size()));
   t.cpu = cpu;
+  t.features = features;
   const llvm::Triple parsed(t.triple);
+  if (!parsed.isOSBinFormatELF() && !parsed.isOSBinFormatWasm())
+    throw ValueError(
+        fmt::format("Kiln makes no code for {}: it knows ELF and WebAssembly as object files", triple));
   if (parsed.getArch() == llvm::Triple::x86_64) {
-    describe_x86(t, features_of_x86(cpu));
+    features_of_x86(cpu);  // says which CPUs there are
+    const auto known = subtarget(t.triple, t.cpu, t.features);
+    describe_x86(t, [&](const char* name) { return known->checkFeatures(fmt::format("+{}", name)); });
   } else if (parsed.getArch() == llvm::Triple::aarch64) {
     check_aarch64_cpu(cpu);
+    subtarget(t.triple, t.cpu, t.features);
     describe_aarch64(t);
+  } else if (parsed.getArch() == llvm::Triple::thumb) {
+    describe_cortex_m(t);
+  } else if (parsed.isRISCV()) {
+    describe_riscv(t, parsed.isArch64Bit());
+  } else if (parsed.getArch() == llvm::Triple::wasm32) {
+    describe_wasm(t);
   } else {
-    throw ValueError(fmt::format("Kiln makes no code for {}: x86_64 and aarch64 are known.", triple));
+    llvm_target(std::string(triple));  // says which are known
   }
   set_vector_bits(t, vector_bits);
   return t;
@@ -160,10 +238,13 @@ Target Target::host(int vector_bits, std::string_view cpu) {
 }
 
 std::string describe(const Target& target) {
-  return fmt::format("{} {} {} vector_bits={} registers={} fma={} rounding={} masks={} l1={} l2={}",
-                     target.triple, target.cpu, target.features, target.vector_bits, target.vector_registers,
-                     target.has_fma, target.has_rounding, static_cast<int>(target.masked_access),
-                     target.l1_bytes, target.l2_bytes);
+  return fmt::format(
+      "{} {} {} vector_bits={} registers={} fma={} rounding={} double={} pointer={} small={} values={} "
+      "masks={} l1={} "
+      "l2={}",
+      target.triple, target.cpu, target.features, target.vector_bits, target.vector_registers, target.has_fma,
+      target.has_rounding, target.has_double, target.pointer_bits, target.is_small,
+      target.reports_check_values, static_cast<int>(target.masked_access), target.l1_bytes, target.l2_bytes);
 }
 
 }  // namespace kiln::codegen

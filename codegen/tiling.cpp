@@ -183,6 +183,8 @@ WinogradGradBlock winograd_grad_block(std::int64_t tiles, std::int64_t channels,
 }
 
 int accumulator_registers(const Target& target) {
+  constexpr int short_code = 8;  // still enough to hide a multiply-add's latency
+  if (target.is_small) return short_code;
   return target.vector_registers >= 32 ? 24 : 12;
 }
 

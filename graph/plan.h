@@ -106,6 +106,8 @@ struct PlanOptions {
   /// Bytes that the arena may have at most: values are computed anew rather than kept until it is so small.
   /// 0: as many as it needs.
   std::int64_t memory_limit = 0;
+  /// One thread does everything: barriers cost nothing, so even small arrays share memory as soon as they can.
+  bool serial = false;
 };
 
 class FusionLog;
@@ -128,6 +130,8 @@ void verify_plan(const Plan& plan);
 Plan compile_plan(const Graph& graph, const PlanOptions& options = {});
 /// The passes before fusion only.
 Graph optimize(const Graph& graph, const PlanOptions& options = {});
+/// What follows them: the plan of a graph that is optimised already.
+Plan compile_optimized(Graph graph, const PlanOptions& options = {});
 /// Groups with kernels, locations and barriers, for dumps and tests.
 std::string print(const Plan& plan);
 

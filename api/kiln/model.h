@@ -114,6 +114,31 @@ struct BatchArgs {
   std::map<std::int64_t, double> class_weight = {};
 };
 
+/// For which machine `Model::export_library` compiles, and what it writes.
+struct ExportArgs {
+  /// LLVM's triple: "x86_64-linux-gnu", "aarch64-linux-gnu", "thumbv7em-none-eabihf" (Cortex-M4 and M7),
+  /// "thumbv8m.main-none-eabihf" (M33), "riscv64-linux-gnu", "riscv32-unknown-elf", "wasm32-unknown-unknown".
+  /// "": this machine.
+  std::string target = "";
+  /// LLVM's name of the CPU: "cortex-m7", "x86-64-v3". "": what every x86-64 and AArch64 has; Cortex-M4, or
+  /// M33 without DSP; rv64imafdc or rv32imfc; WebAssembly with vectors. Without a target, all that this
+  /// machine has.
+  std::string cpu = "";
+  std::string features = "";  ///< LLVM's names of what the CPU has besides: "+v"
+  std::int64_t batch_size = 1;
+  std::string format = "object";  ///< or "assembly", or "llvm_ir"
+  /// "embedded": the weights are read-only data of the object file. "separate": they are written to
+  /// `path`.weights, of which the functions take the address: a file that can be mapped into memory.
+  std::string weights = "embedded";
+  /// "float16" and "bfloat16" keep each float32 weight in two bytes, rounded; all is computed in float32. (A
+  /// CPU that is set to flush subnormal numbers loses float16's below 6e-5.)
+  std::string weight_storage = "float32";
+  bool selftest = true;  ///< the function that predicts for known inputs and compares; false: there is none
+  /// The inputs that it knows, `batch_size` rows. Without them random ones are taken: floats from 0 to 1, and
+  /// whole numbers that the model's checks let pass.
+  Tensors test_inputs = {};
+};
+
 struct SummaryArgs {
   std::optional<int> line_length = {};
   std::vector<double> positions = {};  ///< where each column ends, as a share of the line
@@ -136,7 +161,8 @@ class KILN_API Model : public Layer {
   /// Throws StateError if an output doesn't come from the inputs.
   explicit Model(ModelArgs args);
   explicit Model(std::shared_ptr<ModelImpl> impl);
-  /// A model that was put into another, as `get_layer` gives it. Throws TypeError for a layer of another kind.
+  /// A model that was put into another, as `get_layer` gives it. Throws TypeError for a layer of another
+  /// kind.
   explicit Model(const Layer& layer);
 
   using Layer::operator();
@@ -235,6 +261,18 @@ class KILN_API Model : public Layer {
   /// Without `compile` there is only the prediction. Throws StateError if the model isn't built or graphs are
   /// interpreted (KILN_BACKEND), ShapeError if sizes aren't known before data come.
   Memory memory(MemoryArgs args = {});
+
+  /// Writes the model's prediction, for batches of `batch_size` rows, as code that needs no library:
+  /// `path`.o (".s" for assembly, ".ll" for IR) and `path`.h, a C99 header with the functions and what a
+  /// caller has to know. Every C name begins with the path's last part, so several models can be linked into
+  /// one program. The weights are as they are now. Nothing is allocated; a call uses the caller's scratch
+  /// memory and some hundred bytes of stack.
+  ///
+  /// Throws StateError if the model isn't built, or changes weights when it predicts; ShapeError if its
+  /// inputs have sizes that aren't known, or test_inputs don't fit; ValueError for a target or CPU that isn't
+  /// known or can't compute the model, for a name that isn't C's, and where no test inputs pass the model's
+  /// checks; FileError if a file can't be written.
+  void export_library(const std::string& path, ExportArgs args = {}) const;
 
   ModelImpl& model_impl() const;
 };

@@ -23,10 +23,10 @@ void check_kernel(Lowering& l) {
       const Expr none =
           compare_expr("eq", load(record, DType::i64, Index(check_field)), integer_expr(DType::i64, -1));
       l.when(l.let(none), [&] {
-        const Expr value = l.let(convert_expr(l.operand(node, 1, {row}), DType::f64));
+        if (l.target().reports_check_values)
+          l.add(store(values, Index(value_field), convert_expr(l.operand(node, 1, {row}), DType::f64)));
         l.add(store(record, Index(check_field), integer_expr(DType::i64, l.check_index())));
         l.add(store(record, Index(row_field), index_expr(row)));
-        l.add(store(values, Index(value_field), value));
       });
     });
   });

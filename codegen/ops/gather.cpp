@@ -21,7 +21,7 @@ Index clamped(Lowering& l, Expr place, std::int64_t size) {
   // Behind an axis longer than an i32 can say, no i32 lies.
   if (dtype == DType::i64 || size - 1 <= std::numeric_limits<std::int32_t>::max())
     inside = apply(Op::minimum, {std::move(inside), integer_expr(dtype, size - 1)});
-  return Index::from_value(l.let(convert_expr(std::move(inside), DType::i64)), 0, size);
+  return Index::from_value(l.let(convert_expr(std::move(inside), l.address_type())), 0, size);
 }
 
 Expr gather_element(Lowering& l, const Node& node, const Indices& index, const Expr& predicate) {

@@ -112,7 +112,8 @@ void order_kernel(Lowering& l, std::size_t axis, std::int64_t limit, bool descen
       l.vector(
           "v", count,
           [&](const Index& v) {
-            const Index place = Index::from_value(l.let(convert_expr(read(rank, {v}), DType::i64)), 0, size);
+            const Index place =
+                Index::from_value(l.let(convert_expr(read(rank, {v}), l.address_type())), 0, size);
             const Expr kept = limit < size ? less(place, Index(limit)) : nullptr;
             for (std::size_t i = 0; i < l.group().outputs.size(); i++) {
               const Value output = l.group().outputs[i];

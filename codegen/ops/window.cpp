@@ -82,8 +82,9 @@ struct Windows {
 
   static Index clamped(Lowering& l, const Index& index, std::int64_t size) {
     if (!in_range(index, 0, size)) return index;
-    Expr value = apply(Op::minimum, {index_expr(index), integer_expr(DType::i64, size - 1)});
-    value = apply(Op::maximum, {std::move(value), integer_expr(DType::i64, 0)});
+    const DType dtype = l.address_type();
+    Expr value = apply(Op::minimum, {index_expr(index, dtype), integer_expr(dtype, size - 1)});
+    value = apply(Op::maximum, {std::move(value), integer_expr(dtype, 0)});
     return Index::from_value(l.let(std::move(value)), 0, std::max<std::int64_t>(size, 1));
   }
 

@@ -272,7 +272,7 @@ class MemoryPlanner {
         if (out.location || block_of.count(out.value)) continue;  // placed, perhaps for another part
         const std::int64_t bytes = bytes_of(out.value);
         plan_.intermediate_bytes += bytes;
-        const bool small = bytes <= small_array;
+        const bool small = bytes <= small_array && !options_.serial;
         const int first = out.kept ? 0 : small ? interval(out.first).first : out.first;
         const int last = out.kept || !options_.reuse ? count() : small ? interval(out.last).last : out.last;
         const bool may_share = options_.reuse && !out.kept && is_of_one_group(v);

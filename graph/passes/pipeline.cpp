@@ -128,7 +128,11 @@ Plan within_limit(Plan plan, const PlanOptions& options) {
 }  // namespace
 
 Plan compile_plan(const Graph& graph, const PlanOptions& options) {
-  Plan plan = make_plan(optimize(graph, options), options);
+  return compile_optimized(optimize(graph, options), options);
+}
+
+Plan compile_optimized(Graph graph, const PlanOptions& options) {
+  Plan plan = make_plan(std::move(graph), options);
   if (options.memory_limit > 0) plan = within_limit(std::move(plan), options);
   verify_plan(plan);
   dump(plan.graph->name, "plan.txt", print(plan));

@@ -10,22 +10,14 @@
 
 #include "tests/api/image_files.h"
 #include "tests/support/files.h"
+#include "tests/support/process.h"
 
 namespace {
 
-struct Outcome {
-  int status;
-  std::string output;
-};
+using kiln::testing::Outcome;
 
 Outcome run(const std::string& command) {
-  Outcome outcome{-1, ""};
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return outcome;
-  char buffer[4096];
-  while (const std::size_t n = std::fread(buffer, 1, sizeof buffer, pipe)) outcome.output.append(buffer, n);
-  outcome.status = pclose(pipe);
-  return outcome;
+  return kiln::testing::run_command(command);
 }
 
 std::string example(const std::string& name) {

@@ -72,12 +72,51 @@ TEST(Target, EveryAArch64HasNeon) {
   }
 }
 
+TEST(Target, KnowsMicrocontrollersRiscVAndWebAssembly) {
+  struct Row {
+    const char *triple, *cpu, *features;
+    int bits, pointer;
+    bool fma, doubles, small;
+  };
+  const char *m = "thumbv7em-none-eabihf", *v8m = "thumbv8m.main-none-eabihf";
+  const Row rows[] = {{m, "", "", 32, 32, true, false, true},
+                      {m, "cortex-m7", "", 32, 32, true, true, true},
+                      {v8m, "", "", 32, 32, true, false, true},
+                      {"riscv64-linux-gnu", "", "", 32, 64, true, true, false},
+                      {"riscv64-linux-gnu", "", "+v", 128, 64, true, true, false},
+                      {"riscv64-linux-gnu", "", "+zba", 32, 64, true, true, false},
+                      {"riscv32-unknown-elf", "", "", 32, 32, true, false, true},
+                      {"wasm32-unknown-unknown", "", "", 128, 32, false, true, false},
+                      {"wasm32-unknown-unknown", "", "+bulk-memory", 128, 32, false, true, false},
+                      {"wasm32-unknown-unknown", "", "-simd128", 32, 32, false, true, false},
+                      {x86, "x86-64", "+avx2,+fma", 256, 64, true, true, false}};
+  for (const Row& row : rows) {
+    const Target t = Target::of(row.triple, row.cpu, 0, row.features);
+    const std::string what = describe(t);
+    EXPECT_EQ(t.vector_bits, row.bits) << what;
+    EXPECT_EQ(t.lanes(DType::f32), std::max(1, row.bits / 32)) << what;
+    EXPECT_EQ(t.pointer_bits, row.pointer) << what;
+    EXPECT_EQ(t.has_fma, row.fma) << what;
+    EXPECT_EQ(t.has_double, row.doubles) << what;
+    EXPECT_EQ(t.is_small, row.small) << what;
+  }
+  EXPECT_EQ(Target::of(v8m, "").cpu, "cortex-m33");
+}
+
 TEST(Target, UnknownNamesAreRefused) {
   expect_refused([&] { Target::of(x86, "x86-64-v9"); }, "no x86-64 CPU \"x86-64-v9\"");
   expect_refused([&] { Target::of(x86, "pentium"); }, "no x86-64 CPU \"pentium\"");
   expect_refused([&] { Target::of(x86, ""); }, "no x86-64 CPU \"\"");
   expect_refused([&] { Target::of(arm, "haswell"); }, "no AArch64 CPU \"haswell\"");
-  expect_refused([&] { Target::of("riscv64-linux-gnu", "generic"); }, "no code for riscv64-linux-gnu");
+  expect_refused([&] { Target::of("mips64-linux-gnu", ""); }, "no code for mips64-linux-gnu");
+  expect_refused([&] { Target::of("x86_64-pc-windows-msvc", "x86-64"); },
+                 "ELF and WebAssembly as object files");
+  expect_refused([&] { Target::of("thumbv6m-none-eabi", ""); },
+                 "those of thumbv7em (Cortex-M4, M7) and thumbv8m.main");
+  expect_refused([&] { Target::of("thumbv7em-none-eabihf", "cortex-m3"); }, "no instructions for float32");
+  expect_refused([&] { Target::of("riscv64-linux-gnu", "", 0, "+vv"); }, "features: LLVM knows no \"+vv\"");
+  expect_refused([&] { Target::of("riscv64-linux-gnu", "", 0, "v"); }, "give names with + or - before");
+  expect_refused([&] { Target::of("riscv64-linux-gnu", "sifive-u99"); }, "LLVM knows no such CPU");
   expect_refused([&] { Target::of(x86, "haswell", 512); }, "haswell) has vectors of up to 256 bits");
   expect_refused([&] { Target::of(x86, "haswell", 192); }, "128, 256 and 512 are known");
 }

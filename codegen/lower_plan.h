@@ -1,0 +1,23 @@
+#pragma once
+#include <span>
+#include <vector>
+
+#include "codegen/entry.h"
+#include "codegen/loop.h"
+#include "codegen/target.h"
+#include "graph/plan.h"
+#include "kiln/runtime/executable.h"
+
+namespace kiln::codegen {
+
+/// A plan with a kernel for each of its groups, and all that a run needs to know but the machine code.
+struct LoweredPlan {
+  runtime::Program program;
+  std::vector<Kernel> kernels;   ///< parallel to program.steps
+  std::vector<EntryStep> entry;  ///< the same, without symbols
+};
+
+/// `ways` numbers the ways to lower the groups (see `lower`).
+LoweredPlan lower_plan(const graph::Plan& plan, std::span<const int> ways, const Target& target);
+
+}  // namespace kiln::codegen

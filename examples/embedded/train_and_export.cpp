@@ -1,0 +1,72 @@
+// Trains LeNet on Fashion-MNIST and exports it for one machine: NAME.o, NAME.h, and images.h with test images
+// for the C programs beside this file. README.md shows how they are put together.
+//
+//     train_and_export --out build/device/lenet --target thumbv7em-none-eabihf --cpu cortex-m4
+#include <kiln/kiln.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "../options.h"
+
+using namespace kiln;
+using namespace kiln::layers;
+
+// `count` test images, as bytes, with their classes and what the model takes them for on this machine.
+static void write_images(const std::string& path, const datasets::Split& test, const Tensor& scores,
+                         std::int64_t count) {
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  if (file == nullptr) throw FileError("can't write " + path);
+  const auto row = [&](const char* declaration, const Tensor& bytes) {
+    std::fprintf(file, "static const unsigned char %s = {", declaration);
+    std::int64_t n = 0;
+    for (const int byte : bytes.to_vector<int>()) std::fprintf(file, "%s%d,", n++ % 28 ? "" : "\n", byte);
+    std::fprintf(file, "\n};\n");
+  };
+  std::fprintf(file, "#define IMAGES %lld\n", static_cast<long long>(count));
+  row("images[IMAGES * 784]", test.x.slice(0, count));
+  row("classes[IMAGES]", test.y.slice(0, count));
+  std::vector<int> guesses;
+  for (std::int64_t i = 0; i < count; i++) {
+    const std::vector<float> of_image = scores.slice(i, i + 1).to_vector<float>();
+    guesses.push_back(
+        static_cast<int>(std::max_element(of_image.begin(), of_image.end()) - of_image.begin()));
+  }
+  row("guesses[IMAGES]", Tensor(guesses));
+  std::fclose(file);
+}
+
+int main(int argc, char** argv) {
+  const Options options(argc, argv);
+  const std::string out = options.text("out", "lenet");
+  const std::int64_t images = options.number("images", 200);
+  set_random_seed(1);
+  auto [train, test] = datasets::fashion_mnist::load_data();
+  const std::int64_t samples = options.number("train-samples", train.x.dim(0));
+
+  Sequential model({
+      Input({28, 28, 1}, {.dtype = DType::u8, .name = "image"}),
+      Rescaling(1.0 / 255),
+      Conv2D(6, 5, {.padding = "same", .activation = "relu"}),
+      MaxPooling2D(2),
+      Conv2D(16, 5, {.activation = "relu"}),
+      MaxPooling2D(2),
+      Flatten(),
+      Dense(120, {.activation = "relu"}),
+      Dense(84, {.activation = "relu"}),
+      Dense(10, {.name = "scores"}),
+  });
+  model.compile({.optimizer = "adam",
+                 .loss = losses::SparseCategoricalCrossentropy({.from_logits = true}),
+                 .metrics = {"accuracy"}});
+  model.fit(train.x.slice(0, samples), train.y.slice(0, samples),
+            {.batch_size = 128, .epochs = options.number("epochs", 5), .verbose = 2});
+
+  model.export_library(out, {.target = options.text("target", ""), .cpu = options.text("cpu", "")});
+  const Tensor scores = model.predict(test.x.slice(0, images), {.verbose = 0});
+  write_images((std::filesystem::path(out).parent_path() / "images.h").string(), test, scores, images);
+  std::printf("wrote %s.o, %s.h and images.h\n", out.c_str(), out.c_str());
+}
