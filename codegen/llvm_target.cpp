@@ -50,7 +50,9 @@ const llvm::Target& llvm_target(const std::string& triple) {
   static std::set<llvm::Triple::ArchType> known;
   const std::lock_guard lock(mutex);
   std::string error =
-      "it isn't one of x86_64, aarch64, thumbv7em, thumbv8m.main, riscv32, riscv64 and wasm32";
+      "it knows targets such as x86_64-linux-gnu, aarch64-linux-gnu, thumbv7em-none-eabihf, "
+      "thumbv8m.main-none-eabihf, "
+      "riscv32-unknown-elf, riscv64-linux-gnu and wasm32-unknown-unknown";
   const llvm::Triple parsed(triple);
   if (known.count(parsed.getArch()) > 0 || initialise(parsed)) {
     known.insert(parsed.getArch());

@@ -68,6 +68,10 @@ void describe_cortex_m(Target& t) {
     if (v8m) t.features = with_features("-dsp", t.features);  // not every M33 has it
   }
   const auto cpu = subtarget(t.triple, t.cpu, t.features);
+  if (cpu->checkFeatures("+armv8-m.main") != v8m)
+    throw ValueError(
+        fmt::format("cpu \"{}\" isn't one of {}: Cortex-M4 and M7 are of thumbv7em, M33 is of thumbv8m.main",
+                    t.cpu, t.triple));
   if (!cpu->checkFeatures("+vfp2sp")) no_floats(t, "cortex-m4, cortex-m7 or cortex-m33");
   t.vector_bits = 32;
   t.vector_registers = 32;
@@ -107,10 +111,10 @@ void describe_wasm(Target& t) {
 
 Features features_of_x86(std::string_view cpu) {
   if (llvm::X86::parseArchX86(cpu, /*Only64Bit=*/true) == llvm::X86::CK_None) {
-    throw ValueError(
-        fmt::format("There is no x86-64 CPU \"{}\"; known are the levels x86-64, x86-64-v2, x86-64-v3 and "
-                    "x86-64-v4, and LLVM's names of CPUs, like haswell or znver4.",
-                    cpu));
+    throw ValueError(fmt::format(
+        "There is no x86-64 CPU \"{}\"; known are the levels x86-64, x86-64-v2, x86-64-v3 and "
+        "x86-64-v4, and LLVM's names of CPUs, like haswell or znver4. Other machines' need a target, too.",
+        cpu));
   }
   llvm::SmallVector<llvm::StringRef> names;
   llvm::X86::getFeaturesForCPU(cpu, names);

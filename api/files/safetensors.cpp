@@ -84,7 +84,10 @@ class Reader {
     std::uint64_t length = 0;
     for (std::size_t i = 0; i < kLengthBytes; i++) length |= std::uint64_t{bytes[i]} << (8 * i);
     const std::uint64_t rest = file_.size() - kLengthBytes;
-    if (length > rest) fail(fmt::format("its header should have {} bytes, but only {} follow", length, rest));
+    if (length > rest)
+      fail(fmt::format(
+          "its header should have {} bytes, but only {} follow: it ends early, or isn't a safetensors file",
+          length, rest));
     if (length > kLongestHeader) fail(fmt::format("its header of {} bytes is too long", length));
     std::string text(static_cast<std::size_t>(length), '\0');
     file_.read(text.data(), kLengthBytes, text.size());

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kiln/logs.h"
@@ -91,7 +92,8 @@ class KILN_API History : public Callback {
   std::vector<std::int64_t> epoch;
 
   /// The values of that name. Throws ValueError listing the names there are.
-  const std::vector<double>& operator[](const std::string& name) const;
+  const std::vector<double>& operator[](const std::string& name) const&;
+  std::vector<double> operator[](const std::string& name) && { return std::as_const(*this)[name]; }
 
   void on_train_begin(const Logs&) override;
   void on_epoch_end(std::int64_t epoch, Logs& logs) override;

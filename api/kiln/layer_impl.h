@@ -118,6 +118,15 @@ struct LayerOptions {
 ///     };
 ///     Sequential model({Input({4}), make_layer<Scale>(), Dense(1)});
 ///
+/// Layers inside it are made in the constructor or in `build`, called as `inner(call, x)`, and given by
+/// `sublayers`, so that their weights are trained and saved with its own:
+///
+///     struct Twice : LayerImpl {
+///       Layer first = Dense(8, {.activation = "relu"}), second = Dense(8);
+///       std::vector<Layer> sublayers() const override { return {first, second}; }
+///       graph::Value call(Call& call, graph::Value x) override { return second(call, first(call, x)); }
+///     };
+///
 /// `call` only emits ops and must do so in the same way each time: it is replayed for every batch size, and
 /// with two sizes to find out which sizes of the result are None.
 class KILN_API LayerImpl : public std::enable_shared_from_this<LayerImpl> {

@@ -163,7 +163,7 @@ struct Decimals {
     for (int i = 0; i < most; i++) {
       const Value there = graph::compare(rest, zero, i == 0 ? "le" : "lt");
       if (i > 0) length = length + graph::convert(there, DType::i64);
-      const Value tenth = rest / 10.0, digit = 48.0 - (rest - tenth * 10.0);
+      const Value tenth = graph::div(rest, graph::scalar(rest, 10)), digit = 48.0 - (rest - tenth * 10.0);
       digits.push_back(graph::select(there, digit, zero));
       rest = tenth;
     }

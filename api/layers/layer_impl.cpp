@@ -151,6 +151,23 @@ std::vector<Value> LayerImpl::call_all(Call& context, std::span<const Value> xs)
 }
 
 Variable LayerImpl::add_weight(const WeightArgs& args) {
+  if (built_)
+    throw StateError(
+        fmt::format("layer \"{}\" ({}): add_weight made \"{}\" when the layer was built already, as in "
+                    "`call`, which is repeated "
+                    "for every batch size; make weights in `build`",
+                    name_, class_name(), args.name));
+  if (!args.shape.is_static())
+    throw ShapeError(
+        fmt::format("layer \"{}\" ({}): the weight \"{}\" can't have the shape {}, as the batch's size "
+                    "isn't the weight's; take the sizes that are known, such as {{input.back()}}",
+                    name_, class_name(), args.name, args.shape.to_string()));
+  for (const Variable& w : weights_)
+    if (w.name() == args.name)
+      throw ValueError(
+          fmt::format("layer \"{}\" ({}): two weights are called \"{}\"; give them names of their own, "
+                      "add_weight({{.name = ...}})",
+                      name_, class_name(), args.name));
   const Variable weight(args, options_.dtype, name_);
   if (weight.shape() != args.shape || weight.dtype() != options_.dtype)
     throw ShapeError(fmt::format(

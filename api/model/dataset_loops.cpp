@@ -78,11 +78,8 @@ std::vector<Tensor> Model::predict_all(const data::Dataset& batches, PredictData
 }
 
 Tensor Model::predict(const data::Dataset& batches, PredictDatasetArgs args) const {
-  std::vector<Tensor> outputs = predict_all(batches, std::move(args));
-  if (outputs.size() != 1)
-    throw StateError(fmt::format("model \"{}\" has {} outputs; call predict_all, which returns them all",
-                                 name(), outputs.size()));
-  return outputs[0];
+  internal::require_one_output(model_impl());
+  return predict_all(batches, std::move(args))[0];
 }
 
 }  // namespace kiln

@@ -118,6 +118,8 @@ History FitLoop::run(ModelImpl& model, Trainer& trainer, BatchSource& source, Va
   const InterruptGuard guard;
   const ModelImpl::Fitting fitting(model);
   model.stop_training = false;
+  if (Layer(model.shared_from_this()).trainable_weights().empty() && shown != 0)
+    print(fmt::format("fit: model \"{}\" has no trainable weights, so nothing is trained\n", model.name()));
   Logs last;
   const auto goes_on = [&] { return !model.stop_training && !InterruptGuard::interrupted(); };
   std::int64_t expected =

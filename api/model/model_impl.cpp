@@ -154,6 +154,29 @@ void ModelImpl::check(std::span<const Shape> inputs) const {
   if (const std::string reason = mismatch(inputs); !reason.empty()) throw ShapeError(reason);
 }
 
+namespace {
+
+// Are these one sample's sizes, where a batch has one more in front? A last axis of size 1 may have been
+// added.
+bool is_one_sample(const Shape& shape, const Shape& sample) {
+  const auto is_like = [&](const Shape& s) {
+    bool alike = s.rank() == sample.rank();
+    for (int i = 0; alike && i < s.rank(); i++) alike = sample.dim(i) == None || s.dim(i) == sample.dim(i);
+    return alike;
+  };
+  return is_like(shape) ||
+         (shape.rank() > 0 && shape.back() == 1 && is_like(shape.slice(0, shape.rank() - 1)));
+}
+
+std::string sizes_text(const Shape& shape) {
+  std::string text;
+  for (std::int64_t d : shape.sizes())
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", d == None ? "n" : std::to_string(d));
+  return text;
+}
+
+}  // namespace
+
 std::string ModelImpl::mismatch(std::span<const Shape> inputs) const {
   if (!connected()) return "";
   if (inputs.size() != inputs_.size())
@@ -171,14 +194,26 @@ std::string ModelImpl::mismatch(std::span<const Shape> inputs) const {
     if (fits) continue;
     const bool one_sample =
         inputs[i].rank() == 1 && expected.rank() == 2 && inputs[i].dim(0) == expected.dim(1);
+    const bool one_image = expected.rank() > 2 && is_one_sample(inputs[i], expected.tail());
     return fmt::format(
         "Input {} of model \"{}\" is incompatible with it: expected shape={}, found shape={}{}", i, name(),
         expected.to_string(), inputs[i].to_string(),
         one_sample
             ? fmt::format(". For one sample of {0} features write Tensor(v, {{1, {0}}})", inputs[i].dim(0))
-            : "");
+        : one_image ? fmt::format(". For one sample write x.reshape({{1, {}}})", sizes_text(expected.tail()))
+                    : "");
   }
   return "";
+}
+
+void ModelImpl::require_known_weights(const Call& call) const {
+  for (const Variable& w : call.variables())
+    if (w.guard() == nullptr)  // which the weights of every model have
+      throw StateError(fmt::format(
+          "model \"{}\" uses the weight \"{}\", which no layer of it has, nor of another model, so that it "
+          "would neither be trained nor saved. A layer of your own makes its weights and its inner layers in "
+          "`build` or before, not in `call`, and gives its inner layers by overriding `sublayers`",
+          name(), w.path()));
 }
 
 std::vector<Value> ModelImpl::call_all(Call& call, std::span<const Value> xs) {

@@ -50,6 +50,7 @@ std::unique_ptr<Step> Predictor::make_step(const BatchTypes& types) {
   for (std::size_t i = 0; i < types.x.size(); i++)
     x.push_back(graph.input(fmt::format("x{}", i), types.x[i]));
   const std::vector<graph::Value> y = model_.call_all(call, x);
+  model_.require_known_weights(call);
   for (std::size_t i = 0; i < y.size(); i++) graph.output(fmt::format("y{}", i), y[i]);
   return std::make_unique<Step>(std::move(graph), call.storage(), model_.guarded_weights());
 }

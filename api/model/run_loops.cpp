@@ -110,12 +110,19 @@ std::vector<Tensor> Model::predict_all(const Tensors& x, PredictArgs args) const
 }
 
 Tensor Model::predict(const Tensors& x, PredictArgs args) const {
-  std::vector<Tensor> outputs = predict_all(x, std::move(args));
-  if (outputs.size() != 1)
-    throw StateError(fmt::format("model \"{}\" has {} outputs; call predict_all, which returns them all",
-                                 name(), outputs.size()));
-  return outputs[0];
+  internal::require_one_output(model_impl());
+  return predict_all(x, std::move(args))[0];
 }
+
+namespace internal {
+
+void require_one_output(const ModelImpl& model) {
+  if (model.connected() && model.outputs().size() != 1)
+    throw StateError(fmt::format("model \"{}\" has {} outputs; call predict_all, which returns them all",
+                                 model.name(), model.outputs().size()));
+}
+
+}  // namespace internal
 
 namespace {
 

@@ -32,6 +32,9 @@ void check_batch_size(const char* caller, std::int64_t batch_size);
 std::int64_t steps_over(const char* argument, std::int64_t rows, std::int64_t batch_size,
                         std::optional<std::int64_t> steps);
 
+/// Throws StateError if the model has several outputs, which `predict` can't return.
+void require_one_output(const ModelImpl& model);
+
 /// Resets the metrics and runs evaluation steps, from the first batch on: so many, or as many as there are
 /// (0); results are in the model's trainer. With a guard, Ctrl-C ends it after the running step.
 void run_evaluation(ModelImpl& model, BatchSource& source, std::int64_t steps, CallbackList* callbacks,

@@ -130,6 +130,7 @@ std::unique_ptr<Step> Trainer::make_step(Mode mode, const BatchTypes& types) {
   const graph::Value weight = types.weight ? graph.input("sample_weight", *types.weight) : graph::Value{};
 
   const std::vector<graph::Value> y_pred = model_.call_all(call, x);
+  model_.require_known_weights(call);
   const std::int64_t rows = types.x[0].shape[0];
   const graph::Value loss = total_loss(call, y, y_pred, weight, rows);
   for (Tracker& tracker : trackers_)

@@ -22,7 +22,7 @@ void Callback::stop_training() {
   model().stop_training();
 }
 
-const std::vector<double>& History::operator[](const std::string& name) const {
+const std::vector<double>& History::operator[](const std::string& name) const& {
   const auto found = history.find(name);
   if (found != history.end()) return found->second;
   std::vector<std::string_view> known;

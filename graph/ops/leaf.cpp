@@ -98,4 +98,14 @@ Value scalar(Value like, double value) {
   return like.graph().emit(Op::constant, {}, {{"value", t}}).value();
 }
 
+Value operator/(Value a, double b) {
+  if (!is_float(a.dtype()))
+    throw TypeError(
+        fmt::format("{}: {} by {} would be a quotient without its fraction; convert(x, DType::f32) first, "
+                    "or, if it is to be without, "
+                    "div(x, scalar(x, {}))",
+                    a.graph().label, name(a.dtype()), b, b));
+  return div(a, scalar(a, b));
+}
+
 }  // namespace kiln::graph

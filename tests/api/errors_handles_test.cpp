@@ -38,6 +38,67 @@ TEST(EmptyHandles, ALayerThatGivesOtherResultsForAnotherBatchSize) {
   EXPECT_ERROR(StateError, "must emit the same ops each time", make_layer<Changes>().apply({Input({1})}));
 }
 
+// ---- weights that a model doesn't know of -----------------------------------------------------------------
+
+// Layers inside a layer that doesn't say that it has them, made before or again in each call.
+struct Hides final : LayerImpl {
+  Layer inner = Dense(4, {.name = "inner"});
+  Value call(Call& call, Value x) override { return inner(call, x); }
+};
+struct MakesInCall final : LayerImpl {
+  Value call(Call& call, Value x) override { return Dense(4, {.name = "made"})(call, x); }
+};
+
+TEST(UnknownWeights, OfLayersThatSublayersDoesNotGive) {
+  const Tensor x = Tensor::zeros({2, 3});
+  for (const auto& [layer, weight] : {std::pair(make_layer<Hides>(), "inner/kernel"),
+                                      std::pair(make_layer<MakesInCall>(), "made/kernel")}) {
+    Sequential model({Input({3}), layer, Dense(1)}, {.name = "m"});
+    const std::string expected =
+        "model \"m\" uses the weight \"" + std::string(weight) +
+        "\", which no layer of it has, nor of another model, so that it would neither be trained nor saved";
+    EXPECT_ERROR(StateError, expected, model.predict(x));
+    EXPECT_ERROR(StateError, "by overriding `sublayers`", model.export_library("never"));
+    model.compile({.loss = "mse"});
+    EXPECT_ERROR(StateError, expected, model.train_on_batch(x, Tensor::zeros({2, 1})));
+  }
+}
+
+TEST(UnknownWeights, MadeInCallOrWithoutAKnownShapeOrTwice) {
+  struct Late final : LayerImpl {
+    Value call(Call& call, Value x) override { return x * call(add_weight({.name = "w", .shape = {1}})); }
+  };
+  EXPECT_ERROR(StateError, "add_weight made \"w\" when the layer was built already",
+               make_layer<Late>()(Input({1})));
+  struct Unknown final : LayerImpl {
+    void build(const Shape& input) override { add_weight({.name = "w", .shape = input}); }
+  };
+  EXPECT_ERROR(ShapeError, "the weight \"w\" can't have the shape (None, 3)",
+               make_layer<Unknown>()(Input({3})));
+  struct Twice final : LayerImpl {
+    void build(const Shape&) override {
+      add_weight({.shape = {1}});
+      add_weight({.shape = {2}});
+    }
+  };
+  EXPECT_ERROR(ValueError, "two weights are called \"weight\"", make_layer<Twice>()(Input({3})));
+}
+
+TEST(Quotients, OfWholeNumbersByANumberWouldLoseTheFraction) {
+  const auto half = function([](Value x) { return x / 255.0; }, {.name = "half"});
+  EXPECT_ERROR(TypeError,
+               "half: uint8 by 255 would be a quotient without its fraction; convert(x, DType::f32) first",
+               half(Tensor({1.f, 2.f}).astype(DType::u8)));
+  EXPECT_FLOAT_EQ(static_cast<float>(half(Tensor({255.f}))(0)), 1);
+}
+
+TEST(Temporaries, AHistoryGivesItsNumbersNotAReferenceIntoIt) {
+  Sequential model = line(1);
+  model.compile({.loss = "mse"});
+  for (const double loss : model.fit(Tensor({1.f}), Tensor({1.f}), {.verbose = 0})["loss"])
+    EXPECT_EQ(loss, 0);
+}
+
 TEST(EmptyHandles, SymbolicTensors) {
   const SymbolicTensor none;
   EXPECT_ERROR(StateError, "comes from Input(...)", none.shape());

@@ -139,12 +139,13 @@ TEST_F(SafetensorsTest, TheFileMustHoldTheData) {
 }
 
 TEST_F(SafetensorsTest, TheHeaderMustBeInTheFile) {
+  const std::string ending = ": it ends early, or isn't a safetensors file";
   const std::string good = safetensors(R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "a");
   EXPECT_EQ(fault(length_of(std::uint64_t{1} << 63) + "{}"),
-            "its header should have 9223372036854775808 bytes, but only 2 follow");
+            "its header should have 9223372036854775808 bytes, but only 2 follow" + ending);
   EXPECT_EQ(fault(length_of(~std::uint64_t{0}) + "{}"),
-            "its header should have 18446744073709551615 bytes, but only 2 follow");
-  EXPECT_EQ(fault(good.substr(0, 20)), "its header should have 53 bytes, but only 12 follow");
+            "its header should have 18446744073709551615 bytes, but only 2 follow" + ending);
+  EXPECT_EQ(fault(good.substr(0, 20)), "its header should have 53 bytes, but only 12 follow" + ending);
   EXPECT_EQ(fault(good.substr(0, 5)), "it has 5 bytes, too few for a header");
   EXPECT_EQ(fault(""), "it has 0 bytes, too few for a header");
 }

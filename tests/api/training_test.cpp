@@ -318,6 +318,17 @@ TEST(Fit, AFrozenLayerStaysAsItIsUntilItIsUnfrozen) {
   EXPECT_NE(floats(first.get_weights()[0]), frozen);
 }
 
+TEST(Fit, SaysThatNothingIsTrained) {
+  Sequential model({Input({2}), Dense(1)}, {.name = "frozen"});
+  model.set_trainable(false);
+  model.compile({.optimizer = "sgd", .loss = "mse"});
+  kiln::testing::CapturedConsole console;
+  model.fit(Tensor::full({4, 2}, 1), Tensor::full({4, 1}, 5), {.verbose = 2});
+  EXPECT_NE(console.text.find("fit: model \"frozen\" has no trainable weights, so nothing is trained"),
+            std::string::npos)
+      << console.text;
+}
+
 // ---- several outputs
 // ----------------------------------------------------------------------------------------
 

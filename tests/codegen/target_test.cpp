@@ -114,6 +114,7 @@ TEST(Target, UnknownNamesAreRefused) {
   expect_refused([&] { Target::of("thumbv6m-none-eabi", ""); },
                  "those of thumbv7em (Cortex-M4, M7) and thumbv8m.main");
   expect_refused([&] { Target::of("thumbv7em-none-eabihf", "cortex-m3"); }, "no instructions for float32");
+  expect_refused([&] { Target::of("thumbv7em-none-eabihf", "cortex-m33"); }, "M33 is of thumbv8m.main");
   expect_refused([&] { Target::of("riscv64-linux-gnu", "", 0, "+vv"); }, "features: LLVM knows no \"+vv\"");
   expect_refused([&] { Target::of("riscv64-linux-gnu", "", 0, "v"); }, "give names with + or - before");
   expect_refused([&] { Target::of("riscv64-linux-gnu", "sifive-u99"); }, "LLVM knows no such CPU");

@@ -605,7 +605,10 @@ TEST(ExportMistakes, SayHowToMendThem) {
 
   expect(message_of<StateError>([&] { Sequential({Dense(2)}).export_library(folder / "net"); }),
          "isn't built; give it an Input");
-  expect(message_of<FileError>([&] { mlp().export_library(folder / "missing/net"); }), "missing/net.o");
+  expect(message_of<ShapeError>(
+             [&] { Sequential({Input({None, 4}), Dense(2)}).export_library(folder / "net"); }),
+         "has an input of shape (None, None, 4), but exported code is for known sizes");
+  expect(message_of<FileError>([&] { mlp().export_library(folder / "missing/net"); }), "there is no folder");
   set_random_seed(1);
   const Sequential doubles({Input({4}, {.dtype = DType::f64}), Dense(2, {.dtype = DType::f64})});
   expect(message_of<ValueError>([&] {

@@ -83,7 +83,8 @@ KILN_API Value scalar(Value like, double value);
 inline Value operator+(Value a, double b) { return add(a, scalar(a, b)); }
 inline Value operator-(Value a, double b) { return sub(a, scalar(a, b)); }
 inline Value operator*(Value a, double b) { return mul(a, scalar(a, b)); }
-inline Value operator/(Value a, double b) { return div(a, scalar(a, b)); }
+/// For floats: whole numbers would lose the fraction (TypeError).
+KILN_API Value operator/(Value a, double b);
 inline Value operator+(double a, Value b) { return add(scalar(b, a), b); }
 inline Value operator-(double a, Value b) { return sub(scalar(b, a), b); }
 inline Value operator*(double a, Value b) { return mul(scalar(b, a), b); }
