@@ -132,7 +132,7 @@ class ExportEmitter {
             buffers.push_back(argument(inputs + index));
             break;
           case BufferRef::Space::arena:
-            buffers.push_back(at(scratch, scratch_.arena + ref.offset));
+            buffers.push_back(at(scratch, ref.offset));
             break;
           case BufferRef::Space::scratch:
             buffers.push_back(at(scratch, scratch_.kernels));
@@ -255,9 +255,8 @@ class ExportEmitter {
 }  // namespace
 
 ScratchLayout::ScratchLayout(const runtime::Program& program) {
-  bytes = round_up(program.arena_bytes, program.scratch_bytes > 0 ? 64 : 1);
-  kernels = bytes;
-  bytes += program.scratch_bytes;
+  kernels = round_up(program.arena_bytes, program.scratch_bytes > 0 ? 64 : 1);
+  bytes = kernels + program.scratch_bytes;
   if (bytes > 0) alignment = 8;
 }
 

@@ -11,9 +11,9 @@
 
 namespace kiln::codegen {
 
-/// Where the parts of an exported program's scratch memory lie.
+/// An exported program's scratch memory: its arena, and behind it what lives within a kernel's tile.
 struct ScratchLayout {
-  std::int64_t arena = 0, kernels = 0;  ///< offsets
+  std::int64_t kernels = 0;  ///< where that begins
   std::int64_t bytes = 0, alignment = 1;
   explicit ScratchLayout(const runtime::Program& program);
 };

@@ -51,12 +51,11 @@ Tensor rounded(const Tensor& weights, WeightStorage storage) {
     x[i] = is_f16 ? round_to_f16(before) : round_to_bf16(before);
     const bool is_too_large = std::isinf(x[i]) || (is_f16 && std::fabs(x[i]) > largest_f16);
     if (std::isfinite(before) && is_too_large)
-      throw ValueError(
-          fmt::format("export_library: weight_storage is {0}, but a weight, in the form that kernels read, "
-                      "is {1}, and {0} "
-                      "ends at {2}; take {3}",
-                      is_f16 ? "float16" : "bfloat16", before, is_f16 ? "65504" : "3.39e38",
-                      is_f16 ? "bfloat16" : "float32"));
+      throw ValueError(fmt::format(
+          "export_library: weight_storage is {0}, but a weight, in the form that kernels read, is {1}, and "
+          "{0} ends at {2}; take {3}",
+          is_f16 ? "float16" : "bfloat16", before, is_f16 ? "65504" : "3.39e38",
+          is_f16 ? "bfloat16" : "float32"));
   }
   return result;
 }
@@ -68,9 +67,8 @@ std::optional<std::vector<std::uint16_t>> narrowed(const Tensor& weights, Weight
   result.reserve(static_cast<std::size_t>(dense.size()));
   for (std::int64_t i = 0; i < dense.size(); i++) {
     const float x = dense.data<float>()[i];
-    const bool is_f16 = std::isfinite(x) && std::fabs(x) <= largest_f16 && round_to_f16(x) == x;
     if (storage == WeightStorage::float16) {
-      if (!is_f16) return std::nullopt;
+      if (!std::isfinite(x) || std::fabs(x) > largest_f16 || round_to_f16(x) != x) return std::nullopt;
       result.push_back(bits_of_f16(x));
     } else {
       const auto bits = std::bit_cast<std::uint32_t>(x);

@@ -131,9 +131,6 @@ void Model::export_library(const std::string& path, ExportArgs args) const {
     throw FileError(
         fmt::format("export_library: {}: there is no folder {}; make it first", path, folder.string()));
 
-  graph::Graph graph(fmt::format("{}_export_{}", name(), args.batch_size));
-  Call call(graph, false);
-  std::vector<graph::Value> x;
   for (const SymbolicTensor& t : model.inputs())
     if (!t.shape().tail().is_static())
       throw ShapeError(
@@ -141,10 +138,9 @@ void Model::export_library(const std::string& path, ExportArgs args) const {
                       "sizes; make a model whose Input says them",
                       name(), t.shape().to_string()));
   const std::vector<graph::Type> types = internal::batch_types(model, model.inputs(), args.batch_size);
-  for (const graph::Type& type : types) x.push_back(graph.input(fmt::format("x{}", x.size()), type));
-  const std::vector<graph::Value> y = model.call_all(call, x);
-  model.require_known_weights(call);
-  for (std::size_t i = 0; i < y.size(); i++) graph.output(fmt::format("y{}", i), y[i]);
+  graph::Graph graph(fmt::format("{}_export_{}", name(), args.batch_size));
+  Call call(graph, false);
+  model.emit_prediction(call, types);
 
   std::vector<Tensor> weights;
   {

@@ -216,6 +216,15 @@ void ModelImpl::require_known_weights(const Call& call) const {
           name(), w.path()));
 }
 
+void ModelImpl::emit_prediction(Call& call, std::span<const graph::Type> inputs) {
+  std::vector<Value> x;
+  for (std::size_t i = 0; i < inputs.size(); i++)
+    x.push_back(call.graph().input(fmt::format("x{}", i), inputs[i]));
+  const std::vector<Value> y = call_all(call, x);
+  require_known_weights(call);
+  for (std::size_t i = 0; i < y.size(); i++) call.graph().output(fmt::format("y{}", i), y[i]);
+}
+
 std::vector<Value> ModelImpl::call_all(Call& call, std::span<const Value> xs) {
   std::map<std::pair<const Application*, int>, Value> values;
   for (std::size_t i = 0; i < inputs_.size(); i++) {

@@ -73,8 +73,11 @@ class ModelImpl : public LayerImpl {
 
   /// Held while a step reads the weights (shared) or changes them (alone).
   internal::WeightGuards& weight_guards() { return weight_guards_; }
-  /// Throws StateError if a layer's `call` read a weight that no model's layer has: it would neither be trained
-  /// nor saved. (One of another model is that model's to train.)
+  /// Writes the prediction down in the call's graph: inputs x0, ... of these types, outputs y0, ... Throws as
+  /// `require_known_weights` does.
+  void emit_prediction(Call& call, std::span<const graph::Type> inputs);
+  /// Throws StateError if a layer's `call` read a weight that no model's layer has: it would neither be
+  /// trained nor saved. (One of another model is that model's to train.)
   void require_known_weights(const Call& call) const;
   /// The weights whose locks those are.
   std::span<const Variable> guarded_weights() const { return guarded_weights_; }

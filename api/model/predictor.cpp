@@ -46,12 +46,7 @@ struct Predictor::Scratch {
 std::unique_ptr<Step> Predictor::make_step(const BatchTypes& types) {
   graph::Graph graph(fmt::format("{}_predict_{}", model_.name(), types.x[0].shape[0]));
   Call call(graph, false);
-  std::vector<graph::Value> x;
-  for (std::size_t i = 0; i < types.x.size(); i++)
-    x.push_back(graph.input(fmt::format("x{}", i), types.x[i]));
-  const std::vector<graph::Value> y = model_.call_all(call, x);
-  model_.require_known_weights(call);
-  for (std::size_t i = 0; i < y.size(); i++) graph.output(fmt::format("y{}", i), y[i]);
+  model_.emit_prediction(call, types.x);
   return std::make_unique<Step>(std::move(graph), call.storage(), model_.guarded_weights());
 }
 

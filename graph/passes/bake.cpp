@@ -33,20 +33,13 @@ std::vector<Value> baked_values(const Plan& plan) {
 
 Graph compute_values(const Graph& graph, std::span<const Value> values) {
   Rewriter rewriter(graph);
-  const std::vector<bool> needed = [&] {
-    std::vector<bool> result(graph.nodes().size(), false);
-    for (Value v : values) result[static_cast<std::size_t>(v.node->id)] = true;
-    for (std::size_t id = result.size(); id-- > 0;)
-      if (result[id])
-        for (Value v : graph.nodes()[id].operands) result[static_cast<std::size_t>(v.node->id)] = true;
-    return result;
-  }();
-  for (const Node& node : graph.nodes())
-    if (needed[static_cast<std::size_t>(node.id)] && node.op != Op::input && node.op != Op::state)
-      rewriter.copy(node);
+  for (const Node& node : graph.nodes()) {
+    const bool is_check = node.op == Op::check;  // of inputs, which these values don't hang on
+    if (!is_check && node.op != Op::input && node.op != Op::state) rewriter.copy(node);
+  }
   for (std::size_t i = 0; i < values.size(); i++)
     rewriter.target().output("baked" + std::to_string(i), rewriter(values[i]));
-  return std::move(rewriter.target());
+  return dce(rewriter.target());
 }
 
 Graph bake(const Graph& graph, std::span<const Value> values, std::span<const Tensor> tensors) {

@@ -10,11 +10,7 @@ namespace kiln::testing {
 namespace {
 
 void execute(const std::string& command) {
-  const Outcome outcome = run_command(command);
-  if (outcome.status != 0)
-    throw std::runtime_error(fmt::format(
-        "failed (clang-19, lld-19, qemu-user, qemu-system-arm and wabt must be installed): {}\n{}", command,
-        outcome.output));
+  kiln::testing::execute(command, "clang-19 and lld-19");
 }
 
 constexpr const char* qemu_board =

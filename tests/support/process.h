@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 
 #include <cstdio>
+#include <stdexcept>
 #include <string>
 
 namespace kiln::testing {
@@ -21,6 +22,14 @@ inline Outcome run_command(const std::string& command) {
   const int status = pclose(pipe);
   if (WIFEXITED(status)) outcome.status = WEXITSTATUS(status);
   return outcome;
+}
+
+/// Runs a command that must succeed; throws otherwise, saying what has to be installed.
+inline void execute(const std::string& command, const std::string& packages) {
+  const Outcome outcome = run_command(command);
+  if (outcome.status != 0)
+    throw std::runtime_error("failed (" + packages + " must be installed): " + command + "\n" +
+                             outcome.output);
 }
 
 }  // namespace kiln::testing

@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 
 #include "kiln/codegen/compile.h"
+#include "tests/support/process.h"
 
 namespace kiln::codegen {
 namespace {
@@ -15,18 +14,7 @@ namespace {
 using Space = runtime::BufferRef::Space;
 
 void execute(const std::string& command) {
-  if (std::system(command.c_str()) != 0)
-    throw Error(fmt::format("failed (clang-19, lld-19 and qemu-user must be installed): {}", command));
-}
-
-std::string new_folder() {
-  std::string path = std::filesystem::temp_directory_path() / "kiln_aarch64_XXXXXX";
-  if (mkdtemp(path.data()) == nullptr) throw Error(fmt::format("can't make a folder {}", path));
-  return path;
-}
-
-void write_file(const std::string& path, std::string_view bytes) {
-  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  kiln::testing::execute(command, "clang-19, lld-19 and qemu-user");
 }
 
 /// The memory of a run, array by array, with room between them: what reads or writes a little beyond an array
@@ -70,22 +58,17 @@ std::vector<Tensor> empty_tensors(const std::vector<runtime::BufferDesc>& descri
 }  // namespace
 
 AArch64Program::AArch64Program(const graph::Graph& graph, const CompileOptions& options)
-    : image_(make_image(graph, options, Target::of("aarch64-linux-gnu", "generic"))), folder_(new_folder()) {
+    : image_(make_image(graph, options, Target::of("aarch64-linux-gnu", "generic"))) {
   std::string objects;
   for (const auto& object : image_.objects) {
-    const std::string path = fmt::format("{}/{}.o", folder_, object->symbol);
-    write_file(path, object->bytes);
+    const std::string path = folder_ / (object->symbol + ".o");
+    kiln::testing::write_file(path, object->bytes);
     objects += " " + path;
   }
   execute(
       fmt::format("clang-19 --target=aarch64-linux-gnu -O1 -ffreestanding -nostdlib -static -fuse-ld=lld-19 "
                   "-Dkiln_entry={} -o {}/program {}/start.c{}",
-                  image_.objects.back()->symbol, folder_, KILN_AARCH64_DIR, objects));
-}
-
-AArch64Program::~AArch64Program() {
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
+                  image_.objects.back()->symbol, folder_.path(), KILN_AARCH64_DIR, objects));
 }
 
 AArch64Program::Results AArch64Program::run(const std::vector<Tensor>& inputs,
@@ -118,10 +101,10 @@ AArch64Program::Results AArch64Program::run(const std::vector<Tensor>& inputs,
   append(in, static_cast<std::int64_t>(table.size() / sizeof(std::int64_t)));
   append(in, static_cast<std::int64_t>(memory.bytes().size()));
   append(in, error);
-  write_file(folder_ + "/in", in + table + memory.bytes());
-  execute(fmt::format("qemu-aarch64 {0}/program < {0}/in > {0}/out", folder_));
+  kiln::testing::write_file(folder_ / "in", in + table + memory.bytes());
+  execute(fmt::format("qemu-aarch64 {0}/program < {0}/in > {0}/out", folder_.path()));
 
-  std::ifstream out(folder_ + "/out", std::ios::binary);
+  std::ifstream out(folder_ / "out", std::ios::binary);
   std::int64_t failed = 0;
   out.read(reinterpret_cast<char*>(&failed), sizeof failed);
   out.read(memory.bytes().data(), static_cast<std::streamsize>(memory.bytes().size()));

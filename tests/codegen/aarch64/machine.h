@@ -1,20 +1,17 @@
 #pragma once
-#include <string>
 #include <vector>
 
 #include "codegen/program_image.h"
 #include "kiln/graph/graph.h"
+#include "tests/support/files.h"
 
 namespace kiln::codegen {
 
 /// A program compiled for AArch64, linked with start.c into an executable that qemu-aarch64 runs. What links
-/// and runs it (clang-19, lld-19, qemu-user) must be installed: Error says what failed.
+/// and runs it (clang-19, lld-19, qemu-user) must be installed: std::runtime_error says what failed.
 class AArch64Program {
  public:
   explicit AArch64Program(const graph::Graph& graph, const CompileOptions& options = {});
-  ~AArch64Program();
-  AArch64Program(const AArch64Program&) = delete;
-  AArch64Program& operator=(const AArch64Program&) = delete;
 
   struct Results {
     int failed = 0;  ///< what the entry returned: 1 if a check failed
@@ -24,7 +21,7 @@ class AArch64Program {
 
  private:
   ProgramImage image_;
-  std::string folder_;
+  kiln::testing::TemporaryFolder folder_;
 };
 
 }  // namespace kiln::codegen
