@@ -161,6 +161,19 @@ llvm::Type* shaped_like(llvm::Type* like, llvm::Type* element) {
   return vector == nullptr ? element : llvm::FixedVectorType::get(element, vector->getNumElements());
 }
 
+/// i64 to f32 by conversions of 32 bits, for CPUs where LLVM would call a library. Exact below 2^24, as any
+/// float32, rounded once below 2^32, and twice above.
+Value* convert_by_halves(llvm::IRBuilder<>& b, Value* x) {
+  const auto like_x = [&](llvm::Type* type) { return shaped_like(x->getType(), type); };
+  llvm::Type *f32 = like_x(b.getFloatTy()), *i32 = like_x(b.getInt32Ty());
+  Value* negative = b.CreateICmpSLT(x, llvm::Constant::getNullValue(x->getType()));
+  Value* size = b.CreateSelect(negative, b.CreateNeg(x), x);
+  Value* high = b.CreateUIToFP(b.CreateTrunc(b.CreateLShr(size, 32), i32), f32);
+  Value* low = b.CreateUIToFP(b.CreateTrunc(size, i32), f32);
+  Value* sum = b.CreateFAdd(b.CreateFMul(high, llvm::ConstantFP::get(f32, 0x1p32)), low);
+  return b.CreateSelect(negative, b.CreateFNeg(sum), sum);
+}
+
 }  // namespace
 
 llvm::Type* value_type(llvm::LLVMContext& context, DType dtype, int lanes) {
@@ -216,7 +229,7 @@ llvm::Value* emit_compare(llvm::IRBuilder<>& b, std::string_view direction, DTyp
   throw InternalError(fmt::format("code for compare by \"{}\" doesn't exist", direction));
 }
 
-llvm::Value* emit_convert(llvm::IRBuilder<>& b, Value* x, DType from, DType to) {
+llvm::Value* emit_convert(llvm::IRBuilder<>& b, const Target& target, Value* x, DType from, DType to) {
   if (from == to) return x;
   llvm::Type* type = shaped_like(x->getType(), value_type(b.getContext(), to));
   if (to == DType::bool_) {
@@ -229,6 +242,7 @@ llvm::Value* emit_convert(llvm::IRBuilder<>& b, Value* x, DType from, DType to) 
     return b.CreateIntrinsic(is_signed(to) ? llvm::Intrinsic::fptosi_sat : llvm::Intrinsic::fptoui_sat,
                              {type, x->getType()}, {x});
   }
+  if (from == DType::i64 && to == DType::f32 && target.is_small) return convert_by_halves(b, x);
   if (is_float(to)) return is_signed(from) ? b.CreateSIToFP(x, type) : b.CreateUIToFP(x, type);
   return is_signed(from) ? b.CreateSExtOrTrunc(x, type) : b.CreateZExtOrTrunc(x, type);
 }

@@ -23,7 +23,7 @@ llvm::Value* emit_elementwise(llvm::IRBuilder<>& b, const Target& target, graph:
                               std::span<llvm::Value* const> x);
 llvm::Value* emit_compare(llvm::IRBuilder<>& b, std::string_view direction, DType dtype, llvm::Value* x,
                           llvm::Value* y);
-llvm::Value* emit_convert(llvm::IRBuilder<>& b, llvm::Value* x, DType from, DType to);
+llvm::Value* emit_convert(llvm::IRBuilder<>& b, const Target& target, llvm::Value* x, DType from, DType to);
 /// x * y + z: one instruction, rounded once, or, where the target has none, a product and a sum.
 llvm::Value* emit_fma(llvm::IRBuilder<>& b, const Target& target, llvm::Value* x, llvm::Value* y,
                       llvm::Value* z);

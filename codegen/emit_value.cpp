@@ -70,7 +70,7 @@ KernelEmitter::Lanes KernelEmitter::apply(const ExprNode& e) {
 
   const DType operand = e.operands.back()->dtype;
   if (e.kind == ExprKind::fma) return {emit_fma(b_, target_, values[0], values[1], values[2]), varies};
-  if (e.op == graph::Op::convert) return {emit_convert(b_, values[0], operand, e.dtype), varies};
+  if (e.op == graph::Op::convert) return {emit_convert(b_, target_, values[0], operand, e.dtype), varies};
   if (e.op == graph::Op::compare) {
     return {emit_compare(b_, e.direction, operand, values[0], values[1]), varies};
   }

@@ -19,7 +19,7 @@ class EntryEmitter {
   EntryEmitter(std::span<const EntryStep> steps, const Target& target, llvm::Module& module)
       : steps_(steps), target_(target), module_(module), context_(module.getContext()), b_(context_) {}
 
-  void emit(const std::string& symbol) {
+  llvm::Function* emit(const std::string& symbol) {
     llvm::Type* pointer = b_.getPtrTy();
     llvm::Type* i32 = b_.getInt32Ty();
     auto* type = llvm::FunctionType::get(i32, {pointer, pointer, i32, i32}, false);
@@ -42,6 +42,7 @@ class EntryEmitter {
     b_.CreateCall(fork, {place(), b_.getInt32(3), region(symbol), table, error,
                          b_.CreateIntToPtr(b_.CreateZExt(prepared, b_.getInt64Ty()), pointer)});
     leave(error);
+    return entry;
   }
 
  private:
@@ -184,6 +185,13 @@ std::unique_ptr<llvm::Module> emit_entry(std::span<const EntryStep> steps, const
   auto module = std::make_unique<llvm::Module>(symbol, context);
   EntryEmitter(steps, target, *module).emit(symbol);
   return module;
+}
+
+llvm::Function* emit_entry_into(llvm::Module& module, std::span<const EntryStep> steps, const Target& target,
+                                const std::string& symbol) {
+  llvm::Function* entry = EntryEmitter(steps, target, module).emit(symbol);
+  entry->setLinkage(llvm::GlobalValue::InternalLinkage);
+  return entry;
 }
 
 }  // namespace kiln::codegen

@@ -30,4 +30,8 @@ struct EntryStep {
 std::unique_ptr<llvm::Module> emit_entry(std::span<const EntryStep> steps, const Target& target,
                                          const std::string& symbol, llvm::LLVMContext& context);
 
+/// The same as a function of `module` that only the module itself can call; the kernels are its functions.
+llvm::Function* emit_entry_into(llvm::Module& module, std::span<const EntryStep> steps, const Target& target,
+                                const std::string& symbol);
+
 }  // namespace kiln::codegen

@@ -149,6 +149,7 @@ LoweredPlan lower_plan(const graph::Plan& plan, std::span<const int> ways, const
     entry.prepared = step.prepared;
     if (step.leave_on_error) entry.leave_after = static_cast<int>(program.checks.size()) - 1;
     result.entry.push_back(std::move(entry));
+    result.scratch_bytes.push_back(lowered.kernel.scratch_stride);
     program.scratch_bytes = std::max(program.scratch_bytes, lowered.kernel.scratch_stride);
     result.kernels.push_back(std::move(lowered.kernel));
     program.steps.push_back(std::move(step));

@@ -15,6 +15,8 @@ struct LoweredPlan {
   runtime::Program program;
   std::vector<Kernel> kernels;   ///< parallel to program.steps
   std::vector<EntryStep> entry;  ///< the same, without symbols
+  /// Of scratch memory that each kernel needs a thread; all kernels have the largest as their stride.
+  std::vector<std::int64_t> scratch_bytes;
 };
 
 /// `ways` numbers the ways to lower the groups (see `lower`).

@@ -2,12 +2,16 @@
 
 #include <fmt/format.h>
 
+#include "codegen/emit.h"
 #include "codegen/math_parts.h"
 
 namespace kiln::codegen {
 
-llvm::Value* emit_math(llvm::IRBuilder<>& b, const Target& target, graph::Op op, llvm::Value* x) {
-  using graph::Op;
+using graph::Op;
+
+namespace {
+
+llvm::Value* inline_math(llvm::IRBuilder<>& b, const Target& target, Op op, llvm::Value* x) {
   FloatBuilder f(b, target, x->getType());
   switch (op) {
     case Op::exp:
@@ -36,6 +40,34 @@ llvm::Value* emit_math(llvm::IRBuilder<>& b, const Target& target, graph::Op op,
       break;
   }
   throw InternalError(fmt::format("code for {} of a floating type doesn't exist", graph::op_name(op)));
+}
+
+/// The same by a function of the module, which all that computes it calls.
+llvm::Value* call_math(llvm::IRBuilder<>& b, const Target& target, Op op, llvm::Value* x) {
+  llvm::Module& module = *b.GetInsertBlock()->getModule();
+  const std::string name =
+      fmt::format("{}_f{}", graph::op_name(op), x->getType()->getPrimitiveSizeInBits().getFixedValue());
+  llvm::Function* function = module.getFunction(name);
+  if (function == nullptr) {
+    auto* type = llvm::FunctionType::get(x->getType(), {x->getType()}, false);
+    function = llvm::Function::Create(type, llvm::Function::InternalLinkage, name, module);
+    set_function_attributes(*function, target);
+    function->addFnAttr(llvm::Attribute::NoInline);
+    function->addFnAttr(llvm::Attribute::OptimizeForSize);
+    function->setOnlyReadsMemory();  // a table of constants
+    llvm::IRBuilder<> body(llvm::BasicBlock::Create(b.getContext(), "entry", function));
+    body.CreateRet(inline_math(body, target, op, function->getArg(0)));
+  }
+  return b.CreateCall(function, {x});
+}
+
+}  // namespace
+
+llvm::Value* emit_math(llvm::IRBuilder<>& b, const Target& target, Op op, llvm::Value* x) {
+  // Hundreds of bytes each, but for what is one instruction.
+  const bool is_long = op != Op::sqrt && op != Op::rsqrt;
+  return is_long && target.is_small && !x->getType()->isVectorTy() ? call_math(b, target, op, x)
+                                                                   : inline_math(b, target, op, x);
 }
 
 namespace {

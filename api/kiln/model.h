@@ -133,10 +133,27 @@ struct ExportArgs {
   /// "float16" and "bfloat16" keep each float32 weight in two bytes, rounded; all is computed in float32. (A
   /// CPU that is set to flush subnormal numbers loses float16's below 6e-5.)
   std::string weight_storage = "float32";
+  /// "openmp": the functions run with a team of libomp's, which the program then links; for Linux on CPUs of
+  /// 64 bits. The results are the same to the bit. "single": they run on the thread that calls them.
+  std::string threads = "single";
+  std::int64_t max_threads = 8;  ///< of the team, each of which has its share of the scratch memory
   bool selftest = true;  ///< the function that predicts for known inputs and compares; false: there is none
   /// The inputs that it knows, `batch_size` rows. Without them random ones are taken: floats from 0 to 1, and
   /// whole numbers that the model's checks let pass.
   Tensors test_inputs = {};
+};
+
+/// For which machine `Model::export_training_step` compiles, and what it writes.
+struct ExportTrainingArgs {
+  std::string target = "";              ///< as in ExportArgs
+  std::string cpu = "";                 ///< as in ExportArgs
+  std::string features = "";            ///< as in ExportArgs
+  std::int64_t batch_size = 1;          ///< rows of a training step
+  std::int64_t predict_batch_size = 1;  ///< rows of a prediction
+  std::string format = "object";        ///< or "assembly", or "llvm_ir"
+  std::string threads = "single";       ///< as in ExportArgs
+  std::int64_t max_threads = 8;         ///< as in ExportArgs
+  bool sample_weight = false;           ///< a step takes a weight for each row
 };
 
 struct SummaryArgs {
@@ -273,6 +290,21 @@ class KILN_API Model : public Layer {
   /// known or can't compute the model, for a name that isn't C's, and where no test inputs pass the model's
   /// checks; FileError if a file can't be written.
   void export_library(const std::string& path, ExportArgs args = {}) const;
+
+  /// Writes a training step, with the model's loss, gradients and optimizer, and the prediction as code that
+  /// needs no library: `path`.o and `path`.h as `export_library` does. Both work on memory that the caller
+  /// owns, PREFIX_STATE_BYTES: the weights, the optimizer's slots, its learning rate and counters. Functions
+  /// fill it with what the model has now, and get and set the weights. Layers with `trainable = false` keep
+  /// their weights as constants, and nothing is computed or stored for their gradients. Metrics are left out:
+  /// a step gives the loss.
+  ///
+  /// On this machine a step gives the bits of `train_on_batch`. Labels are of the types that the losses want:
+  /// float32 in the outputs' shape, int32 for sparse ones.
+  ///
+  /// Throws StateError if the model isn't compiled or built, ValueError if no weight is trainable; else as
+  /// `export_library` does. Learning-rate schedules compute in float64, which small CPUs don't: set the rate
+  /// in the memory instead.
+  void export_training_step(const std::string& path, ExportTrainingArgs args = {}) const;
 
   ModelImpl& model_impl() const;
 };

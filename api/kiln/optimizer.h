@@ -105,6 +105,8 @@ class KILN_API OptimizerImpl {
   void set_learning_rate(double rate);
   /// The number or the schedule, as it is now.
   LearningRate learning_rate_argument() const;
+  /// The number as steps read it, of rank 0; null for a schedule.
+  const Tensor* learning_rate_variable() const { return schedule_ ? nullptr : &learning_rate_; }
   /// The number of updates done.
   std::int64_t iterations() const;
   /// See Optimizer::exclude_from_weight_decay.

@@ -1,65 +1,36 @@
 // Models as object files with a C header.
 #include <fmt/format.h>
 
-#include <deque>
 #include <filesystem>
 #include <random>
-#include <shared_mutex>
 
 #include "api/model/export_header.h"
-#include "api/model/model_impl.h"
+#include "api/model/export_support.h"
 #include "api/model/predictor.h"
 #include "api/model/samples.h"
-#include "api/support/names.h"
-#include "kiln/codegen/export.h"
-#include "kiln/runtime/file.h"
 
 namespace kiln {
 namespace {
 
-using codegen::ExportFormat;
-
-template <class T>
-struct Named {
-  const char* name;
-  T value;
-};
-
-// The value of that name; throws ValueError for others.
-template <class T, std::size_t count>
-T value_named(const char* argument, const std::string& name, const Named<T> (&values)[count]) {
-  std::vector<std::string_view> known;
-  for (const Named<T>& v : values) {
-    if (name == v.name) return v.value;
-    known.emplace_back(v.name);
-  }
-  internal::unknown_name(fmt::format("export_library: {}", argument), name, known);
-}
-
 codegen::ExportOptions options_of(const ExportArgs& args, std::string prefix) {
   using codegen::WeightPlace, codegen::WeightStorage;
-  static constexpr Named<ExportFormat> formats[] = {{"object", ExportFormat::object},
-                                                    {"assembly", ExportFormat::assembly},
-                                                    {"llvm_ir", ExportFormat::llvm_ir}};
-  static constexpr Named<WeightPlace> places[] = {{"embedded", WeightPlace::object},
-                                                  {"separate", WeightPlace::separate}};
-  static constexpr Named<WeightStorage> storages[] = {{"float32", WeightStorage::float32},
-                                                      {"float16", WeightStorage::float16},
-                                                      {"bfloat16", WeightStorage::bfloat16}};
+  static constexpr internal::Named<WeightPlace> places[] = {{"embedded", WeightPlace::object},
+                                                            {"separate", WeightPlace::separate}};
+  static constexpr internal::Named<WeightStorage> storages[] = {{"float32", WeightStorage::float32},
+                                                                {"float16", WeightStorage::float16},
+                                                                {"bfloat16", WeightStorage::bfloat16}};
   codegen::ExportOptions options;
   options.prefix = std::move(prefix);
   options.target = args.target;
   options.cpu = args.cpu;
   options.features = args.features;
-  options.format = value_named("format", args.format, formats);
-  options.weights = value_named("weights", args.weights, places);
+  options.format = internal::export_format("export_library", args.format);
+  options.weights = internal::value_named("export_library: weights", args.weights, places);
   options.selftest = args.selftest;
-  options.weight_storage = value_named("weight_storage", args.weight_storage, storages);
+  options.max_threads = internal::team_size("export_library", args.threads, args.max_threads);
+  options.weight_storage =
+      internal::value_named("export_library: weight_storage", args.weight_storage, storages);
   return options;
-}
-
-const char* suffix(ExportFormat format) {
-  return format == ExportFormat::object ? ".o" : format == ExportFormat::assembly ? ".s" : ".ll";
 }
 
 // Random inputs for the self test; whole numbers below `limit`.
@@ -118,44 +89,21 @@ std::vector<Tensor> test_inputs(ModelImpl& model, const std::vector<graph::Type>
 
 void Model::export_library(const std::string& path, ExportArgs args) const {
   ModelImpl& model = model_impl();
-  if (!model.connected())
-    throw StateError(fmt::format(
-        "export_library: model \"{}\" isn't built; give it an Input, or call build, fit or predict before",
-        name()));
-  if (args.batch_size < 1)
-    throw ValueError(fmt::format("export_library: batch_size is {}; it must be at least 1", args.batch_size));
+  internal::check_export("export_library", *this, path, args.batch_size);
   const std::string prefix = std::filesystem::path(path).filename().string();
   const codegen::ExportOptions options = options_of(args, prefix);
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  if (!folder.empty() && !std::filesystem::is_directory(folder))
-    throw FileError(
-        fmt::format("export_library: {}: there is no folder {}; make it first", path, folder.string()));
-
-  for (const SymbolicTensor& t : model.inputs())
-    if (!t.shape().tail().is_static())
-      throw ShapeError(
-          fmt::format("export_library: model \"{}\" has an input of shape {}, but exported code is for known "
-                      "sizes; make a model whose Input says them",
-                      name(), t.shape().to_string()));
   const std::vector<graph::Type> types = internal::batch_types(model, model.inputs(), args.batch_size);
   graph::Graph graph(fmt::format("{}_export_{}", name(), args.batch_size));
   Call call(graph, false);
   model.emit_prediction(call, types);
-
-  std::vector<Tensor> weights;
-  {
-    const std::shared_lock lock(model.weight_guards());
-    for (const Tensor& t : call.storage()) weights.push_back(t.clone());
-  }
+  const std::vector<Tensor> weights = internal::copies(model, call.storage());
   const codegen::ExportedProgram program =
       codegen::export_program(graph, weights, test_inputs(model, types, args), options);
-  // All are on the disk before the first takes its name. The header, which speaks of the others, comes last.
-  std::vector<std::pair<std::string, std::string>> texts = {{suffix(options.format), program.code}};
-  if (options.weights == codegen::WeightPlace::separate) texts.emplace_back(".weights", program.weights);
-  texts.emplace_back(".h", internal::export_header(*this, program, args, prefix));
-  std::deque<runtime::AtomicFile> files;
-  for (const auto& [end, text] : texts) files.emplace_back(path + end).write(text.data(), text.size());
-  for (runtime::AtomicFile& file : files) file.commit();
+  internal::ExportedFiles files(path);
+  files.add(internal::suffix(options.format), program.code);
+  if (options.weights == codegen::WeightPlace::separate) files.add(".weights", program.weights);
+  files.add(".h", internal::export_header(*this, program, args, prefix));
+  files.commit();
 }
 
 }  // namespace kiln

@@ -107,6 +107,11 @@ void Trainer::finalize_weights() {
 
 BatchTypes Trainer::expected_types(std::int64_t batch_size) {
   if (const std::optional<BatchTypes> seen = steps_.newest_types(batch_size)) return *seen;
+  return standard_types(batch_size);
+}
+
+BatchTypes Trainer::standard_types(std::int64_t batch_size) {
+  if (losses_.empty()) choose_losses();
   BatchTypes types;
   types.x = batch_types(model_, model_.inputs(), batch_size);
   const std::vector<graph::Type> predictions = batch_types(model_, model_.outputs(), batch_size);
@@ -117,43 +122,61 @@ BatchTypes Trainer::expected_types(std::int64_t batch_size) {
 
 // ---- the step's graph -------------------------------------------------------------------------------------
 
-std::unique_ptr<Step> Trainer::make_step(Mode mode, const BatchTypes& types) {
-  const bool training = mode == Mode::train;
-  graph::Graph graph(
-      fmt::format("{}_{}_{}", model_.name(), training ? "train" : "test", types.x[0].shape[0]));
-  Call call(graph, training, random_counter_);
-  std::vector<graph::Value> x, y;
+Trainer::Forward Trainer::emit_forward(Call& call, const BatchTypes& types) {
+  graph::Graph& graph = call.graph();
+  Forward forward;
+  std::vector<graph::Value> x;
   for (std::size_t i = 0; i < types.x.size(); i++)
     x.push_back(graph.input(fmt::format("x{}", i), types.x[i]));
   for (std::size_t i = 0; i < types.y.size(); i++)
-    y.push_back(graph.input(fmt::format("y{}", i), types.y[i]));
-  const graph::Value weight = types.weight ? graph.input("sample_weight", *types.weight) : graph::Value{};
-
-  const std::vector<graph::Value> y_pred = model_.call_all(call, x);
+    forward.y_true.push_back(graph.input(fmt::format("y{}", i), types.y[i]));
+  if (types.weight) forward.weight = graph.input("sample_weight", *types.weight);
+  forward.y_pred = model_.call_all(call, x);
   model_.require_known_weights(call);
+  add_total_loss(call, forward);
+  return forward;
+}
+
+std::unique_ptr<Step> Trainer::make_step(Mode mode, const BatchTypes& types) {
+  const bool training = mode == Mode::train;
   const std::int64_t rows = types.x[0].shape[0];
-  const graph::Value loss = total_loss(call, y, y_pred, weight, rows);
-  for (Tracker& tracker : trackers_)
-    if (tracker.metric) track_metric(call, tracker, y, y_pred, tracker.weighted ? weight : graph::Value{});
-  if (training) add_update(call, loss);
+  graph::Graph graph(fmt::format("{}_{}_{}", model_.name(), training ? "train" : "test", rows));
+  Call call(graph, training, random_counter_);
+  const Forward forward = emit_forward(call, types);
+  for (Tracker& tracker : trackers_) {
+    if (tracker.metric)
+      track_metric(call, tracker, forward.y_true, forward.y_pred,
+                   tracker.weighted ? forward.weight : graph::Value{});
+    else
+      track_mean(call, tracker, tracker.output ? forward.losses[*tracker.output] : forward.loss, rows);
+  }
+  if (training) add_update(call, forward.loss);
   return std::make_unique<Step>(std::move(graph), call.storage(), model_.guarded_weights(),
                                 training ? args_.memory_limit : 0);
 }
 
-graph::Value Trainer::total_loss(Call& call, std::span<const graph::Value> y_true,
-                                 std::span<const graph::Value> y_pred, graph::Value weight,
-                                 std::int64_t rows) {
+void Trainer::emit_training(Call& call, const BatchTypes& types) {
+  if (losses_.empty()) choose_losses();
+  prepare_weights();
+  const Forward forward = emit_forward(call, types);
+  call.graph().output("loss", forward.loss);
+  add_update(call, forward.loss);
+}
+
+void Trainer::add_total_loss(Call& call, Forward& forward) {
   graph::Graph& graph = call.graph();
   const std::vector<std::string> outputs = model_.output_names();
-  graph::Value total;
-  for (std::size_t i = 0; i < y_pred.size(); i++) {
+  graph::Value& total = forward.loss;
+  for (std::size_t i = 0; i < forward.y_pred.size(); i++) {
+    forward.losses.emplace_back();
     if (!losses_[i].defined()) continue;
     const LossImpl& loss = losses_[i].impl();
     const graph::LabelScope label(graph, losses_.size() == 1 ? loss.name() : outputs[i] + "/" + loss.name());
-    const auto reduced = [&] { return reduced_loss(loss, y_true[i], y_pred[i], weight); };
+    const auto reduced = [&] {
+      return reduced_loss(loss, forward.y_true[i], forward.y_pred[i], forward.weight);
+    };
     graph::Value value = losses_.size() == 1 ? reduced() : of_output(outputs[i], reduced);
-    for (Tracker& tracker : trackers_)
-      if (!tracker.metric && tracker.output == i) track_mean(call, tracker, value, rows);
+    forward.losses[i] = value;
     if (loss_weights_[i] != 1) value = value * loss_weights_[i];
     total = total ? total + graph::convert(value, total.dtype()) : value;
   }
@@ -164,8 +187,6 @@ graph::Value Trainer::total_loss(Call& call, std::span<const graph::Value> y_tru
     total = total + graph::convert(penalty, total.dtype());
   }
   for (const graph::Value added : call.losses()) total = total + graph::convert(added, total.dtype());
-  track_mean(call, trackers_[0], total, rows);
-  return total;
 }
 
 // The mean of a batch counts as many times as the batch has rows, so that a short last batch has its right

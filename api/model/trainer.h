@@ -37,6 +37,13 @@ class Trainer {
 
   /// The step for such batches, made at the first call.
   std::shared_ptr<Step> step(Mode mode, const BatchTypes& types);
+  /// Makes ready for batches of `types` and writes a training step without metrics into the call's graph,
+  /// whose one output is the loss.
+  void emit_training(Call& call, const BatchTypes& types);
+  /// The types that batches of the model's inputs, and of labels as the losses want them, have.
+  BatchTypes standard_types(std::int64_t batch_size);
+  /// The counter that random numbers of training steps are made of: {seed, step}.
+  const Tensor& random_counter() const { return random_counter_; }
 
   /// At the end of fit: weights become their averages where the optimizer keeps some.
   void finalize_weights();
@@ -66,8 +73,15 @@ class Trainer {
     std::vector<Tensor> state;
   };
   std::unique_ptr<Step> make_step(Mode mode, const BatchTypes& types);
-  graph::Value total_loss(Call& call, std::span<const graph::Value> y_true,
-                          std::span<const graph::Value> y_pred, graph::Value weight, std::int64_t rows);
+  /// What a step computes of a batch before it updates anything.
+  struct Forward {
+    std::vector<graph::Value> y_true, y_pred;
+    graph::Value weight;               ///< of the samples; may be null
+    std::vector<graph::Value> losses;  ///< of the outputs, null where there is none
+    graph::Value loss;                 ///< the total
+  };
+  Forward emit_forward(Call& call, const BatchTypes& types);
+  void add_total_loss(Call& call, Forward& forward);
   void add_update(Call& call, graph::Value loss);
   /// The gradient for each weight, zeros for those that the loss doesn't depend on. Throws ValueError if it
   /// depends on none.

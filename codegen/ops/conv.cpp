@@ -187,9 +187,18 @@ void depthwise_kernel(Lowering& l, const Conv& c) {
   lower_reduction(l, std::move(r));
 }
 
-/// Pixels of one image and, of the output's axes but the last, of one row of windows: the sums lie in scratch
-/// memory, (element of the window along those axes, pixel along the last axis, filter), until they are
-/// pooled.
+/// So many of a row's windows are computed together: all; on a microcontroller, whose memory is small, no
+/// more than give a register tile its rows.
+std::int64_t windows_together(std::int64_t windows, std::int64_t width, const Target& target) {
+  constexpr std::int64_t fewest_rows = 4;
+  std::int64_t together = target.is_small ? std::min(windows, (fewest_rows + width - 1) / width) : windows;
+  while (windows % together != 0) together++;
+  return together;
+}
+
+/// Pixels of one image and, of the output's axes but the last, of one row of windows, or a part of it: the
+/// sums lie in scratch memory, (element of the window along those axes, pixel along the last axis, filter),
+/// until they are pooled.
 void pooled_kernel(Lowering& l, const Conv& c, const Pool& pool) {
   const DType dtype = c.node->type().dtype;
   const std::vector<std::int64_t> windows(pool.shape().begin() + 1, pool.shape().end() - 1);
@@ -198,7 +207,8 @@ void pooled_kernel(Lowering& l, const Conv& c, const Pool& pool) {
   InnerProduct p;
   p.dtype = dtype;
   p.outer = product(height);
-  p.rows = windows.back() * width;
+  const std::int64_t together = windows_together(windows.back(), width, l.target());
+  p.rows = together * width;
   p.columns = c.filters;
   p.contraction = tap_loops(c);
   l.set_lanes(dtype);
@@ -216,20 +226,23 @@ void pooled_kernel(Lowering& l, const Conv& c, const Pool& pool) {
     return low.operand(*c.node, 1, Conv::kernel_index(tap, channel, filter));
   };
   const auto work = static_cast<double>(p.outer * p.rows * p.columns * product(p.contraction));
-  l.tiles(concat({c.images}, {windows.begin(), windows.end() - 1}), work, [&](const Indices& point) {
+  std::vector<std::int64_t> points = concat({c.images}, {windows.begin(), windows.end() - 1});
+  if (together < windows.back()) points.push_back(windows.back() / together);
+  l.tiles(points, work, [&](const Indices& point) {
+    const Index first = together < windows.back() ? point.back() * together : Index(0);
     p.lhs = [&](Lowering& low, const Index& line, const Index& row, const Indices& k) {
       Index channel;
       const Indices tap = tap_index(c, k, channel);
       Indices pixel = unflatten(line, height);
       for (std::size_t i = 0; i < height.size(); i++) pixel[i] = point[i + 1] * height[i] + pixel[i];
-      pixel.push_back(row);
+      pixel.push_back(first * width + row);
       return low.operand(*c.node, 0, c.x_index(point[0], pixel, tap, channel));
     };
     lower_inner_product(l, p);
-    l.serial("w", windows.back(), [&](const Index& window) {
+    l.serial("w", together, [&](const Index& window) {
       l.vector("f", c.filters, [&](const Index& filter) {
-        Indices index = point;
-        index.push_back(window);
+        Indices index(point.begin(), point.begin() + static_cast<std::ptrdiff_t>(windows.size()));
+        index.push_back(first + window);
         index.push_back(filter);
         store_pooled(l, pool, index, [&](const Ints& tap) {
           const Indices line(tap.begin() + 1, tap.end() - 2);

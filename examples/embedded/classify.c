@@ -9,15 +9,6 @@
 static _Alignas(LENET_SCRATCH_ALIGN) uint8_t scratch[LENET_SCRATCH_BYTES];
 static float scores[LENET_SCORES_ELEMENTS];
 
-static void print_number(int n) {
-  char digits[12];
-  int at = sizeof digits - 1;
-  digits[at] = 0;
-  do digits[--at] = (char)('0' + n % 10);
-  while (n /= 10);
-  print(digits + at);
-}
-
 int main(void) {
   if (lenet_selftest(scores, scratch)) {
     print("the self test failed\n");

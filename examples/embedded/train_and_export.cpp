@@ -4,39 +4,24 @@
 //     train_and_export --out build/device/lenet --target thumbv7em-none-eabihf --cpu cortex-m4
 #include <kiln/kiln.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <string>
-#include <vector>
 
 #include "../options.h"
+#include "c_file.h"
 
 using namespace kiln;
 using namespace kiln::layers;
 
-// `count` test images, as bytes, with their classes and what the model takes them for on this machine.
+// `count` test images with their classes and what the model takes them for on this machine.
 static void write_images(const std::string& path, const datasets::Split& test, const Tensor& scores,
                          std::int64_t count) {
-  std::FILE* file = std::fopen(path.c_str(), "w");
-  if (file == nullptr) throw FileError("can't write " + path);
-  const auto row = [&](const char* declaration, const Tensor& bytes) {
-    std::fprintf(file, "static const unsigned char %s = {", declaration);
-    std::int64_t n = 0;
-    for (const int byte : bytes.to_vector<int>()) std::fprintf(file, "%s%d,", n++ % 28 ? "" : "\n", byte);
-    std::fprintf(file, "\n};\n");
-  };
-  std::fprintf(file, "#define IMAGES %lld\n", static_cast<long long>(count));
-  row("images[IMAGES * 784]", test.x.slice(0, count));
-  row("classes[IMAGES]", test.y.slice(0, count));
-  std::vector<int> guesses;
-  for (std::int64_t i = 0; i < count; i++) {
-    const std::vector<float> of_image = scores.slice(i, i + 1).to_vector<float>();
-    guesses.push_back(
-        static_cast<int>(std::max_element(of_image.begin(), of_image.end()) - of_image.begin()));
-  }
-  row("guesses[IMAGES]", Tensor(guesses));
-  std::fclose(file);
+  CFile file(path);
+  file.define("IMAGES", count);
+  file.bytes("images", test.x.slice(0, count));
+  file.bytes("classes", test.y.slice(0, count));
+  file.bytes("guesses", best_of(scores));
 }
 
 int main(int argc, char** argv) {

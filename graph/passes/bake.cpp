@@ -14,17 +14,20 @@
 // computes of weights on the way, such as a bias repeated for each pixel, stays the kernel's.
 namespace kiln::graph {
 
-std::vector<Value> baked_values(const Plan& plan) {
+std::vector<Value> baked_values(const Plan& plan, const std::vector<bool>& changing) {
   std::set<const Node*> states;
-  for (const StateSlot& slot : plan.graph->states())
-    if (!slot.next) states.insert(slot.current.node);
+  for (std::size_t i = 0; i < plan.graph->states().size(); i++) {
+    const StateSlot& slot = plan.graph->states()[i];
+    if (!slot.next && (changing.empty() || !changing[i])) states.insert(slot.current.node);
+  }
   const std::vector<bool> unchanged = comes_from(
       *plan.graph, [&](const Node& leaf) { return leaf.op == Op::constant || states.count(&leaf) > 0; });
   std::vector<Value> values;
   for (const ScheduledGroup& s : plan.schedule) {
-    if (s.group.prepared) continue;
+    const auto is_baked = [&](Value v) { return unchanged[static_cast<std::size_t>(v.node->id)]; };
+    if (s.group.prepared && std::all_of(s.group.outputs.begin(), s.group.outputs.end(), is_baked)) continue;
     for (Value v : s.group.inputs)
-      if (v.node->op != Op::constant && unchanged[static_cast<std::size_t>(v.node->id)] &&
+      if (v.node->op != Op::constant && is_baked(v) &&
           std::find(values.begin(), values.end(), v) == values.end())
         values.push_back(v);
   }

@@ -4,6 +4,7 @@
 
     train, predict  a network's step; ratio = best peer's time / ours
     kernels         products, convolutions, elementwise ops, reductions alone
+    embedded        one image by the exported function, linked as a library, on one thread (--threads 1)
     scale           networks over batch sizes; how time per sample grows
     compile         seconds of the first training step in a fresh process, and of them the compiler's: without the
                     disk cache, and with what an earlier process left in it
@@ -41,9 +42,10 @@ PEERS = {
     "jax": ["peer_jax.py"],
     "onnxruntime": ["peer_onnxruntime.py"],
     "openvino": ["peer_openvino.py"],
+    "litert": ["peer_litert.py"],
     "numpy": ["peer_numpy.py"],
 }
-SUITES = ("train", "predict", "kernels", "scale", "compile", "memory")
+SUITES = ("train", "predict", "embedded", "kernels", "scale", "compile", "memory")
 # Whatever is freed goes back to the system at once: memory that malloc keeps from one step for the next would be
 # counted as if it had been there before the step.
 RETURNED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4096", "MALLOC_MMAP_MAX_": "1000000", "MALLOC_TRIM_THRESHOLD_": "0",

@@ -19,7 +19,9 @@ double milliseconds_since(Clock::time_point start) {
 
 /// The row, its first steps made.
 Json prepare(const Json& request, std::unique_ptr<Row>& row) {
-  row = request["mode"] == "kernel" ? kernel_row(request) : network_row(request);
+  row = request["mode"] == "kernel"        ? kernel_row(request)
+        : request.value("exported", false) ? exported_row(request)
+                                           : network_row(request);
   const auto start = Clock::now();
   Json answer = {{"check", row->check()}};
   answer["first_seconds"] = milliseconds_since(start) / 1e3;

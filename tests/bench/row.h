@@ -24,6 +24,7 @@ class Row {
 };
 
 std::unique_ptr<Row> network_row(const Json& row);
+std::unique_ptr<Row> exported_row(const Json& row);
 std::unique_ptr<Row> kernel_row(const Json& row);
 
 /// Inputs that together exceed the last-level cache: how many of `bytes` each.

@@ -1,5 +1,4 @@
 // Exported models, run on the machines that they were made for, or on qemu's of that kind.
-#include <dlfcn.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -8,19 +7,25 @@
 #include <cstring>
 #include <filesystem>
 #include <regex>
+#include <sstream>
 
 #include <kiln/kiln.h>
 
 #include "tests/embedded/device.h"
+#include "tests/embedded/loaded.h"
 #include "tests/support/bits.h"
 #include "tests/support/errors.h"
 #include "tests/support/process.h"
+
+extern "C" void omp_set_num_threads(int);  // libomp's, which Kiln's users link
 
 namespace kiln {
 namespace {
 
 using namespace kiln::layers;
 using kiln::testing::Device;
+using kiln::testing::Loaded;
+using kiln::testing::macro;
 using kiln::testing::message_of;
 using kiln::testing::read_file;
 using kiln::testing::run_command;
@@ -92,14 +97,6 @@ Model embedding() {
                      Dense(3, {.activation = "softmax", .name = "scores"})});
 }
 
-// Weights that float16 has as subnormal numbers.
-Model tiny() {
-  Sequential model({Input({20}), Dense(10, {.kernel_initializer = initializers::RandomUniform(
-                                                {.minval = -2e-5, .maxval = 2e-5, .seed = 3}),
-                                            .name = "scores"})});
-  return model;
-}
-
 struct Case {
   const char* name;
   Model (*make)();
@@ -160,34 +157,6 @@ TEST(ExportedSelftest, NoticesAChangedWeight) {
 
 // ---- this machine -----------------------------------------------------------------------------------------
 
-// A shared library of what was exported, loaded into this process.
-class Loaded {
- public:
-  Loaded(const TemporaryFolder& folder, const std::string& name) {
-    const std::string library = folder / (name + ".so");
-    const auto linked =
-        run_command(fmt::format("ld.lld-19 -shared -o {} {}", library, folder / (name + ".o")));
-    if (linked.status != 0) throw std::runtime_error(linked.output);
-    handle_ = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (handle_ == nullptr) throw std::runtime_error(dlerror());
-  }
-  ~Loaded() { dlclose(handle_); }
-  template <class Function>
-  Function* find(const std::string& symbol) const {
-    return reinterpret_cast<Function*>(dlsym(handle_, symbol.c_str()));
-  }
-
- private:
-  void* handle_ = nullptr;
-};
-
-std::int64_t macro(const std::string& header, const std::string& name) {
-  std::smatch match;
-  if (!std::regex_search(header, match, std::regex("#define " + name + " ([0-9]+)")))
-    throw std::runtime_error("the header lacks " + name);
-  return std::stoll(match[1]);
-}
-
 Tensor random_input(const Model& model, std::int64_t rows) {
   Shape shape = model.input().shape();
   shape[0] = rows;
@@ -214,6 +183,36 @@ TEST(ExportedHere, GivesTheBitsOfPredict) {
       EXPECT_EQ(predict(x.raw(), y.data<float>(), scratch.data()), 0);
       EXPECT_TRUE(kiln::testing::same_bits(y, expected)) << c.name << " of " << rows;
     }
+  }
+}
+
+// A team of any size gives the same bits, and needs libomp alone; scratch memory is for the largest one.
+TEST(ExportedHere, WithATeamGivesTheSameBits) {
+  constexpr std::int64_t rows = 4, most = 3;
+  for (const Case& c : cases) {
+    const TemporaryFolder folder;
+    const Model model = c.make();
+    model.export_library(folder / "net", {.batch_size = rows, .threads = "openmp", .max_threads = most});
+    const std::string header = read_file(folder / "net.h");
+    const Loaded library(folder, "net");
+    auto* predict = library.find<std::int32_t(const void*, float*, void*)>("net_predict");
+    const Tensor x = random_input(model, rows),
+                 expected = model.predict(x, {.batch_size = rows, .verbose = 0});
+    for (const int threads : {1, 2, 3, 5}) {
+      omp_set_num_threads(threads);
+      Tensor y(expected.shape(), DType::f32);
+      constexpr std::size_t guard = 64;
+      const auto bytes = static_cast<std::size_t>(macro(header, "NET_SCRATCH_BYTES"));
+      std::vector<std::byte> scratch(bytes + guard, std::byte{0xa5});
+      EXPECT_EQ(predict(x.raw(), y.data<float>(), scratch.data()), 0);
+      EXPECT_TRUE(kiln::testing::same_bits(y, expected)) << c.name << " on " << threads;
+      for (std::size_t i = 0; i < guard; i++) ASSERT_EQ(scratch[bytes + i], std::byte{0xa5}) << c.name;
+    }
+    omp_set_num_threads(2);
+    std::istringstream needed(
+        run_command("llvm-nm-19 --undefined-only --just-symbol-name " + (folder / "net.o")).output);
+    for (std::string symbol; std::getline(needed, symbol);)
+      EXPECT_TRUE(symbol.starts_with("__kmpc_") || symbol.starts_with("omp_")) << symbol;
   }
 }
 
@@ -602,6 +601,10 @@ TEST(ExportMistakes, SayHowToMendThem) {
   expect(refused("net", {.features = "+avx2"}), "features are added to a target's; give the target, too");
   expect(refused("net", {.format = "elf"}), "export_library: format \"elf\" is not known");
   expect(refused("net", {.batch_size = 0}), "batch_size is 0; it must be at least 1");
+  expect(refused("net", {.threads = "many"}), "export_library: threads \"many\" is not known");
+  expect(refused("net", {.threads = "openmp", .max_threads = 1}), "max_threads is 1; give 2 to 1024");
+  expect(refused("net", {.target = "thumbv7em-none-eabihf", .threads = "openmp"}),
+         "threads are for Linux on CPUs of 64 bits");
   EXPECT_TRUE(folder.names().empty());
 
   expect(message_of<StateError>([&] { Sequential({Dense(2)}).export_library(folder / "net"); }),

@@ -86,5 +86,16 @@ TEST(Bake, StatesThatChangeStay) {
   EXPECT_EQ(values[0], plan.graph->states()[1].current);
 }
 
+// Of a state that may be another in the next run nothing is baked, even if the graph doesn't change it; what
+// hangs on it is computed of weights that are.
+TEST(Bake, StatesThatMayChangeStay) {
+  const Plan plan = compile_plan(parse(source));
+  const auto states = plan.graph->states();
+  const std::vector<Value> values = baked_values(plan, {true, false, false});
+  ASSERT_EQ(values.size(), 2u);
+  EXPECT_EQ(values[0], states[1].current);
+  EXPECT_EQ(values[1], states[2].current);
+}
+
 }  // namespace
 }  // namespace kiln::graph::testing

@@ -1,100 +1,13 @@
 """Keras 3 on TensorFlow, forward and training step each one XLA-compiled function."""
 
-import os
-
-os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
-
-import keras
-import numpy as np
-import tensorflow as tf
-from common import NETWORKS, THREADS, Walk, serve, weights_of
-from keras import layers
-
-tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-tf.config.threading.set_inter_op_parallelism_threads(THREADS)
-
-
-class Positions(layers.Layer):
-    """Adds a weight for each place."""
-
-    def build(self, shape):
-        self.places = self.add_weight(shape=shape[1:])
-
-    def call(self, x):
-        return x + self.places
-
-
-class Ops:
-    def __init__(self, weights, dropout):
-        self.weights, self.enabled = weights, dropout
-
-    def weighted(self, layer, x, name):
-        y = layer(x)
-        layer.set_weights(self.weights[name])
-        return y
-
-    def conv(self, x, name, filters, kernel, strides, padding, activation, bias):
-        layer = layers.Conv2D(filters, kernel, strides, padding, activation=activation, use_bias=bias)
-        return self.weighted(layer, x, name)
-
-    def conv_transpose(self, x, name, filters, kernel, strides, activation):
-        return self.weighted(layers.Conv2DTranspose(filters, kernel, strides, "same", activation=activation), x, name)
-
-    def dense(self, x, name, units, activation):
-        return self.weighted(layers.Dense(units, activation), x, name)
-
-    def batch_norm(self, x, name, activation):  # its weights are ones and zeros anyway
-        return layers.Activation(activation)(layers.BatchNormalization()(x))
-
-    def layer_norm(self, x, name):
-        return layers.LayerNormalization()(x)
-
-    def attention(self, x, project, output, width, heads, rate):
-        layer = layers.MultiHeadAttention(heads, width // heads, dropout=rate if self.enabled else 0)
-        y = layer(x, x)
-        inner = [part for pair in zip(*(np.split(a, 3, -1) for a in self.weights[project])) for part in pair]
-        values = (*inner, *self.weights[output])
-        layer.set_weights([v.reshape(w.shape) for v, w in zip(values, layer.get_weights())])
-        return y
-
-    def positions(self, x, name):
-        return self.weighted(Positions(), x, name)
-
-    def max_pool(self, x, size, strides, padding):
-        return layers.MaxPooling2D(size, strides, padding)(x)
-
-    def concatenate(self, xs):
-        return layers.Concatenate()(xs)
-
-    def add(self, a, b, activation):
-        return layers.Activation(activation)(layers.Add()([a, b]))
-
-    def flatten(self, x):
-        return layers.Flatten()(x)
-
-    def reshape(self, x, shape):
-        return layers.Reshape(shape)(x)
-
-    def global_average_pool(self, x):
-        return layers.GlobalAveragePooling2D()(x)
-
-    def average_tokens(self, x):
-        return layers.GlobalAveragePooling1D()(x)
-
-    def dropout(self, x, rate):
-        return layers.Dropout(rate)(x) if self.enabled else x
+from common import NETWORKS, serve
+from keras_model import keras, keras_model, tf
 
 
 def prepare(row):
     if row["mode"] == "kernel":
         raise NotImplementedError("it runs networks only")
-    network = NETWORKS[row["network"]]
-    inputs = keras.Input(network["input"])
-    ops = Ops(weights_of(row["network"]), row["dropout"])
-    model = keras.Model(inputs, Walk(ops).run(network["layers"], inputs))
-
+    model = keras_model(row)
     if row["mode"] == "predict":
         run = tf.function(lambda x: model(x, training=False), jit_compile=True)
         return lambda x, y: run(tf.convert_to_tensor(x)).numpy()
@@ -102,7 +15,7 @@ def prepare(row):
     sgd = row["optimizer"] == "sgd"
     optimizer = keras.optimizers.SGD(0.01) if sgd else keras.optimizers.Adam(1e-3)
     optimizer.build(model.trainable_variables)
-    mse = network.get("loss") == "mse"
+    mse = NETWORKS[row["network"]].get("loss") == "mse"
     loss_of = keras.losses.MeanSquaredError() if mse else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     @tf.function(jit_compile=True)

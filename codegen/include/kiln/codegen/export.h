@@ -18,6 +18,7 @@ enum class WeightPlace : std::uint8_t { object, separate };
 enum class WeightStorage : std::uint8_t { float32, float16, bfloat16 };
 
 struct ExportOptions {
+  std::string caller = "export_library";  ///< named in messages
   /// Every symbol that others can see begins with it: a C identifier.
   std::string prefix = "model";
   std::string target = {};  ///< LLVM's triple ("thumbv7em-none-eabihf"); "": this machine
@@ -28,24 +29,33 @@ struct ExportOptions {
   WeightPlace weights = WeightPlace::object;
   WeightStorage weight_storage = WeightStorage::float32;
   bool selftest = true;
+  int max_threads = 1;  ///< above 1: a team of libomp's of up to so many threads works
   graph::ConvAlgorithm conv = graph::ConvAlgorithm::automatic;
 };
 
-/// A graph as code that needs no library, and what a caller has to know of it.
-struct ExportedProgram {
-  std::string code;     ///< the object file, the assembly or the IR
-  std::string weights;  ///< the file of weights, if they are separate
-  std::string target, cpu;
+/// One of the functions that were made, and what its callers have to know.
+struct ExportedFunction {
   std::vector<runtime::BufferDesc> inputs, outputs;
-  std::vector<std::string> checks;  ///< messages of data errors: predict gives a failed one's number, from 1
+  std::vector<std::string> checks;  ///< messages of data errors: it gives a failed one's number, from 1
   std::int64_t scratch_bytes = 0;
   std::int64_t scratch_alignment = 1;
-  std::int64_t weight_bytes = 0;
-  std::int64_t weight_alignment = 1;
+  std::int64_t multiply_adds = 0;  ///< of products and convolutions, as the graph has them
+};
+
+/// Code that needs no library.
+struct ExportedCode {
+  std::string code;  ///< the object file, the assembly or the IR
+  std::string target, cpu;
   std::int64_t code_bytes = 0;      ///< of instructions
+  std::int64_t constant_bytes = 0;  ///< of weights that no function changes
+  std::string digest;               ///< of graphs, weights and target
+};
+
+struct ExportedProgram : ExportedCode {
+  ExportedFunction predict;
+  std::string weights;  ///< the file of weights, if they are separate
+  std::int64_t weight_alignment = 1;
   std::int64_t selftest_bytes = 0;  ///< of its inputs and outputs
-  std::int64_t multiply_adds = 0;   ///< of products and convolutions, as the graph has them
-  std::string digest;               ///< of graph, weights and target
 };
 
 /// Compiles a graph, with `states` as the elements of its states, to the functions
@@ -59,6 +69,9 @@ struct ExportedProgram {
 /// rounding makes of them when sums have another order; others are equal. What hangs on a threshold (argmax)
 /// may differ all the same.
 ///
+/// With a team, the functions call libomp, which the program then links, and nothing else; the scratch memory
+/// is for `max_threads` threads.
+///
 /// On this machine's CPU the results have the bits of `compile`'s. With weights in two bytes they are those
 /// of the rounded arrays that kernels read: of weights, or of what is computed of weights alone (a kernel in
 /// Winograd's form, a scale).
@@ -69,5 +82,40 @@ struct ExportedProgram {
 KILN_API ExportedProgram export_program(const graph::Graph& graph, std::span<const Tensor> states,
                                         std::span<const Tensor> test_inputs,
                                         const ExportOptions& options = {});
+
+/// A graph of a device that trains: the elements of its states, and the place of each in the device's memory:
+/// a number of one of its arrays, or -1 for a state that stays as it is.
+struct TrainedGraph {
+  const graph::Graph& graph;
+  std::span<const Tensor> states;
+  std::span<const int> memory;
+};
+
+struct ExportedTraining : ExportedCode {
+  ExportedFunction train, predict;
+  std::vector<std::int64_t> offsets;  ///< of the memory's arrays
+  std::int64_t weight_bytes = 0;      ///< of the weights, at its beginning
+  std::int64_t memory_bytes = 0;
+  std::int64_t memory_alignment = 1;
+};
+
+/// Compiles a training step and a prediction to functions over memory that the caller owns:
+///
+///     int32_t PREFIX_train_on_batch(const T *input..., T *output..., void *memory, void *scratch);
+///     int32_t PREFIX_predict(const T *input..., T *output..., const void *memory, void *scratch);
+///     int32_t PREFIX_init(void *memory);
+///     int32_t PREFIX_get_weights(const void *memory, void *weights);
+///     int32_t PREFIX_set_weights(void *memory, const void *weights);
+///
+/// `arrays` are what the memory holds at the start, the first `weights` of them the model's weights. States
+/// that aren't in it become constants, and what hangs on them alone is computed here. A step that gives a
+/// failed check's number has changed nothing in the memory.
+///
+/// `options` say what they do for `export_program`, but that there is no self test and weights are neither
+/// separate nor narrow. Throws as that does; StateError if the step updates a state, or the prediction any,
+/// that has no place in the memory.
+KILN_API ExportedTraining export_training(const TrainedGraph& step, const TrainedGraph& prediction,
+                                          std::span<const Tensor> arrays, std::size_t weights,
+                                          const ExportOptions& options);
 
 }  // namespace kiln::codegen

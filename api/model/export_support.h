@@ -1,0 +1,63 @@
+#pragma once
+#include <fmt/format.h>
+
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/model/model_impl.h"
+#include "api/support/names.h"
+#include "kiln/codegen/export.h"
+#include "kiln/runtime/file.h"
+
+/// What exports of predictions and of training steps have in common.
+namespace kiln::internal {
+
+template <class T>
+struct Named {
+  const char* name;
+  T value;
+};
+
+/// The value of that name; throws ValueError for others. `argument` stands in the message.
+template <class T, std::size_t count>
+T value_named(const char* argument, const std::string& name, const Named<T> (&values)[count]) {
+  std::vector<std::string_view> known;
+  for (const Named<T>& v : values) {
+    if (name == v.name) return v.value;
+    known.emplace_back(v.name);
+  }
+  unknown_name(argument, name, known);
+}
+
+codegen::ExportFormat export_format(const char* caller, const std::string& name);
+/// How many threads the team has that `threads` names.
+int team_size(const char* caller, const std::string& threads, std::int64_t max_threads);
+/// Of the file that holds it.
+const char* suffix(codegen::ExportFormat format);
+
+/// Throws if the model isn't built or of unknown sizes, for a batch size below 1, or if there is no folder to
+/// write to.
+void check_export(const char* caller, const Model& model, const std::string& path, std::int64_t batch_size);
+
+/// Copies of weights and other states, made while no step changes them.
+std::vector<Tensor> copies(ModelImpl& model, const std::vector<Tensor>& storage);
+
+/// Files that all are on the disk before the first takes its name; the last added speaks of the others.
+class ExportedFiles {
+ public:
+  explicit ExportedFiles(std::string path) : path_(std::move(path)) {}
+  void add(const std::string& suffix, const std::string& content) {
+    files_.emplace_back(path_ + suffix).write(content.data(), content.size());
+  }
+  void commit() {
+    for (runtime::AtomicFile& file : files_) file.commit();
+  }
+
+ private:
+  std::string path_;
+  std::deque<runtime::AtomicFile> files_;
+};
+
+}  // namespace kiln::internal

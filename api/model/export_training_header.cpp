@@ -1,0 +1,137 @@
+#include "api/model/export_training_header.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "api/model/c_header.h"
+
+namespace kiln::internal {
+namespace {
+
+class Header {
+ public:
+  Header(const Model& model, const codegen::ExportedTraining& program, const ExportTrainingArgs& args,
+         const std::vector<DeviceArray>& arrays, const std::string& prefix)
+      : header_(prefix), model_(model), program_(program), args_(args), arrays_(arrays) {
+    loss_ = header_.own_name("loss");
+    if (args.sample_weight) weight_ = header_.own_name("sample_weight");
+    for (const SymbolicTensor& x : model.inputs()) inputs_.push_back(header_.name_of(x.layer(), "input"));
+    for (const SymbolicTensor& y : model.outputs()) {
+      outputs_.push_back(header_.name_of(y.layer(), "output"));
+      labels_.push_back(header_.name_of(y.layer(), "labels", "_labels"));
+    }
+  }
+
+  std::string text() {
+    const codegen::ExportedFunction &train = program_.train, &predict = program_.predict;
+    header_.describe(
+        model_, program_,
+        fmt::format("{} in training, {} in predictions", args_.batch_size, args_.predict_batch_size),
+        fmt::format("{} of a training step, {} of a prediction", train.multiply_adds, predict.multiply_adds));
+    header_.begin();
+    const std::size_t inputs = inputs_.size();
+    for (std::size_t i = 0; i < inputs; i++) {
+      header_.describe("training input", inputs_[i], train.inputs[i], "TRAIN_");
+      header_.describe("input", inputs_[i], predict.inputs[i]);
+    }
+    for (std::size_t i = 0; i < labels_.size(); i++)
+      header_.describe("labels", labels_[i], train.inputs[inputs + i]);
+    for (std::size_t i = 0; i < outputs_.size(); i++)
+      header_.describe("output", outputs_[i], predict.outputs[i]);
+    memory();
+    header_.begin_functions();
+    functions();
+    return header_.finish();
+  }
+
+ private:
+  void memory() {
+    const std::string& macro = header_.macro();
+    header_.line("/* The state: memory with the weights, which come first, and what the optimizer keeps. */");
+    header_.line("#define {}_STATE_BYTES {}", macro, program_.memory_bytes);
+    header_.line("#define {}_STATE_ALIGN {}", macro, program_.memory_alignment);
+    header_.line("#define {}_WEIGHT_BYTES {}\n", macro, program_.weight_bytes);
+    header_.line("/* Where they are in it, in bytes from its beginning. */");
+    for (std::size_t i = 0; i < arrays_.size(); i++)
+      if (!arrays_[i].name.empty())
+        header_.line("#define {}_{}_OFFSET {} /* {} {} */", macro,
+                     upper(header_.own_name(c_name(arrays_[i].name))), program_.offsets[i],
+                     c_type(arrays_[i].storage.dtype()), arrays_[i].storage.shape().to_string());
+    header_.line("\n/* What stays as it is, in the object file's read-only data. */");
+    header_.line("#define {}_CONSTANT_BYTES {}\n", macro, program_.constant_bytes);
+    header_.line(
+        "/* Memory that a call needs while it runs, and its alignment; it may serve others between calls. "
+        "*/");
+    for (const auto& [name, function] : {std::pair("TRAIN", &program_.train), {"PREDICT", &program_.predict}})
+      header_.line("#define {}_{}_SCRATCH_BYTES {}", macro, name,
+                   std::max<std::int64_t>(1, function->scratch_bytes));
+    header_.line("#define {}_SCRATCH_ALIGN {}\n", macro,
+                 std::max(program_.train.scratch_alignment, program_.predict.scratch_alignment));
+  }
+
+  static void add_arrays(std::vector<std::string>& parameters, const char* qualifier,
+                         const std::vector<std::string>& names, std::span<const runtime::BufferDesc> arrays) {
+    for (std::size_t i = 0; i < names.size(); i++)
+      parameters.push_back(fmt::format("{}{} *{}", qualifier, c_type(arrays[i].dtype), names[i]));
+  }
+
+  void functions() {
+    const std::string& prefix = header_.prefix();
+    const codegen::ExportedFunction &train = program_.train, &predict = program_.predict;
+    const std::string misaligned = "-1 if an address lacks the alignment of its type, of state or of scratch";
+    header_.line(
+        "/* Fills the state with the weights that the model had when it was exported, and an optimizer");
+    header_.line(" * that goes on from there. Returns 0, or -1 if state lacks its alignment. */");
+    header_.line("int32_t {}_init(void *state);\n", prefix);
+
+    std::vector<std::string> names = inputs_, parameters;
+    names.insert(names.end(), labels_.begin(), labels_.end());
+    if (args_.sample_weight) names.push_back(weight_);
+    add_arrays(parameters, "const ", names, train.inputs);
+    add_arrays(parameters, "", {loss_}, train.outputs);
+    header_.line(
+        "/* One step of training: gives the loss of the batch, as the weights were before, and updates");
+    header_.line(
+        " * the state. No two of the arrays may overlap. Returns 0, or the number of what is wrong with");
+    header_.line(" * the data, and nothing has changed in the state then:");
+    header_.line("{} */", meaning_of_results(misaligned, train.checks));
+    header_.line("int32_t {}_train_on_batch({}, void *state, void *scratch);\n", prefix,
+                 fmt::join(parameters, ", "));
+
+    parameters.clear();
+    add_arrays(parameters, "const ", inputs_, predict.inputs);
+    add_arrays(parameters, "", outputs_, predict.outputs);
+    header_.line("/* Predicts with the state's weights. No two of the arrays may overlap. Returns 0, or");
+    header_.line("{} */", meaning_of_results(misaligned, predict.checks));
+    header_.line("int32_t {}_predict({}, const void *state, void *scratch);\n", prefix,
+                 fmt::join(parameters, ", "));
+
+    header_.line(
+        "/* Copies the weights, {}_WEIGHT_BYTES, out of the state or into it. They keep their places:",
+        header_.macro());
+    header_.line(
+        " * the offsets above are theirs, too. Return 0, or -1 if state lacks its alignment, or weights");
+    header_.line(" * that of float. */");
+    header_.line("int32_t {}_get_weights(const void *state, void *weights);", prefix);
+    header_.line("int32_t {}_set_weights(void *state, const void *weights);", prefix);
+  }
+
+  CHeader header_;
+  const Model& model_;
+  const codegen::ExportedTraining& program_;
+  const ExportTrainingArgs& args_;
+  const std::vector<DeviceArray>& arrays_;
+  std::vector<std::string> inputs_, outputs_, labels_;
+  std::string loss_, weight_;
+};
+
+}  // namespace
+
+std::string export_training_header(const Model& model, const codegen::ExportedTraining& program,
+                                   const ExportTrainingArgs& args, const std::vector<DeviceArray>& arrays,
+                                   const std::string& prefix) {
+  return Header(model, program, args, arrays, prefix).text();
+}
+
+}  // namespace kiln::internal

@@ -1,0 +1,33 @@
+"""LiteRT, which was TensorFlow Lite, with its XNNPACK kernels; prediction only."""
+
+import tempfile
+
+from ai_edge_litert.interpreter import Interpreter
+from common import NETWORKS, THREADS, serve
+from keras_model import keras, keras_model, tf
+
+
+def flatbuffer(row):
+    model = keras_model(row)
+    signature = keras.InputSpec(shape=[row["batch"], *NETWORKS[row["network"]]["input"]], dtype="float32")
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, input_signature=[signature], verbose=False)
+        return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+
+
+def prepare(row):
+    if row["mode"] != "predict":
+        raise NotImplementedError("it only predicts")
+    interpreter = Interpreter(model_content=flatbuffer({**row, "dropout": False}), num_threads=THREADS)
+    interpreter.allocate_tensors()
+    inputs, outputs = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def predict(x, y):
+        interpreter.set_tensor(inputs, x)
+        interpreter.invoke()
+        return interpreter.get_tensor(outputs)
+
+    return predict
+
+
+serve(prepare)
