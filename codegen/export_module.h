@@ -2,52 +2,10 @@
 #include <llvm/IR/Module.h>
 
 #include <memory>
-#include <span>
-#include <string>
-#include <vector>
 
-#include "codegen/lower_plan.h"
-#include "kiln/codegen/export.h"
+#include "codegen/export_layout.h"
 
 namespace kiln::codegen {
-
-/// An exported program's scratch memory: its arena, and what lives within a kernel's tile. One thread has
-/// that wherever no array is alive meanwhile; the threads of a team, behind the arena, each its own.
-struct ScratchLayout {
-  std::vector<std::int64_t> kernels;  ///< where each step's begins
-  std::int64_t bytes = 0, alignment = 1;
-  ScratchLayout(const LoweredPlan& plan, int max_threads);
-};
-
-/// The constants of a program as they are stored: bytes, and where each begins if they are one file.
-struct StoredWeights {
-  struct Constant {
-    DType dtype = DType::f32;
-    Storage storage = Storage::whole;
-    std::string bytes;
-    std::int64_t offset = 0;
-  };
-  std::vector<Constant> constants;
-  std::int64_t bytes = 0;  ///< of all
-  static constexpr std::int64_t alignment = 64;
-
-  /// Puts those that `storage` can hold into two bytes an element, and says so to the kernels that read them.
-  StoredWeights(LoweredPlan& plan, WeightStorage storage);
-  std::string file() const;
-};
-
-/// The arrays of the memory that a device trains in: the model's weights first, and what is zero at the start
-/// last.
-struct DeviceMemory {
-  static constexpr std::int64_t alignment = 8;
-  std::vector<std::int64_t> offsets;  ///< in the order of the constructor's arrays
-  std::int64_t weight_bytes = 0;      ///< of the weights, at its beginning
-  std::int64_t bytes = 0;
-  std::string image;  ///< its content at the start; zeros behind that
-
-  /// The first `weights` of the arrays are weights.
-  DeviceMemory(std::span<const Tensor> arrays, std::size_t weights, const Target& target);
-};
 
 /// A program that becomes a function of the module,
 /// PREFIX_NAME(inputs..., outputs..., [weights,] [memory,] scratch).
@@ -72,6 +30,12 @@ struct ExportParts {
   /// Above 1: the programs run with a team of libomp's of up to so many threads.
   int max_threads = 1;
 };
+
+/// How many addresses a function takes beside inputs and outputs: weights and the device's memory, if they
+/// are there, and scratch memory.
+inline std::size_t own_arguments(const ExportParts& parts) {
+  return 1 + (parts.separate_weights ? 1 : 0) + (parts.memory != nullptr ? 1 : 0);
+}
 
 /// The whole of an export as one module: constants and kernels (equal ones once) and the functions that
 /// export.h describes. All but these functions is internal.

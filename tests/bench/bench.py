@@ -4,7 +4,8 @@
 
     train, predict  a network's step; ratio = best peer's time / ours
     kernels         products, convolutions, elementwise ops, reductions alone
-    embedded        one image by the exported function, linked as a library, on one thread (--threads 1)
+    embedded        one image by the exported function, linked as a library, on one thread (--threads 1); and how
+                    many instructions it takes on a Cortex-M4
     scale           networks over batch sizes; how time per sample grows
     compile         seconds of the first training step in a fresh process, and of them the compiler's: without the
                     disk cache, and with what an earlier process left in it
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import time
 
+import device_counts
 from networks import NETWORKS
 from suites import MEMORY_TARGET, NEAR_ROOFLINE, COMPILE_TARGETS, roofline_ms, rows_of
 
@@ -264,6 +266,17 @@ def run_suite(suite, args, threads, peers):
         program.close()
 
 
+def show_device_counts(names):
+    """Of the networks that a microcontroller has room for."""
+    kiln = Program("kiln", [str(KILN)], 1)
+    for name in names:
+        counts = device_counts.count(kiln, name)
+        print(f"{name} x1 on a Cortex-M4: {counts['instructions']:.3g} instructions, {counts['multiply_adds']} "
+              f"multiply-adds, {counts['multiply_adds'] / counts['instructions']:.3f} each; code "
+              f"{counts['code_bytes']} bytes, scratch {counts['scratch_bytes']}", flush=True)
+    kiln.close()
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -299,6 +312,8 @@ def main():
                 show(result, old)
                 failed = failed or not result["agree"] or "kiln" in result["peers"]
                 (RESULTS / f"{suite}.json").write_text(json.dumps(results, indent=1))
+        if suite == "embedded":
+            show_device_counts(["mlp", "lenet"])
     if failed:
         sys.exit("Kiln failed a row, or disagrees")
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kiln/codegen/machine.h"
+#include "tests/bench/networks.h"
 #include "tests/bench/row.h"
 
 namespace kiln::bench {
@@ -57,6 +58,12 @@ Json answer(const Json& request, std::unique_ptr<Row>& row) {
   if (request["do"] == "machine") {
     const codegen::MachineLimits& limits = codegen::machine_limits(runtime::num_threads());
     return {{"gflops", limits.flops_per_second / 1e9}, {"gbytes_per_second", limits.bytes_per_second / 1e9}};
+  }
+  if (request["do"] == "export") {
+    make_network(request["network"], false)
+        .export_library(request["path"],
+                        {.target = request["target"], .cpu = request["cpu"], .selftest = false});
+    return Json::object();
   }
   if (row == nullptr) throw StateError("nothing is prepared");
   if (request["do"] == "time") return time(*row, request["seconds"]);

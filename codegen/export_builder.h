@@ -1,0 +1,134 @@
+#pragma once
+#include <fmt/format.h>
+#include <llvm/IR/IRBuilder.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "codegen/elementwise.h"
+#include "codegen/emit.h"
+#include "codegen/export_module.h"
+
+namespace kiln::codegen {
+
+/// What the functions of an exported module are written with.
+struct ExportBuilder {
+  ExportBuilder(const Target& a_target, const std::string& a_prefix, llvm::Module& a_module)
+      : target(a_target),
+        prefix(a_prefix),
+        module(a_module),
+        context(module.getContext()),
+        b(context),
+        word_type(b.getIntNTy(static_cast<unsigned>(target.pointer_bits))) {}
+
+  /// Read-only data; the same bytes of one type lie there once.
+  llvm::GlobalVariable* array(std::string_view bytes, llvm::Type* element, const std::string& name) {
+    const std::uint64_t size = element->getScalarSizeInBits() / 8;
+    llvm::Constant* value =
+        llvm::ConstantDataArray::getRaw({bytes.data(), bytes.size()}, bytes.size() / size, element);
+    llvm::GlobalVariable*& global = arrays[value];
+    if (global != nullptr) return global;
+    global = new llvm::GlobalVariable(module, value->getType(), true, llvm::GlobalValue::InternalLinkage,
+                                      value, fmt::format("{}_{}", prefix, name));
+    // Lines of a cache where there is one.
+    global->setAlignment(llvm::Align(target.is_small ? size : StoredWeights::alignment));
+    return global;
+  }
+  llvm::GlobalVariable* array(const Tensor& t, const std::string& name) {
+    const Tensor dense = t.contiguous();
+    return array({static_cast<const char*>(dense.raw()), dense.nbytes()}, memory_type(context, t.dtype()),
+                 name);
+  }
+
+  /// Short code comes first on microcontrollers.
+  void shrink(llvm::Function* function) const {
+    if (target.is_small) function->addFnAttr(llvm::Attribute::OptimizeForSize);
+  }
+
+  /// A function that everybody sees, PREFIX_NAME, of so many addresses; what follows is its body.
+  llvm::Function* begin(const std::string& name, std::size_t pointers) {
+    const std::vector<llvm::Type*> parameters(pointers, b.getPtrTy());
+    auto* type = llvm::FunctionType::get(b.getInt32Ty(), parameters, false);
+    auto* function = llvm::Function::Create(type, llvm::Function::ExternalLinkage,
+                                            fmt::format("{}_{}", prefix, name), module);
+    set_function_attributes(*function, target);
+    shrink(function);
+    b.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
+    return function;
+  }
+  llvm::Value* word(std::int64_t n) {
+    return llvm::ConstantInt::get(word_type, static_cast<std::uint64_t>(n));
+  }
+  llvm::Value* at(llvm::Value* pointer, std::int64_t bytes) {
+    return bytes == 0 ? pointer : b.CreateGEP(b.getInt8Ty(), pointer, word(bytes));
+  }
+  llvm::Value* minus_one() { return b.getInt32(static_cast<std::uint32_t>(-1)); }
+
+  /// Returns -1 if one of the function's addresses lacks its alignment.
+  void return_if_misaligned(llvm::Function* function, const std::vector<std::int64_t>& alignments) {
+    llvm::Value* wrong = nullptr;
+    for (std::size_t i = 0; i < alignments.size(); ++i) {
+      if (alignments[i] == 1) continue;
+      llvm::Value* address = b.CreatePtrToInt(function->getArg(static_cast<unsigned>(i)), word_type);
+      llvm::Value* low = b.CreateAnd(address, word(alignments[i] - 1));
+      wrong = wrong == nullptr ? low : b.CreateOr(wrong, low);
+    }
+    if (wrong != nullptr) return_if(b.CreateIsNotNull(wrong), minus_one());
+  }
+  void return_if(llvm::Value* condition, llvm::Value* result) {
+    llvm::Function* function = b.GetInsertBlock()->getParent();
+    auto* out = llvm::BasicBlock::Create(context, "leave", function);
+    auto* on = llvm::BasicBlock::Create(context, "go_on", function);
+    b.CreateCondBr(condition, out, on);
+    b.SetInsertPoint(out);
+    b.CreateRet(result);
+    b.SetInsertPoint(on);
+  }
+
+  /// Copies bytes, a multiple of 4, from one array to another; from null: zeros. A loop of our own, since
+  /// there may be no memcpy to call.
+  void copy(llvm::Value* to, llvm::Value* from, std::int64_t bytes) {
+    if (bytes == 0) return;
+    llvm::Type* unit = b.getInt32Ty();
+    loop(word(bytes / word_bytes), [&](llvm::Value* i) {
+      const auto element = [&](llvm::Value* array) { return b.CreateGEP(unit, array, i); };
+      llvm::Value* value = b.getInt32(0);
+      if (from != nullptr) value = b.CreateAlignedLoad(unit, element(from), llvm::Align(word_bytes));
+      b.CreateAlignedStore(value, element(to), llvm::Align(word_bytes));
+    });
+  }
+  /// A loop of `count` times, at least one.
+  template <class Body>
+  void loop(llvm::Value* count, Body body) {
+    llvm::BasicBlock* before = b.GetInsertBlock();
+    auto* head = llvm::BasicBlock::Create(context, "loop", before->getParent());
+    auto* done = llvm::BasicBlock::Create(context, "done", before->getParent());
+    b.CreateBr(head);
+    b.SetInsertPoint(head);
+    llvm::PHINode* i = b.CreatePHI(word_type, 2);
+    i->addIncoming(word(0), before);
+    body(i);
+    llvm::Value* next = b.CreateAdd(i, word(1));
+    i->addIncoming(next, b.GetInsertBlock());
+    b.CreateCondBr(b.CreateICmpULT(next, count), head, done);
+    b.SetInsertPoint(done);
+  }
+
+  static constexpr std::int64_t word_bytes = 4;  ///< of what is copied
+
+  const Target& target;
+  const std::string& prefix;
+  llvm::Module& module;
+  llvm::LLVMContext& context;
+  llvm::IRBuilder<> b;
+  llvm::IntegerType* word_type;
+  std::map<llvm::Constant*, llvm::GlobalVariable*> arrays;  ///< by content: LLVM has equal constants once
+};
+
+/// PREFIX_selftest: calls `predict` with `parts`' inputs and compares what it gives.
+void emit_selftest(ExportBuilder& builder, const ExportParts& parts, llvm::Function* predict);
+/// PREFIX_init, PREFIX_get_weights, PREFIX_set_weights.
+void emit_memory_functions(ExportBuilder& builder, const DeviceMemory& memory);
+
+}  // namespace kiln::codegen
