@@ -6,6 +6,7 @@
 #include "codegen/faults.h"
 #include "codegen/float_builder.h"
 #include "codegen/math.h"
+#include "codegen/wide_integers.h"
 
 namespace kiln::codegen {
 namespace {
@@ -43,7 +44,8 @@ Value* extremum(llvm::IRBuilder<>& b, DType dtype, bool largest, Value* x, Value
 }
 
 /// Truncated quotient and remainder, total: the divisors 0 and -1, which trap or overflow, are replaced.
-Value* integer_division(llvm::IRBuilder<>& b, DType dtype, bool quotient, Value* x, Value* y) {
+Value* integer_division(llvm::IRBuilder<>& b, const Target& target, DType dtype, bool quotient, Value* x,
+                        Value* y) {
   Value* zero = llvm::Constant::getNullValue(x->getType());
   Value* one = llvm::ConstantInt::get(x->getType(), 1);
   Value* by_zero = b.CreateICmpEQ(y, zero);
@@ -53,8 +55,12 @@ Value* integer_division(llvm::IRBuilder<>& b, DType dtype, bool quotient, Value*
   }
   Value* by_minus_one = b.CreateICmpEQ(y, llvm::Constant::getAllOnesValue(x->getType()));
   Value* divisor = b.CreateSelect(b.CreateOr(by_zero, by_minus_one), one, y);
-  if (!quotient) return b.CreateSelect(by_zero, zero, b.CreateSRem(x, divisor));
-  Value* quotient_of_x = b.CreateSDiv(x, divisor);
+  const bool is_wide = dtype == DType::i64 && needs_wide_arithmetic(target);
+  Value* quotient_of_x = is_wide ? divide_wide(b, target, x, divisor) : b.CreateSDiv(x, divisor);
+  if (!quotient) {
+    Value* rest = is_wide ? b.CreateSub(x, b.CreateMul(quotient_of_x, divisor)) : b.CreateSRem(x, divisor);
+    return b.CreateSelect(by_zero, zero, rest);
+  }
   Value* result = b.CreateSelect(by_minus_one, b.CreateNeg(x), quotient_of_x);
   return b.CreateSelect(by_zero, zero, result);
 }
@@ -125,9 +131,9 @@ Value* binary(llvm::IRBuilder<>& b, const Target& target, Op op, DType dtype, Va
     case Op::mul:
       return floating ? b.CreateFMul(x, y) : b.CreateMul(x, y);
     case Op::div:
-      return floating ? b.CreateFDiv(x, y) : integer_division(b, dtype, true, x, y);
+      return floating ? b.CreateFDiv(x, y) : integer_division(b, target, dtype, true, x, y);
     case Op::rem:
-      return floating ? emit_remainder(b, target, x, y) : integer_division(b, dtype, false, x, y);
+      return floating ? emit_remainder(b, target, x, y) : integer_division(b, target, dtype, false, x, y);
     case Op::maximum:
       return extremum(b, dtype, true, x, y);
     case Op::minimum:
@@ -159,19 +165,6 @@ llvm::Type* with_lanes(llvm::Type* element, int lanes) {
 llvm::Type* shaped_like(llvm::Type* like, llvm::Type* element) {
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(like);
   return vector == nullptr ? element : llvm::FixedVectorType::get(element, vector->getNumElements());
-}
-
-/// i64 to f32 by conversions of 32 bits, for CPUs where LLVM would call a library. Exact below 2^24, as any
-/// float32, rounded once below 2^32, and twice above.
-Value* convert_by_halves(llvm::IRBuilder<>& b, Value* x) {
-  const auto like_x = [&](llvm::Type* type) { return shaped_like(x->getType(), type); };
-  llvm::Type *f32 = like_x(b.getFloatTy()), *i32 = like_x(b.getInt32Ty());
-  Value* negative = b.CreateICmpSLT(x, llvm::Constant::getNullValue(x->getType()));
-  Value* size = b.CreateSelect(negative, b.CreateNeg(x), x);
-  Value* high = b.CreateUIToFP(b.CreateTrunc(b.CreateLShr(size, 32), i32), f32);
-  Value* low = b.CreateUIToFP(b.CreateTrunc(size, i32), f32);
-  Value* sum = b.CreateFAdd(b.CreateFMul(high, llvm::ConstantFP::get(f32, 0x1p32)), low);
-  return b.CreateSelect(negative, b.CreateFNeg(sum), sum);
 }
 
 }  // namespace
@@ -242,7 +235,7 @@ llvm::Value* emit_convert(llvm::IRBuilder<>& b, const Target& target, Value* x, 
     return b.CreateIntrinsic(is_signed(to) ? llvm::Intrinsic::fptosi_sat : llvm::Intrinsic::fptoui_sat,
                              {type, x->getType()}, {x});
   }
-  if (from == DType::i64 && to == DType::f32 && target.is_small) return convert_by_halves(b, x);
+  if (from == DType::i64 && to == DType::f32 && needs_wide_arithmetic(target)) return convert_wide(b, x);
   if (is_float(to)) return is_signed(from) ? b.CreateSIToFP(x, type) : b.CreateUIToFP(x, type);
   return is_signed(from) ? b.CreateSExtOrTrunc(x, type) : b.CreateZExtOrTrunc(x, type);
 }

@@ -62,21 +62,26 @@ ExportedProgram export_program(const graph::Graph& graph, std::span<const Tensor
   }
   const bool separate = options.weights == WeightPlace::separate;
   ObjectMaker maker(target, LinkedInto::program);
-  const ExportFunction functions[] = {{"predict", program.lowered, program.weights}};
+  const ExportFunction functions[] = {{.name = "predict",
+                                       .plan = program.lowered,
+                                       .weights = program.weights,
+                                       .has_selftest = options.selftest}};
   const ExportParts parts = {.prefix = options.prefix,
                              .separate_weights = separate,
                              .test_inputs = test_inputs,
                              .test_outputs = test_outputs,
                              .tolerances = allowed,
                              .max_threads = options.max_threads};
-  const std::unique_ptr<llvm::Module> module = emit_export(functions, target, parts, maker.context());
+  const CodeOfExport code(emit_export(functions, target, parts, maker.context()), maker, target, options);
 
   ExportedProgram result;
-  make_code(*module, maker, target, options, result);
+  static_cast<ExportedCode&>(result) = code.code();
   result.predict = program.facts(graph);
+  result.predict.stack_bytes = code.stack_bytes(options.prefix + "_predict");
+  if (options.selftest) result.selftest_stack_bytes = code.stack_bytes(options.prefix + "_selftest");
   DigestOf digest;
   add_to(digest, graph, program.weights);
-  digest.add(describe(target));
+  add_to(digest, options, target);
   result.digest = text_of(digest);
   if (separate) {
     result.weights = program.weights.file();

@@ -57,6 +57,7 @@ struct ExportBuilder {
     b.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
     return function;
   }
+  /// A number as wide as an address.
   llvm::Value* word(std::int64_t n) {
     return llvm::ConstantInt::get(word_type, static_cast<std::uint64_t>(n));
   }
@@ -91,11 +92,11 @@ struct ExportBuilder {
   void copy(llvm::Value* to, llvm::Value* from, std::int64_t bytes) {
     if (bytes == 0) return;
     llvm::Type* unit = b.getInt32Ty();
-    loop(word(bytes / word_bytes), [&](llvm::Value* i) {
+    loop(word(bytes / copied_bytes), [&](llvm::Value* i) {
       const auto element = [&](llvm::Value* array) { return b.CreateGEP(unit, array, i); };
       llvm::Value* value = b.getInt32(0);
-      if (from != nullptr) value = b.CreateAlignedLoad(unit, element(from), llvm::Align(word_bytes));
-      b.CreateAlignedStore(value, element(to), llvm::Align(word_bytes));
+      if (from != nullptr) value = b.CreateAlignedLoad(unit, element(from), llvm::Align(copied_bytes));
+      b.CreateAlignedStore(value, element(to), llvm::Align(copied_bytes));
     });
   }
   /// A loop of `count` times, at least one.
@@ -115,7 +116,7 @@ struct ExportBuilder {
     b.SetInsertPoint(done);
   }
 
-  static constexpr std::int64_t word_bytes = 4;  ///< of what is copied
+  static constexpr std::int64_t copied_bytes = 4;  ///< at a time
 
   const Target& target;
   const std::string& prefix;

@@ -27,7 +27,7 @@ std::int64_t free_place(const runtime::Program& program, std::size_t step, std::
     for (const runtime::ArenaValue& v : program.arena_values) {
       const bool is_alive = v.first <= step && step <= v.last;
       if (!is_alive || place + bytes <= v.offset || v.offset + v.bytes <= place) continue;
-      place = round_up(v.offset + v.bytes, DeviceMemory::alignment);
+      place = round_up(v.offset + v.bytes, memory_alignment);
       moved = true;
     }
   }
@@ -46,7 +46,7 @@ ScratchLayout::ScratchLayout(const LoweredPlan& plan, int max_threads) {
     if (own > 0)
       bytes = std::max(bytes, kernels[s] + (max_threads > 1 ? max_threads * program.scratch_bytes : own));
   }
-  if (bytes > 0) alignment = DeviceMemory::alignment;
+  if (bytes > 0) alignment = memory_alignment;
 }
 
 StoredWeights::StoredWeights(LoweredPlan& plan, WeightStorage storage) {
@@ -77,15 +77,12 @@ std::string StoredWeights::file() const {
   return result;
 }
 
-DeviceMemory::DeviceMemory(std::span<const Tensor> arrays, std::size_t weights, const Target& target)
-    : offsets(arrays.size()) {
-  // Lines of a cache where there is one.
-  const std::int64_t unit = target.is_small ? alignment : StoredWeights::alignment;
+DeviceMemory::DeviceMemory(std::span<const Tensor> arrays, std::size_t weights) : offsets(arrays.size()) {
   const auto place = [&](auto belongs) {
     for (std::size_t i = 0; i < arrays.size(); ++i) {
       if (!belongs(i)) continue;
       offsets[i] = bytes;
-      bytes = round_up(bytes + static_cast<std::int64_t>(arrays[i].nbytes()), unit);
+      bytes = round_up(bytes + static_cast<std::int64_t>(arrays[i].nbytes()), memory_alignment);
     }
   };
   place([&](std::size_t i) { return i < weights; });

@@ -9,6 +9,9 @@
 /// What lies where in the memories of exported code.
 namespace kiln::codegen {
 
+/// Of scratch memory and of the memory of a device that trains.
+constexpr std::int64_t memory_alignment = 8;
+
 /// An exported program's scratch memory: its arena, and what lives within a kernel's tile. One thread has
 /// that wherever no array is alive meanwhile; the threads of a team, behind the arena, each its own.
 struct ScratchLayout {
@@ -37,14 +40,13 @@ struct StoredWeights {
 /// The arrays of the memory that a device trains in: the model's weights first, and what is zero at the start
 /// last.
 struct DeviceMemory {
-  static constexpr std::int64_t alignment = 8;
   std::vector<std::int64_t> offsets;  ///< in the order of the constructor's arrays
   std::int64_t weight_bytes = 0;      ///< of the weights, at its beginning
   std::int64_t bytes = 0;
   std::string image;  ///< its content at the start; zeros behind that
 
   /// The first `weights` of the arrays are weights.
-  DeviceMemory(std::span<const Tensor> arrays, std::size_t weights, const Target& target);
+  DeviceMemory(std::span<const Tensor> arrays, std::size_t weights);
 };
 
 }  // namespace kiln::codegen

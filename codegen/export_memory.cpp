@@ -5,7 +5,7 @@ namespace kiln::codegen {
 void emit_memory_functions(ExportBuilder& e, const DeviceMemory& memory) {
   const auto image_bytes = static_cast<std::int64_t>(memory.image.size());
   llvm::Function* init = e.begin("init", 1);
-  e.return_if_misaligned(init, {DeviceMemory::alignment});
+  e.return_if_misaligned(init, {memory_alignment});
   if (image_bytes > 0)
     e.copy(init->getArg(0), e.array(memory.image, e.b.getInt32Ty(), "initial_state"), image_bytes);
   e.copy(e.at(init->getArg(0), image_bytes), nullptr, memory.bytes - image_bytes);
@@ -14,7 +14,7 @@ void emit_memory_functions(ExportBuilder& e, const DeviceMemory& memory) {
   for (const bool get : {true, false}) {
     llvm::Function* function = e.begin(get ? "get_weights" : "set_weights", 2);
     llvm::Value *state = function->getArg(0), *weights = function->getArg(1);
-    e.return_if_misaligned(function, {DeviceMemory::alignment, ExportBuilder::word_bytes});
+    e.return_if_misaligned(function, {memory_alignment, ExportBuilder::copied_bytes});
     e.copy(get ? weights : state, get ? state : weights, memory.weight_bytes);
     e.b.CreateRet(e.b.getInt32(0));
   }

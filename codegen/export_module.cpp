@@ -16,7 +16,7 @@ class ExportEmitter {
   void emit(std::span<const ExportFunction> functions) {
     for (const ExportFunction& f : functions) {
       llvm::Function* function = emit_function(f);
-      if (&f == &functions[0] && !parts_.test_outputs.empty()) emit_selftest(e_, parts_, function);
+      if (f.has_selftest) emit_selftest(e_, parts_, function);
     }
     if (parts_.memory != nullptr) emit_memory_functions(e_, *parts_.memory);
   }
@@ -53,7 +53,7 @@ class ExportEmitter {
     llvm::Value* weights = parts_.separate_weights ? argument(next++) : nullptr;
     if (weights != nullptr) alignments.push_back(StoredWeights::alignment);
     llvm::Value* memory = parts_.memory != nullptr ? argument(next++) : nullptr;
-    if (memory != nullptr) alignments.push_back(DeviceMemory::alignment);
+    if (memory != nullptr) alignments.push_back(memory_alignment);
     llvm::Value* scratch = argument(next);
     alignments.push_back(layout.alignment);
     e_.return_if_misaligned(function, alignments);

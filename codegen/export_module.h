@@ -15,6 +15,7 @@ struct ExportFunction {
   const StoredWeights& weights;
   /// Where each of the program's states lies in the device's memory, if there is one.
   std::vector<std::int64_t> states = {};
+  bool has_selftest = false;
 };
 
 /// What is part of an export beside its programs.

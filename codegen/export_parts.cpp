@@ -1,6 +1,7 @@
 #include "codegen/export_parts.h"
 
 #include <fmt/format.h>
+#include <llvm/IR/Instructions.h>
 #include <llvm/TargetParser/Triple.h>
 
 #include <algorithm>
@@ -95,9 +96,11 @@ void check_complete(const ObjectFacts& facts, const ExportOptions& options, cons
   if (missing.size() > most_named) missing.resize(most_named);
   throw ValueError(fmt::format(
       "{}: for {}{}{} the model's code would call {}, functions of a compiler's library that do what the CPU "
-      "has no instructions for. That is float64, which sine and cosine and learning-rate schedules are made "
-      "of, too, and some arithmetic of 64-bit whole numbers: compute in float32 and int32, or give a cpu or "
-      "features that have it",
+      "has no instructions for. That is float64, of which sine and cosine are made (GaussianNoise), "
+      "Adafactor and "
+      "learning-rate schedules: compute in float32 and int32, take another optimizer and a number as its "
+      "learning "
+      "rate, or give a cpu or features that have it",
       options.caller, target.triple, target.cpu.empty() ? "" : ", ", target.cpu, fmt::join(missing, ", ")));
 }
 
@@ -122,6 +125,7 @@ Target export_target(const ExportOptions& options) {
     target = Target::of(options.target, cpu, options.vector_bits, options.features);
   }
   target.reports_check_values = false;
+  target.is_small |= options.small;
   if (options.max_threads > 1 && (target.pointer_bits != 64 || !llvm::Triple(target.triple).isOSLinux()))
     throw ValueError(
         fmt::format("{}: threads are for Linux on CPUs of 64 bits, where there is libomp, not for {}",
@@ -163,18 +167,42 @@ ExportedFunction DeviceProgram::facts(const graph::Graph& graph) const {
           .multiply_adds = multiply_adds(graph::dce(graph))};
 }
 
-void make_code(llvm::Module& module, ObjectMaker& maker, const Target& target, const ExportOptions& options,
-               ExportedCode& result) {
-  maker.optimize(module, false);
-  if (options.format == ExportFormat::assembly) result.code = maker.make_assembly(module);
-  if (options.format == ExportFormat::llvm_ir) result.code = text_of(module);
-  const std::string object = maker.make_object(module);  // also of the others: it shows what is missing
+CodeOfExport::CodeOfExport(std::unique_ptr<llvm::Module> module, ObjectMaker& maker, const Target& target,
+                           const ExportOptions& options)
+    : module_(std::move(module)), return_address_bytes_(target.pointer_bits / 8) {
+  for (llvm::Function& f : *module_) {
+    f.addFnAttr("warn-stack-size", "0");      // so that the maker learns it
+    f.addFnAttr(llvm::Attribute::NoRedZone);  // what lies below the stack is an interrupt's, perhaps
+  }
+  maker.optimize(*module_, false);
+  if (options.format == ExportFormat::assembly) code_.code = maker.make_assembly(*module_);
+  if (options.format == ExportFormat::llvm_ir) code_.code = text_of(*module_);
+  const std::string object = maker.make_object(*module_);  // also of the others: it shows what is missing
+  frames_ = maker.frame_bytes();
   const ObjectFacts facts = object_facts(object);
   check_complete(facts, options, target);
-  if (options.format == ExportFormat::object) result.code = object;
-  result.target = target.triple;
-  result.cpu = target.cpu;
-  result.code_bytes = facts.text_bytes;
+  if (options.format == ExportFormat::object) code_.code = object;
+  code_.target = target.triple;
+  code_.cpu = target.cpu;
+  code_.has_scalable_vectors = llvm::Triple(target.triple).isRISCV() && target.has_vectors();
+  code_.code_bytes = facts.text_bytes;
+}
+
+std::int64_t CodeOfExport::stack_bytes(const std::string& name) const {
+  const llvm::Function* function = module_->getFunction(name);
+  if (function == nullptr) throw InternalError(fmt::format("there is no exported function {}", name));
+  return stack_bytes(*function);
+}
+
+std::int64_t CodeOfExport::stack_bytes(const llvm::Function& function) const {
+  std::int64_t of_calls = 0;
+  for (const llvm::BasicBlock& block : function)
+    for (const llvm::Instruction& i : block)
+      if (const auto* call = llvm::dyn_cast<llvm::CallInst>(&i))
+        if (const llvm::Function* callee = call->getCalledFunction(); callee && !callee->isDeclaration())
+          of_calls = std::max(of_calls, stack_bytes(*callee));
+  const auto own = frames_.find(function.getName().str());
+  return return_address_bytes_ + (own == frames_.end() ? 0 : own->second) + of_calls;
 }
 
 void add_to(DigestOf& digest, const graph::Graph& graph, const StoredWeights& weights) {
@@ -188,6 +216,11 @@ void add_to(DigestOf& digest, const graph::Graph& graph, const StoredWeights& we
     digest.add(line);
   }
   for (const StoredWeights::Constant& c : weights.constants) digest.add(c.bytes);
+}
+
+void add_to(DigestOf& digest, const ExportOptions& options, const Target& target) {
+  digest.add(describe(target));
+  digest.add(std::to_string(options.max_threads));
 }
 
 std::string text_of(const DigestOf& digest) {

@@ -1,4 +1,6 @@
 #pragma once
+#include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,7 +18,7 @@ namespace kiln::codegen {
 /// can't begin C names.
 Target export_target(const ExportOptions& options);
 
-/// A graph planned for one thread of the device, with what hangs on states that stay as they are as constants
+/// A graph planned for the device, with what hangs on states that stay as they are as constants
 /// in the form in which its kernels read them.
 struct DeviceProgram {
   graph::Plan plan;
@@ -32,10 +34,26 @@ struct DeviceProgram {
   ExportedFunction facts(const graph::Graph& graph) const;
 };
 
-/// Optimises the module and gives its code in the form that `options` name, with the facts that all exports
-/// have but the digest. Throws ValueError if it would call a library.
-void make_code(llvm::Module& module, ObjectMaker& maker, const Target& target, const ExportOptions& options,
-               ExportedCode& result);
+/// Makes code of an export's module.
+class CodeOfExport {
+ public:
+  /// Optimises the module, which `maker`'s context holds, and gives its code in the form that `options` name.
+  /// Throws ValueError if it would call a library.
+  CodeOfExport(std::unique_ptr<llvm::Module> module, ObjectMaker& maker, const Target& target,
+               const ExportOptions& options);
+  /// All but the digest and the constants.
+  ExportedCode code() const { return code_; }
+  /// Bytes of stack that PREFIX_NAME and what it calls take at most, return addresses included.
+  std::int64_t stack_bytes(const std::string& name) const;
+
+ private:
+  std::int64_t stack_bytes(const llvm::Function& function) const;
+
+  std::unique_ptr<llvm::Module> module_;
+  std::map<std::string, std::int64_t> frames_;
+  std::int64_t return_address_bytes_;
+  ExportedCode code_;
+};
 
 /// Throws ValueError if an array of so many bytes is more than the target's addresses reach.
 void check_size(const std::string& what, std::int64_t bytes, const ExportOptions& options,
@@ -44,6 +62,8 @@ void check_size(const std::string& what, std::int64_t bytes, const ExportOptions
 /// Adds the graph without labels and names of states, which hang on what else the program has built, and the
 /// constants of its program.
 void add_to(DigestOf& digest, const graph::Graph& graph, const StoredWeights& weights);
+/// Adds what else the code hangs on.
+void add_to(DigestOf& digest, const ExportOptions& options, const Target& target);
 /// The digest as text: half of its bits.
 std::string text_of(const DigestOf& digest);
 

@@ -53,7 +53,7 @@ ExportedTraining export_training(const TrainedGraph& step, const TrainedGraph& p
           "export_training_step: the model changes its weight \"{}\" when it predicts, and only training may",
           s.name));
   const Compiling compiling;
-  const DeviceMemory memory(arrays, weights, target);
+  const DeviceMemory memory(arrays, weights);
   check_size("the memory of weights and optimizer", memory.bytes, options, target);
   const DeviceProgram train(step.graph, step.states, in_memory(step), options, target);
   const DeviceProgram predict(prediction.graph, prediction.states, in_memory(prediction), options, target);
@@ -63,22 +63,25 @@ ExportedTraining export_training(const TrainedGraph& step, const TrainedGraph& p
       {"train_on_batch", train.lowered, train.weights, offsets_of(step, memory)},
       {"predict", predict.lowered, predict.weights, offsets_of(prediction, memory)}};
   const ExportParts parts = {.prefix = options.prefix, .memory = &memory, .max_threads = options.max_threads};
-  const std::unique_ptr<llvm::Module> module = emit_export(functions, target, parts, maker.context());
+  const CodeOfExport code(emit_export(functions, target, parts, maker.context()), maker, target, options);
 
   ExportedTraining result;
-  make_code(*module, maker, target, options, result);
+  static_cast<ExportedCode&>(result) = code.code();
   result.train = train.facts(step.graph);
   result.predict = predict.facts(prediction.graph);
+  result.train.stack_bytes = code.stack_bytes(options.prefix + "_train_on_batch");
+  result.predict.stack_bytes = code.stack_bytes(options.prefix + "_predict");
   result.offsets = memory.offsets;
   result.weight_bytes = memory.weight_bytes;
   result.memory_bytes = memory.bytes;
-  result.memory_alignment = DeviceMemory::alignment;
+  result.initial_bytes = static_cast<std::int64_t>(memory.image.size());
+  result.memory_alignment = memory_alignment;
   result.constant_bytes = bytes_of_constants({&train, &predict});
   DigestOf digest;
   add_to(digest, step.graph, train.weights);
   add_to(digest, prediction.graph, predict.weights);
   digest.add(memory.image);
-  digest.add(describe(target));
+  add_to(digest, options, target);
   result.digest = text_of(digest);
   return result;
 }

@@ -25,13 +25,13 @@
 namespace kiln::codegen {
 namespace {
 
-/// Collects the errors that LLVM reports while this lives. Without it LLVM prints the first one and ends the
-/// process.
+/// Collects the errors that LLVM reports while this lives, and the sizes of stack frames. Without it LLVM
+/// prints the first error and ends the process.
 class Diagnostics {
  public:
-  explicit Diagnostics(llvm::LLVMContext& context)
+  Diagnostics(llvm::LLVMContext& context, std::map<std::string, std::int64_t>& frame_bytes)
       : context_(context), before_(context.getDiagnosticHandler()) {
-    context.setDiagnosticHandler(std::make_unique<Handler>(errors_));
+    context.setDiagnosticHandler(std::make_unique<Handler>(errors_, frame_bytes));
   }
   ~Diagnostics() { context_.setDiagnosticHandler(std::move(before_)); }
   Diagnostics(const Diagnostics&) = delete;
@@ -41,8 +41,11 @@ class Diagnostics {
 
  private:
   struct Handler : llvm::DiagnosticHandler {
-    explicit Handler(std::string& errors) : errors(errors) {}
+    Handler(std::string& errors, std::map<std::string, std::int64_t>& frame_bytes)
+        : errors(errors), frame_bytes(frame_bytes) {}
     bool handleDiagnostics(const llvm::DiagnosticInfo& info) override {
+      if (const auto* frame = llvm::dyn_cast<llvm::DiagnosticInfoStackSize>(&info))
+        frame_bytes[frame->getFunction().getName().str()] = static_cast<std::int64_t>(frame->getStackSize());
       if (info.getSeverity() != llvm::DS_Error) return true;  // warnings and remarks are for compiler writers
       llvm::raw_string_ostream stream(errors);
       llvm::DiagnosticPrinterRawOStream printer(stream);
@@ -51,6 +54,7 @@ class Diagnostics {
       return true;
     }
     std::string& errors;
+    std::map<std::string, std::int64_t>& frame_bytes;
   };
 
   llvm::LLVMContext& context_;
@@ -111,9 +115,10 @@ class ObjectMaker::Generator {
       throw InternalError(fmt::format("LLVM can't write code for {}", machine.getTargetTriple().str()));
     }
   }
-  std::string operator()(llvm::Module& module) {
+  std::string operator()(llvm::Module& module, std::map<std::string, std::int64_t>& frame_bytes) {
     bytes_.clear();
-    const Diagnostics diagnostics(module.getContext());
+    frame_bytes.clear();
+    const Diagnostics diagnostics(module.getContext(), frame_bytes);
     passes_.run(module);
     if (!diagnostics.errors().empty())
       throw InternalError(fmt::format("LLVM refuses code: {}{}", diagnostics.errors(), text_of(module)));
@@ -178,19 +183,19 @@ std::string ObjectMaker::make_object(llvm::Module& module) {
   if (too_many_blocks(module)) {
     const llvm::CodeGenOptLevel level = machine_->getOptLevel();
     machine_->setOptLevel(llvm::CodeGenOptLevel::None);
-    std::string object = Generator(*machine_, llvm::CodeGenFileType::ObjectFile)(module);
+    std::string object = Generator(*machine_, llvm::CodeGenFileType::ObjectFile)(module, frame_bytes_);
     machine_->setOptLevel(level);
     return object;
   }
   if (objects_ == nullptr)
     objects_ = std::make_unique<Generator>(*machine_, llvm::CodeGenFileType::ObjectFile);
-  return (*objects_)(module);
+  return (*objects_)(module, frame_bytes_);
 }
 
 std::string ObjectMaker::make_assembly(const llvm::Module& module) {
   // Code generation changes the module.
   const std::unique_ptr<llvm::Module> copy = llvm::CloneModule(module);
-  return Generator(*machine_, llvm::CodeGenFileType::AssemblyFile)(*copy);
+  return Generator(*machine_, llvm::CodeGenFileType::AssemblyFile)(*copy, frame_bytes_);
 }
 
 namespace {

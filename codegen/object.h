@@ -3,6 +3,7 @@
 #include <llvm/IR/Module.h>
 #include <llvm/Target/TargetMachine.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,9 @@ class ObjectMaker {
 
   /// The object file's bytes, or the assembly. Both throw InternalError if LLVM has no code for the module.
   std::string make_object(llvm::Module& module);
+  /// Bytes of stack that the functions of the last object or assembly take for themselves, if they have the
+  /// attribute warn-stack-size.
+  const std::map<std::string, std::int64_t>& frame_bytes() const { return frame_bytes_; }
   std::string make_assembly(const llvm::Module& module);
 
  private:
@@ -44,6 +48,7 @@ class ObjectMaker {
   llvm::LLVMContext context_;  // dies after all that was made in it
   std::unique_ptr<llvm::TargetMachine> machine_;
   std::unique_ptr<Generator> objects_;
+  std::map<std::string, std::int64_t> frame_bytes_;
 };
 
 std::string text_of(const llvm::Module& module);

@@ -59,7 +59,9 @@ struct FitArgs {
   std::map<std::int64_t, double> class_weight = {};  ///< class number to weight; others count 1
   Tensor sample_weight = {};
   std::int64_t initial_epoch = 0;
-  std::optional<std::int64_t> steps_per_epoch = {};  ///< default: all batches
+  /// Default: all batches. With a number, an epoch goes on where the last one stopped; where the rows end
+  /// within one, a warning is printed, the epoch is over, and the next one begins anew.
+  std::optional<std::int64_t> steps_per_epoch = {};
   std::optional<std::int64_t> validation_steps = {};
   std::optional<std::int64_t> validation_batch_size = {};  ///< default: batch_size
   std::int64_t validation_freq = 1;
@@ -133,6 +135,9 @@ struct ExportArgs {
   /// "float16" and "bfloat16" keep each float32 weight in two bytes, rounded; all is computed in float32. (A
   /// CPU that is set to flush subnormal numbers loses float16's below 6e-5.)
   std::string weight_storage = "float32";
+  /// "size": short code, direct convolutions and little scratch memory, as microcontrollers get them in any
+  /// case; on this machine the results are then predict's within rounding. "speed": they have predict's bits.
+  std::string optimize = "speed";
   /// "openmp": the functions run with a team of libomp's, which the program then links; for Linux on CPUs of
   /// 64 bits. The results are the same to the bit. "single": they run on the thread that calls them.
   std::string threads = "single";
@@ -151,6 +156,7 @@ struct ExportTrainingArgs {
   std::int64_t batch_size = 1;          ///< rows of a training step
   std::int64_t predict_batch_size = 1;  ///< rows of a prediction
   std::string format = "object";        ///< or "assembly", or "llvm_ir"
+  std::string optimize = "speed";       ///< as in ExportArgs
   std::string threads = "single";       ///< as in ExportArgs
   std::int64_t max_threads = 8;         ///< as in ExportArgs
   bool sample_weight = false;           ///< a step takes a weight for each row

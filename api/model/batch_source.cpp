@@ -17,6 +17,7 @@ ArrayBatches::ArrayBatches(const Samples& data, std::int64_t batch_size, bool sh
       shuffle_(shuffle) {}
 
 void ArrayBatches::start_epoch(bool at_first) {
+  epoch_has_begun_ = false;
   if (!at_first) return;
   next_ = 0;
   ready_ = false;
@@ -24,13 +25,17 @@ void ArrayBatches::start_epoch(bool at_first) {
 
 bool ArrayBatches::fetch() {
   if (ready_) return true;
-  if (next_ >= data_.rows) next_ = 0;
+  if (next_ >= data_.rows) {
+    if (epoch_has_begun_) return false;
+    next_ = 0;
+  }
   if (shuffle_ && next_ == 0) order_ = permutation(data_.rows, next_seed());
   return ready_ = data_.rows > 0;
 }
 
 void ArrayBatches::run(Trainer& trainer, Mode mode) {
   ready_ = false;
+  epoch_has_begun_ = true;
   const std::int64_t count = std::min(batch_size_, data_.rows - next_);
   if (types_count_ != count) types_ = data_.types(types_count_ = count);
   if (shuffle_) {

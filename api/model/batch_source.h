@@ -22,12 +22,13 @@ class BatchSource {
   virtual void run(Trainer& trainer, Mode mode) = 0;
 };
 
-/// Rows of arrays, round and round: in a new order each time, or as they stand.
+/// Rows of arrays, in a new order each time that they begin anew, or as they stand.
 class ArrayBatches final : public BatchSource {
  public:
   /// `data` must outlive this.
   ArrayBatches(const Samples& data, std::int64_t batch_size, bool shuffle);
   void start_epoch(bool at_first) override;
+  /// As a dataset's: an epoch that begins at the end begins anew.
   bool fetch() override;
   void run(Trainer& trainer, Mode mode) override;
 
@@ -38,6 +39,7 @@ class ArrayBatches final : public BatchSource {
   bool shuffle_;
   std::vector<std::int64_t> order_;
   std::int64_t next_ = 0;
+  bool epoch_has_begun_ = false;  ///< with a batch
   bool ready_ = false;
   BatchTypes types_;
   std::int64_t types_count_ = -1;

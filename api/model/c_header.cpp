@@ -18,10 +18,10 @@ constexpr std::string_view taken_names[] = {
     "friend",    "goto",      "if",        "inline",   "int",      "linux",    "long",     "mutable",
     "namespace", "new",       "noexcept",  "not",      "not_eq",   "nullptr",  "operator", "or",
     "or_eq",     "private",   "protected", "public",   "register", "requires", "restrict", "return",
-    "scratch",   "short",     "signed",    "sizeof",   "state",    "static",   "struct",   "switch",
-    "template",  "this",      "throw",     "true",     "try",      "typedef",  "typename", "union",
-    "unix",      "unsigned",  "using",     "virtual",  "void",     "volatile", "weights",  "while",
-    "xor",       "xor_eq",    "int32_t",   "int64_t",  "uint8_t"};
+    "scratch",   "short",     "signed",    "sizeof",   "static",   "struct",   "switch",   "template",
+    "this",      "throw",     "true",      "try",      "typedef",  "typename", "union",    "unix",
+    "unsigned",  "using",     "virtual",   "void",     "volatile", "weights",  "while",    "xor",
+    "xor_eq",    "int32_t",   "int64_t",   "uint8_t"};
 
 // A text inside a comment.
 std::string commented(std::string text) {
@@ -73,6 +73,12 @@ const char* c_type(DType dtype) {
   throw InternalError("a type that C has no name for");
 }
 
+void add_parameters(std::vector<std::string>& parameters, const char* qualifier,
+                    const std::vector<std::string>& names, std::span<const runtime::BufferDesc> arrays) {
+  for (std::size_t i = 0; i < names.size(); i++)
+    parameters.push_back(fmt::format("{}{} *{}", qualifier, c_type(arrays[i].dtype), names[i]));
+}
+
 std::string meaning_of_results(const std::string& first, const std::vector<std::string>& checks) {
   std::string text = " * " + first;
   for (std::size_t i = 0; i < checks.size(); i++)
@@ -82,20 +88,22 @@ std::string meaning_of_results(const std::string& first, const std::vector<std::
 
 CHeader::CHeader(std::string prefix) : prefix_(std::move(prefix)), macro_(upper(prefix_)) {}
 
-std::string CHeader::own_name(const std::string& name) {
+std::string CHeader::own_name(const std::string& name, const std::string& also) {
   std::string own = name;
-  const auto taken = [&] {
-    return std::find(std::begin(taken_names), std::end(taken_names), own) != std::end(taken_names) ||
+  const auto has = [&](const std::string& text) {
+    return std::find(std::begin(taken_names), std::end(taken_names), text) != std::end(taken_names) ||
            std::any_of(names_.begin(), names_.end(),
-                       [&](const std::string& other) { return upper(other) == upper(own); });
+                       [&](const std::string& other) { return upper(other) == upper(text); });
   };
-  for (int k = 1; taken(); k++) own = fmt::format("{}_{}", name, k);
+  for (int k = 1; has(own) || has(own + also); k++) own = fmt::format("{}_{}", name, k);
   names_.push_back(own);
+  names_.push_back(own + also);
   return own;
 }
 
-std::string CHeader::name_of(const Layer& layer, const std::string& standard, const std::string& suffix) {
-  return own_name(layer.impl().named_by_user() ? c_name(layer.name()) + suffix : standard);
+std::string CHeader::name_of(const Layer& layer, const std::string& standard, const std::string& suffix,
+                             const std::string& also) {
+  return own_name(layer.impl().named_by_user() ? c_name(layer.name()) + suffix : standard, also);
 }
 
 void CHeader::describe(const Model& model, const codegen::ExportedCode& code, const std::string& batch,
@@ -124,10 +132,16 @@ void CHeader::begin() {
   line("#include <stdint.h>\n");
 }
 
-void CHeader::describe(const char* kind, const std::string& name, const runtime::BufferDesc& buffer,
-                       const char* before) {
+void CHeader::describe(const std::string& kind, const std::string& name, const runtime::BufferDesc& buffer) {
   line("/* The {} {}: {} {}, row-major. */", kind, name, c_type(buffer.dtype), buffer.shape.to_string());
-  line("#define {}_{}{}_ELEMENTS {}\n", macro_, before, upper(name), buffer.shape.elements());
+  line("#define {}_{}_ELEMENTS {}\n", macro_, upper(name), buffer.shape.elements());
+}
+
+void CHeader::describe_stack(const codegen::ExportedCode& code, bool has_team, std::int64_t bytes) {
+  line("/* Of the stack a call takes at most so many bytes{}{}. */",
+       has_team ? ", beside what libomp does" : "",
+       code.has_scalable_vectors ? ", beside vector registers that it saves" : "");
+  line("#define {}_STACK_BYTES {}", macro_, bytes);
 }
 
 void CHeader::begin_functions() {

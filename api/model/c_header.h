@@ -1,6 +1,7 @@
 #pragma once
 #include <fmt/format.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,20 +25,22 @@ class CHeader {
   const std::string& macro() const { return macro_; }
 
   /// A parameter's name: `name`, or one like it that C takes and that no other parameter, or macro made of
-  /// one, has.
-  std::string own_name(const std::string& name);
+  /// one, has; nor has it, or any before it, with `also` behind it.
+  std::string own_name(const std::string& name, const std::string& also = "");
   /// The same of a layer's output: the layer's name with a suffix, if the user gave it one, else `standard`,
   /// for a name that Kiln gave hangs on what else the program has made.
-  std::string name_of(const Layer& layer, const std::string& standard, const std::string& suffix = "");
+  std::string name_of(const Layer& layer, const std::string& standard, const std::string& suffix = "",
+                      const std::string& also = "");
 
   /// The comment at the top.
   void describe(const Model& model, const codegen::ExportedCode& code, const std::string& batch,
                 const std::string& multiply_adds);
   /// Include guard and what the rest needs.
   void begin();
-  /// A parameter's type, shape and number of elements, a macro with `before` before the name.
-  void describe(const char* kind, const std::string& name, const runtime::BufferDesc& buffer,
-                const char* before = "");
+  /// A parameter's type, shape and number of elements.
+  void describe(const std::string& kind, const std::string& name, const runtime::BufferDesc& buffer);
+  /// How much stack a call takes at most.
+  void describe_stack(const codegen::ExportedCode& code, bool has_team, std::int64_t bytes);
   void begin_functions();
   /// The end of the header, and all of it.
   std::string finish();
@@ -47,6 +50,9 @@ class CHeader {
   std::vector<std::string> names_;
 };
 
+/// Adds parameters: pointers of these names to the arrays' elements, with `qualifier` before them.
+void add_parameters(std::vector<std::string>& parameters, const char* qualifier,
+                    const std::vector<std::string>& names, std::span<const runtime::BufferDesc> arrays);
 /// The C name of an element's type.
 const char* c_type(DType dtype);
 std::string upper(std::string text);

@@ -27,6 +27,7 @@ codegen::ExportOptions options_of(const ExportArgs& args, std::string prefix) {
   options.format = internal::export_format("export_library", args.format);
   options.weights = internal::value_named("export_library: weights", args.weights, places);
   options.selftest = args.selftest;
+  options.small = internal::optimizes_size("export_library", args.optimize);
   options.max_threads = internal::team_size("export_library", args.threads, args.max_threads);
   options.weight_storage =
       internal::value_named("export_library: weight_storage", args.weight_storage, storages);
@@ -89,7 +90,8 @@ std::vector<Tensor> test_inputs(ModelImpl& model, const std::vector<graph::Type>
 
 void Model::export_library(const std::string& path, ExportArgs args) const {
   ModelImpl& model = model_impl();
-  internal::check_export("export_library", *this, path, args.batch_size);
+  internal::check_export("export_library", *this, path);
+  internal::check_row_count("export_library", "batch_size", args.batch_size);
   const std::string prefix = std::filesystem::path(path).filename().string();
   const codegen::ExportOptions options = options_of(args, prefix);
   const std::vector<graph::Type> types = internal::batch_types(model, model.inputs(), args.batch_size);

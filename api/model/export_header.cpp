@@ -1,5 +1,7 @@
 #include "api/model/export_header.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "api/model/c_header.h"
@@ -7,10 +9,10 @@
 namespace kiln::internal {
 namespace {
 
-class Header {
+class PredictionHeader {
  public:
-  Header(const Model& model, const codegen::ExportedProgram& program, const ExportArgs& args,
-         const std::string& prefix)
+  PredictionHeader(const Model& model, const codegen::ExportedProgram& program, const ExportArgs& args,
+                   const std::string& prefix)
       : header_(prefix), model_(model), program_(program), args_(args) {
     for (const SymbolicTensor& x : model.inputs()) inputs_.push_back(header_.name_of(x.layer(), "input"));
     for (const SymbolicTensor& y : model.outputs()) outputs_.push_back(header_.name_of(y.layer(), "output"));
@@ -42,6 +44,8 @@ class Header {
     header_.line("#define {}_SCRATCH_BYTES {}", macro,
                  std::max<std::int64_t>(1, program_.predict.scratch_bytes));
     header_.line("#define {}_SCRATCH_ALIGN {}", macro, program_.predict.scratch_alignment);
+    header_.describe_stack(program_, args_.threads == "openmp",
+                           std::max(program_.predict.stack_bytes, program_.selftest_stack_bytes));
     if (separate()) {
       header_.line("/* The file {}.weights: weights is the address of its content in memory, aligned so. */",
                    header_.prefix());
@@ -53,15 +57,12 @@ class Header {
   }
 
   std::string parameters(bool with_inputs) const {
-    std::string text;
-    const auto add = [&](const std::string& parameter) { text += (text.empty() ? "" : ", ") + parameter; };
-    for (std::size_t i = 0; with_inputs && i < inputs_.size(); i++)
-      add(fmt::format("const {} *{}", c_type(program_.predict.inputs[i].dtype), inputs_[i]));
-    for (std::size_t i = 0; i < outputs_.size(); i++)
-      add(fmt::format("{} *{}", c_type(program_.predict.outputs[i].dtype), outputs_[i]));
-    if (separate()) add("const void *weights");
-    add("void *scratch");
-    return text;
+    std::vector<std::string> all;
+    if (with_inputs) add_parameters(all, "const ", inputs_, program_.predict.inputs);
+    add_parameters(all, "", outputs_, program_.predict.outputs);
+    if (separate()) all.emplace_back("const void *weights");
+    all.emplace_back("void *scratch");
+    return fmt::format("{}", fmt::join(all, ", "));
   }
 
   void functions() {
@@ -92,7 +93,7 @@ class Header {
 
 std::string export_header(const Model& model, const codegen::ExportedProgram& program, const ExportArgs& args,
                           const std::string& prefix) {
-  return Header(model, program, args, prefix).text();
+  return PredictionHeader(model, program, args, prefix).text();
 }
 
 }  // namespace kiln::internal

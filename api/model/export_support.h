@@ -32,14 +32,18 @@ T value_named(const char* argument, const std::string& name, const Named<T> (&va
 }
 
 codegen::ExportFormat export_format(const char* caller, const std::string& name);
+/// Is it "size"?
+bool optimizes_size(const char* caller, const std::string& optimize);
 /// How many threads the team has that `threads` names.
 int team_size(const char* caller, const std::string& threads, std::int64_t max_threads);
 /// Of the file that holds it.
 const char* suffix(codegen::ExportFormat format);
 
-/// Throws if the model isn't built or of unknown sizes, for a batch size below 1, or if there is no folder to
+/// Throws if the model isn't built or of unknown sizes or has NaN for weights, or if there is no folder to
 /// write to.
-void check_export(const char* caller, const Model& model, const std::string& path, std::int64_t batch_size);
+void check_export(const char* caller, const Model& model, const std::string& path);
+/// Throws for a number of rows below 1; `argument` is its name.
+void check_row_count(const char* caller, const char* argument, std::int64_t rows);
 
 /// Copies of weights and other states, made while no step changes them.
 std::vector<Tensor> copies(ModelImpl& model, const std::vector<Tensor>& storage);

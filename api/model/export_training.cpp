@@ -54,7 +54,9 @@ void Model::export_training_step(const std::string& path, ExportTrainingArgs arg
   constexpr const char* caller = "export_training_step";
   ModelImpl& model = model_impl();
   internal::Trainer& trainer = model.trainer(caller);
-  internal::check_export(caller, *this, path, std::min(args.batch_size, args.predict_batch_size));
+  internal::check_export(caller, *this, path);
+  internal::check_row_count(caller, "batch_size", args.batch_size);
+  internal::check_row_count(caller, "predict_batch_size", args.predict_batch_size);
   if (trainable_weights().empty())
     throw ValueError(fmt::format(
         "{}: model \"{}\" has no trainable weights, so a step would change nothing; set_trainable(true) "
@@ -67,6 +69,7 @@ void Model::export_training_step(const std::string& path, ExportTrainingArgs arg
   options.cpu = args.cpu;
   options.features = args.features;
   options.format = internal::export_format(caller, args.format);
+  options.small = internal::optimizes_size(caller, args.optimize);
   options.max_threads = internal::team_size(caller, args.threads, args.max_threads);
 
   internal::BatchTypes types = trainer.standard_types(args.batch_size);
@@ -101,7 +104,8 @@ void Model::export_training_step(const std::string& path, ExportTrainingArgs arg
       options);
   internal::ExportedFiles files(path);
   files.add(internal::suffix(options.format), program.code);
-  files.add(".h", internal::export_training_header(*this, program, args, arrays, options.prefix));
+  files.add(".h", internal::export_training_header(*this, program, args, arrays, trainer.has_loss(),
+                                                   options.prefix));
   files.commit();
 }
 

@@ -9,14 +9,18 @@
 namespace kiln::internal {
 namespace {
 
-class Header {
+class TrainingHeader {
  public:
-  Header(const Model& model, const codegen::ExportedTraining& program, const ExportTrainingArgs& args,
-         const std::vector<DeviceArray>& arrays, const std::string& prefix)
-      : header_(prefix), model_(model), program_(program), args_(args), arrays_(arrays) {
+  TrainingHeader(const Model& model, const codegen::ExportedTraining& program, const ExportTrainingArgs& args,
+                 const std::vector<DeviceArray>& arrays, const std::vector<bool>& has_loss,
+                 const std::string& prefix)
+      : header_(prefix), model_(model), program_(program), args_(args), arrays_(arrays), has_loss_(has_loss) {
+    header_.own_name("state");
+    header_.own_name("learning_rate");
     loss_ = header_.own_name("loss");
     if (args.sample_weight) weight_ = header_.own_name("sample_weight");
-    for (const SymbolicTensor& x : model.inputs()) inputs_.push_back(header_.name_of(x.layer(), "input"));
+    for (const SymbolicTensor& x : model.inputs())
+      inputs_.push_back(header_.name_of(x.layer(), "input", "", "_train"));
     for (const SymbolicTensor& y : model.outputs()) {
       outputs_.push_back(header_.name_of(y.layer(), "output"));
       labels_.push_back(header_.name_of(y.layer(), "labels", "_labels"));
@@ -32,11 +36,14 @@ class Header {
     header_.begin();
     const std::size_t inputs = inputs_.size();
     for (std::size_t i = 0; i < inputs; i++) {
-      header_.describe("training input", inputs_[i], train.inputs[i], "TRAIN_");
-      header_.describe("input", inputs_[i], predict.inputs[i]);
+      header_.describe("input of a training step", inputs_[i] + "_train", train.inputs[i]);
+      header_.describe("input of a prediction", inputs_[i], predict.inputs[i]);
     }
     for (std::size_t i = 0; i < labels_.size(); i++)
-      header_.describe("labels", labels_[i], train.inputs[inputs + i]);
+      header_.describe(has_loss_[i] ? "labels" : "labels (never read, may be 0: the output has no loss)",
+                       labels_[i], train.inputs[inputs + i]);
+    if (args_.sample_weight)
+      header_.describe("weights of the samples", weight_, train.inputs[inputs + labels_.size()]);
     for (std::size_t i = 0; i < outputs_.size(); i++)
       header_.describe("output", outputs_[i], predict.outputs[i]);
     memory();
@@ -55,10 +62,13 @@ class Header {
     header_.line("/* Where they are in it, in bytes from its beginning. */");
     for (std::size_t i = 0; i < arrays_.size(); i++)
       if (!arrays_[i].name.empty())
-        header_.line("#define {}_{}_OFFSET {} /* {} {} */", macro,
-                     upper(header_.own_name(c_name(arrays_[i].name))), program_.offsets[i],
-                     c_type(arrays_[i].storage.dtype()), arrays_[i].storage.shape().to_string());
-    header_.line("\n/* What stays as it is, in the object file's read-only data. */");
+        header_.line("#define {}_{}_OFFSET {} /* {} {} */", macro, upper(name_of(arrays_[i])),
+                     program_.offsets[i], c_type(arrays_[i].storage.dtype()),
+                     arrays_[i].storage.shape().to_string());
+    header_.line(
+        "\n/* Read-only data of the object file: what the state begins with, and weights that stay as they "
+        "are. */");
+    header_.line("#define {}_INIT_BYTES {}", macro, program_.initial_bytes);
     header_.line("#define {}_CONSTANT_BYTES {}\n", macro, program_.constant_bytes);
     header_.line(
         "/* Memory that a call needs while it runs, and its alignment; it may serve others between calls. "
@@ -66,14 +76,14 @@ class Header {
     for (const auto& [name, function] : {std::pair("TRAIN", &program_.train), {"PREDICT", &program_.predict}})
       header_.line("#define {}_{}_SCRATCH_BYTES {}", macro, name,
                    std::max<std::int64_t>(1, function->scratch_bytes));
-    header_.line("#define {}_SCRATCH_ALIGN {}\n", macro,
+    header_.line("#define {}_SCRATCH_ALIGN {}", macro,
                  std::max(program_.train.scratch_alignment, program_.predict.scratch_alignment));
+    header_.describe_stack(program_, args_.threads == "openmp",
+                           std::max(program_.train.stack_bytes, program_.predict.stack_bytes));
+    header_.line("");
   }
-
-  static void add_arrays(std::vector<std::string>& parameters, const char* qualifier,
-                         const std::vector<std::string>& names, std::span<const runtime::BufferDesc> arrays) {
-    for (std::size_t i = 0; i < names.size(); i++)
-      parameters.push_back(fmt::format("{}{} *{}", qualifier, c_type(arrays[i].dtype), names[i]));
+  std::string name_of(const DeviceArray& array) {
+    return array.is_weight ? header_.own_name(c_name(array.name)) : array.name;
   }
 
   void functions() {
@@ -88,8 +98,8 @@ class Header {
     std::vector<std::string> names = inputs_, parameters;
     names.insert(names.end(), labels_.begin(), labels_.end());
     if (args_.sample_weight) names.push_back(weight_);
-    add_arrays(parameters, "const ", names, train.inputs);
-    add_arrays(parameters, "", {loss_}, train.outputs);
+    add_parameters(parameters, "const ", names, train.inputs);
+    add_parameters(parameters, "", {loss_}, train.outputs);
     header_.line(
         "/* One step of training: gives the loss of the batch, as the weights were before, and updates");
     header_.line(
@@ -100,8 +110,8 @@ class Header {
                  fmt::join(parameters, ", "));
 
     parameters.clear();
-    add_arrays(parameters, "const ", inputs_, predict.inputs);
-    add_arrays(parameters, "", outputs_, predict.outputs);
+    add_parameters(parameters, "const ", inputs_, predict.inputs);
+    add_parameters(parameters, "", outputs_, predict.outputs);
     header_.line("/* Predicts with the state's weights. No two of the arrays may overlap. Returns 0, or");
     header_.line("{} */", meaning_of_results(misaligned, predict.checks));
     header_.line("int32_t {}_predict({}, const void *state, void *scratch);\n", prefix,
@@ -122,6 +132,7 @@ class Header {
   const codegen::ExportedTraining& program_;
   const ExportTrainingArgs& args_;
   const std::vector<DeviceArray>& arrays_;
+  const std::vector<bool>& has_loss_;
   std::vector<std::string> inputs_, outputs_, labels_;
   std::string loss_, weight_;
 };
@@ -130,8 +141,8 @@ class Header {
 
 std::string export_training_header(const Model& model, const codegen::ExportedTraining& program,
                                    const ExportTrainingArgs& args, const std::vector<DeviceArray>& arrays,
-                                   const std::string& prefix) {
-  return Header(model, program, args, arrays, prefix).text();
+                                   const std::vector<bool>& has_loss, const std::string& prefix) {
+  return TrainingHeader(model, program, args, arrays, has_loss, prefix).text();
 }
 
 }  // namespace kiln::internal

@@ -15,9 +15,9 @@ struct DeviceArray {
 };
 
 /// The C99 header of an exported training step, whose names begin with `prefix`. `arrays` are parallel to
-/// program.offsets.
+/// program.offsets, `has_loss` to the model's outputs.
 std::string export_training_header(const Model& model, const codegen::ExportedTraining& program,
                                    const ExportTrainingArgs& args, const std::vector<DeviceArray>& arrays,
-                                   const std::string& prefix);
+                                   const std::vector<bool>& has_loss, const std::string& prefix);
 
 }  // namespace kiln::internal

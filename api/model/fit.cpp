@@ -143,8 +143,9 @@ History FitLoop::run(ModelImpl& model, Trainer& trainer, BatchSource& source, Va
       bar.update(++step, so_far);
     }
     if (ended && !anew)
-      print(fmt::format("fit: the dataset ended after {} of {} steps of epoch {}; repeat() lets it go on\n",
-                        step, steps, epoch + 1));
+      print(fmt::format(
+          "fit: the data ended after {} of {} steps of epoch {}; a dataset goes on with repeat()\n", step,
+          steps, epoch + 1));
     Logs logs = sorted(trainer.logs());
     if (!InterruptGuard::interrupted() && validation && (epoch + 1) % validation_freq == 0) {
       validation.run(model, hooks, guard);

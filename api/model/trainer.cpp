@@ -156,7 +156,6 @@ std::unique_ptr<Step> Trainer::make_step(Mode mode, const BatchTypes& types) {
 }
 
 void Trainer::emit_training(Call& call, const BatchTypes& types) {
-  if (losses_.empty()) choose_losses();
   prepare_weights();
   const Forward forward = emit_forward(call, types);
   call.graph().output("loss", forward.loss);

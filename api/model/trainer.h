@@ -42,6 +42,12 @@ class Trainer {
   void emit_training(Call& call, const BatchTypes& types);
   /// The types that batches of the model's inputs, and of labels as the losses want them, have.
   BatchTypes standard_types(std::int64_t batch_size);
+  /// Of each output.
+  std::vector<bool> has_loss() const {
+    std::vector<bool> result;
+    for (const Loss& loss : losses_) result.push_back(loss.defined());
+    return result;
+  }
   /// The counter that random numbers of training steps are made of: {seed, step}.
   const Tensor& random_counter() const { return random_counter_; }
 

@@ -19,12 +19,18 @@ bool is_one_longer(const Shape& longer, const Shape& shorter) {
 
 Value same_shape(const std::string& user, Value y_true, Value y_pred) {
   if (y_true.shape() != y_pred.shape()) {
-    if (!is_one_longer(y_pred.shape(), y_true.shape()) && !is_one_longer(y_true.shape(), y_pred.shape()))
-      throw ShapeError(
-          fmt::format("{}: the targets have shape {}, but the predictions have shape {}; they must be "
-                      "equal (a last axis of size 1 may be missing). Nothing is broadcast: give one "
-                      "target for each prediction",
-                      user, y_true.shape().to_string(), y_pred.shape().to_string()));
+    if (!is_one_longer(y_pred.shape(), y_true.shape()) && !is_one_longer(y_true.shape(), y_pred.shape())) {
+      const Shape rows = y_pred.shape().slice(0, std::max(0, y_pred.rank() - 1));
+      const bool has_one_a_row = y_true.shape() == rows || is_one_longer(y_true.shape(), rows);
+      throw ShapeError(fmt::format(
+          "{}: the targets have shape {}, but the predictions have shape {}; they must be "
+          "equal (a last axis of size 1 may be missing). Nothing is broadcast: give one "
+          "target for each prediction{}",
+          user, y_true.shape().to_string(), y_pred.shape().to_string(),
+          has_one_a_row ? ". (Class numbers are for the sparse losses and metrics, such as "
+                          "sparse_categorical_crossentropy; to_categorical makes one-hot targets.)"
+                        : ""));
+    }
     y_true = graph::reshape(y_true, y_pred.shape());
   }
   return y_true.dtype() == y_pred.dtype() ? y_true : graph::convert(y_true, y_pred.dtype());

@@ -187,12 +187,16 @@ void depthwise_kernel(Lowering& l, const Conv& c) {
   lower_reduction(l, std::move(r));
 }
 
-/// So many of a row's windows are computed together: all; on a microcontroller, whose memory is small, no
-/// more than give a register tile its rows.
+/// So many of a row's windows are computed together: all; on a microcontroller, whose memory is small, about
+/// as many as give a register tile its rows.
 std::int64_t windows_together(std::int64_t windows, std::int64_t width, const Target& target) {
-  constexpr std::int64_t fewest_rows = 4;
-  std::int64_t together = target.is_small ? std::min(windows, (fewest_rows + width - 1) / width) : windows;
-  while (windows % together != 0) together++;
+  constexpr std::int64_t wanted_rows = 4;
+  const std::int64_t wanted = (wanted_rows + width - 1) / width;
+  if (!target.is_small || windows <= wanted) return windows;
+  for (std::int64_t together = wanted; together <= 2 * wanted; together++)
+    if (windows % together == 0) return together;
+  std::int64_t together = wanted;
+  while (windows % together != 0) together--;
   return together;
 }
 

@@ -126,7 +126,8 @@ TEST(FitDataset, RunningOutOfDataIsTold) {
   Recorder recorder;
   model.fit(ones(3), {.epochs = 3, .verbose = 0, .callbacks = {recorder}, .steps_per_epoch = 2});
   EXPECT_EQ(recorder.epochs, (Epochs{{0, 1}, {0}, {0, 1}}));
-  EXPECT_EQ(console.text, "fit: the dataset ended after 1 of 2 steps of epoch 2; repeat() lets it go on\n");
+  EXPECT_EQ(console.text,
+            "fit: the data ended after 1 of 2 steps of epoch 2; a dataset goes on with repeat()\n");
 }
 
 TEST(FitDataset, AnEpochOfOneBatch) {

@@ -189,13 +189,18 @@ TEST(Callbacks, EarlyStoppingIsToldTheDirectionOfOnesOwnMetric) {
   EXPECT_ERROR(ValueError, "whether \"mine\" should grow or fall isn't known; say .mode", epochs({}, "auto"));
 }
 
+// Keras gives the same losses, and the same warning.
 TEST(Fit, StepsPerEpochGoesOnWhereItLeft) {
+  testing::CapturedConsole console;
   Sequential model = line(1);
   model.compile({.optimizer = optimizers::SGD({.learning_rate = 0}), .loss = "mae"});
   const Tensor x({1.f, 2.f, 3.f, 4.f, 5.f, 6.f}), y = Tensor::zeros({6});
   const History h =
       model.fit(x, y, {.batch_size = 2, .epochs = 4, .verbose = 0, .shuffle = false, .steps_per_epoch = 2});
-  EXPECT_EQ(h["loss"], (std::vector<double>{2.5, 3.5, 4.5, 2.5}));  // 1-4, 5-6 and 1-2, 3-6, 1-4
+  EXPECT_EQ(h["loss"], (std::vector<double>{2.5, 5.5, 2.5, 5.5}));  // 1-4, 5-6, 1-4, 5-6
+  EXPECT_EQ(console.text,
+            "fit: the data ended after 1 of 2 steps of epoch 2; a dataset goes on with repeat()\n"
+            "fit: the data ended after 1 of 2 steps of epoch 4; a dataset goes on with repeat()\n");
   EXPECT_EQ(model.fit(x, y, {.epochs = 5, .verbose = 0, .initial_epoch = 3}).epoch,
             (std::vector<std::int64_t>{3, 4}));
 }

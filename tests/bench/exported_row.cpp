@@ -1,13 +1,10 @@
-#include <dlfcn.h>
-#include <fmt/format.h>
-
 #include <cstdlib>
+#include <optional>
 
 #include "tests/bench/networks.h"
 #include "tests/bench/row.h"
-#include "tests/support/files.h"
+#include "tests/embedded/loaded.h"
 #include "tests/support/hash_data.h"
-#include "tests/support/process.h"
 
 namespace kiln::bench {
 namespace {
@@ -23,19 +20,13 @@ class ExportedRow final : public Row {
     out_ = Tensor(model.outputs()[0].shape().tail().prepend(batch_), DType::f32);
     const testing::TemporaryFolder folder;
     model.export_library(folder / "net", {.batch_size = batch_});
-    testing::execute(fmt::format("ld.lld-19 -shared -o {} {}", folder / "net.so", folder / "net.o"),
-                     "lld-19");
-    library_ = dlopen((folder / "net.so").c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library_ == nullptr) throw FileError(dlerror());
-    predict_ = reinterpret_cast<Predict*>(dlsym(library_, "net_predict"));
-    const std::string header = testing::read_file(folder / "net.h"), macro = "#define NET_SCRATCH_BYTES ";
-    const auto bytes = std::strtoull(header.c_str() + header.find(macro) + macro.size(), nullptr, 10);
+    library_.emplace(folder, "net");
+    predict_ = library_->find<Predict>("net_predict");
+    const auto bytes =
+        static_cast<std::size_t>(testing::macro(testing::read_file(folder / "net.h"), "NET_SCRATCH_BYTES"));
     constexpr std::size_t line = 64;
     scratch_.reset(static_cast<std::byte*>(std::aligned_alloc(line, (bytes + line - 1) / line * line)));
   }
-  ~ExportedRow() override { dlclose(library_); }
-  ExportedRow(const ExportedRow&) = delete;
-  ExportedRow& operator=(const ExportedRow&) = delete;
 
   double step() override {
     const std::int64_t first = number_++ % batches_ * batch_;
@@ -57,7 +48,7 @@ class ExportedRow final : public Row {
   };
   std::int64_t batch_, batches_ = 0, number_ = 0;
   Tensor x_, out_;
-  void* library_ = nullptr;
+  std::optional<testing::Loaded> library_;
   Predict* predict_ = nullptr;
   std::unique_ptr<std::byte, Free> scratch_;
 };

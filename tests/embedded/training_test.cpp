@@ -2,11 +2,14 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <numeric>
 #include <optional>
 #include <regex>
+#include <thread>
 
 #include <kiln/kiln.h>
 
@@ -52,10 +55,10 @@ Model mlp(const Optimizer& optimizer, const std::string& activation = "relu") {
 // What keeps states of its own: moving means, random numbers; and adds to the loss.
 Model with_states(const Optimizer& optimizer) {
   set_random_seed(1);
-  Sequential model({Input({8, 8, 3}, {.name = "x"}),
+  Sequential model({Input({8, 8, 3}, {.name = "image"}),
                     Conv2D(8, 3, {.kernel_regularizer = regularizers::L2(0.01)}), BatchNormalization(),
                     ReLU(), Dropout(0.3), ActivityRegularization({.l2 = 0.01}), GlobalAveragePooling2D(),
-                    Dense(4, {.activation = "softmax", .name = "y"})});
+                    Dense(4, {.activation = "softmax", .name = "scores"})});
   model.compile({.optimizer = optimizer, .loss = "categorical_crossentropy", .metrics = {"accuracy"}});
   return model;
 }
@@ -79,6 +82,29 @@ std::vector<Tensor> random_batch(const Model& model, std::int64_t rows, std::uin
   return {uniform(shape, 1, seed), uniform(labels, 1, seed + 1)};
 }
 
+// Memory with bytes around it that nobody may touch.
+class Memory {
+ public:
+  void allocate(std::size_t bytes) {
+    bytes_ = bytes;
+    all_.assign(bytes + 2 * guard, fill);
+  }
+  char* data() { return all_.data() + guard; }
+  const char* data() const { return all_.data() + guard; }
+  std::string content() const { return {data(), bytes_}; }
+  bool is_whole() const {
+    const auto is_fill = [](char c) { return c == fill; };
+    return std::all_of(all_.begin(), all_.begin() + guard, is_fill) &&
+           std::all_of(all_.end() - guard, all_.end(), is_fill);
+  }
+
+ private:
+  static constexpr std::ptrdiff_t guard = 64;
+  static constexpr char fill = '\x5a';
+  std::vector<char> all_;
+  std::size_t bytes_ = 0;
+};
+
 // An exported step in this process, with memory of its own.
 class Exported {
  public:
@@ -86,12 +112,11 @@ class Exported {
     model.export_training_step(folder_ / "net", args);
     header_ = read_file(folder_ / "net.h");
     library_.emplace(folder_, "net");
-    const auto memory = [&](const char* name) {
-      return std::vector<double>(static_cast<std::size_t>(macro(header_, name)) / 8 + 1);
-    };
-    state = memory("NET_STATE_BYTES");
-    train_scratch = memory("NET_TRAIN_SCRATCH_BYTES");
-    predict_scratch = memory("NET_PREDICT_SCRATCH_BYTES");
+    for (Memory* m : {&state, &train_scratch, &predict_scratch})
+      m->allocate(
+          static_cast<std::size_t>(macro(header_, m == &state           ? "NET_STATE_BYTES"
+                                                  : m == &train_scratch ? "NET_TRAIN_SCRATCH_BYTES"
+                                                                        : "NET_PREDICT_SCRATCH_BYTES")));
     if (find<std::int32_t(void*)>("net_init")(state.data()) != 0) throw std::runtime_error("net_init");
   }
   template <class Function>
@@ -114,12 +139,15 @@ class Exported {
   Tensor weight(const std::string& name, const Tensor& like) const {
     Tensor t(like.shape(), like.dtype());
     const auto offset = static_cast<std::size_t>(macro(header_, "NET_" + name + "_OFFSET"));
-    std::memcpy(t.raw(), reinterpret_cast<const char*>(state.data()) + offset, t.nbytes());
+    std::memcpy(t.raw(), state.data() + offset, t.nbytes());
     return t;
   }
   const std::string& header() const { return header_; }
+  bool stayed_in_its_memory() const {
+    return state.is_whole() && train_scratch.is_whole() && predict_scratch.is_whole();
+  }
 
-  std::vector<double> state, train_scratch, predict_scratch;
+  Memory state, train_scratch, predict_scratch;
   std::int32_t status = 0;
 
  private:
@@ -178,11 +206,18 @@ TEST_P(TrainingHere, GivesTheBitsOfTrainOnBatch) {
     ASSERT_EQ(exported.status, 0);
     ASSERT_EQ(loss, expected) << step;
   }
+  std::size_t compared = 0;
   for (const auto& [path, weight] : model.named_weights()) {
     const std::string name = upper_name(path);
     if (exported.header().find("_" + name + "_OFFSET") == std::string::npos) continue;  // a frozen one
     EXPECT_TRUE(kiln::testing::same_bits(exported.weight(name, weight.storage()), weight.value())) << path;
+    compared++;
   }
+  std::size_t changing = model.trainable_weights().size();
+  for (const Layer& layer : model.layers())
+    if (layer.class_name() == "BatchNormalization") changing += layer.non_trainable_weights().size();
+  EXPECT_EQ(compared, changing);
+  EXPECT_TRUE(exported.stayed_in_its_memory());
   const Tensor x = random_batch(model, 3, 77)[0];
   const Tensor expected = model.predict(x, {.batch_size = 3, .verbose = 0});
   EXPECT_TRUE(kiln::testing::same_bits(exported.predict(x, expected.shape()), expected));
@@ -251,20 +286,62 @@ TEST(TrainingStep, OfFrozenLayersComputesAndKeepsNothing) {
 }
 
 TEST(TrainingStep, WithWrongDataChangesNothing) {
-  Model model = lenet(optimizers::SGD({.momentum = 0.9}));
-  Exported exported(model, {.batch_size = 4});
-  std::vector<Tensor> batch = random_batch(model, 4, 1);
-  exported.train(batch);
-  const std::vector<double> before = exported.state;
-  batch[1].data<std::int32_t>()[2] = 10;
-  exported.train(batch);
-  EXPECT_EQ(exported.status, 1);
-  EXPECT_EQ(std::memcmp(before.data(), exported.state.data(), 8 * before.size()), 0);
-  EXPECT_TRUE(std::regex_search(exported.header(), std::regex(" \\* 1: .*label"))) << exported.header();
-  batch[1].data<std::int32_t>()[2] = 9;
-  exported.train(batch);
-  EXPECT_EQ(exported.status, 0);
-  EXPECT_NE(std::memcmp(before.data(), exported.state.data(), 8 * before.size()), 0);
+  for (const char* threads : {"single", "openmp"}) {
+    Model model = lenet(optimizers::SGD({.momentum = 0.9}));
+    Exported exported(model, {.batch_size = 4, .threads = threads});
+    std::vector<Tensor> batch = random_batch(model, 4, 1);
+    exported.train(batch);
+    const std::string before = exported.state.content();
+    batch[1].data<std::int32_t>()[2] = 10;
+    exported.train(batch);
+    EXPECT_EQ(exported.status, 1);
+    EXPECT_EQ(exported.state.content(), before);
+    EXPECT_TRUE(std::regex_search(exported.header(), std::regex(" \\* 1: .*label"))) << exported.header();
+    batch[1].data<std::int32_t>()[2] = 9;
+    exported.train(batch);
+    EXPECT_EQ(exported.status, 0);
+    EXPECT_NE(exported.state.content(), before);
+  }
+}
+
+// Whatever another thread trains meanwhile, what is exported is the state between two steps: of this model,
+// whose weights are always equal.
+TEST(TrainingStep, IsExportedBetweenTwoSteps) {
+  Sequential model({Input({1}, {.name = "x"}), Dense(1, {.kernel_initializer = "zeros", .name = "y"})});
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 1e-4}), .loss = "mse"});
+  const Tensor x({{1.f}}), y({{1e6f}});
+  model.train_on_batch(x, y);
+  std::atomic<bool> stop = false;
+  std::thread other([&] {
+    while (!stop) model.train_on_batch(x, y);
+  });
+  for (int i = 0; i < 5; i++) {
+    const Exported exported(model, {});
+    const Tensor one({1}, DType::f32);
+    EXPECT_TRUE(kiln::testing::same_bits(exported.weight("Y_KERNEL", one), exported.weight("Y_BIAS", one)));
+  }
+  stop = true;
+  other.join();
+}
+
+// Only what isn't zero at the start takes room in the object: slots don't before the first step.
+TEST(TrainingStep, SaysHowMuchReadOnlyDataItNeeds) {
+  Model model = lenet("adam");
+  const auto sizes = [&] {
+    const TemporaryFolder folder;
+    model.export_training_step(folder / "net", {});
+    const std::string header = read_file(folder / "net.h");
+    const std::int64_t init = macro(header, "NET_INIT_BYTES");
+    const auto file = static_cast<std::int64_t>(read_file(folder / "net.o").size());
+    EXPECT_GT(file, init + macro(header, "NET_CONSTANT_BYTES"));
+    EXPECT_LT(file, init + macro(header, "NET_CONSTANT_BYTES") + 150'000);
+    return std::pair(init, macro(header, "NET_WEIGHT_BYTES"));
+  };
+  const auto [fresh, weights] = sizes();
+  EXPECT_LT(fresh, weights + 100);
+  const std::vector<Tensor> batch = random_batch(model, 4, 1);
+  model.train_on_batch(batch[0], batch[1]);
+  EXPECT_GT(sizes().first, 3 * weights - 100);
 }
 
 TEST(TrainingStep, ItsWeightsCanBeTakenOutAndPutIn) {
@@ -276,19 +353,19 @@ TEST(TrainingStep, ItsWeightsCanBeTakenOutAndPutIn) {
   auto* set = exported.find<std::int32_t(void*, const void*)>("net_set_weights");
   auto* init = exported.find<std::int32_t(void*)>("net_init");
   std::vector<float> kept(static_cast<std::size_t>(macro(exported.header(), "NET_WEIGHT_BYTES")) / 4);
-  const std::vector<double> start = exported.state;
+  const std::string start = exported.state.content();
   const Tensor untrained = exported.predict(x, {1, 3});
   for (int i = 0; i < 3; i++) exported.train(batch);
   const Tensor trained = exported.predict(x, {1, 3});
   EXPECT_FALSE(kiln::testing::same_bits(untrained, trained));
   EXPECT_EQ(get(exported.state.data(), kept.data()), 0);
   EXPECT_EQ(init(exported.state.data()), 0);
-  EXPECT_EQ(start, exported.state);
+  EXPECT_EQ(start, exported.state.content());
   EXPECT_TRUE(kiln::testing::same_bits(exported.predict(x, {1, 3}), untrained));
   EXPECT_EQ(set(exported.state.data(), kept.data()), 0);
   EXPECT_TRUE(kiln::testing::same_bits(exported.predict(x, {1, 3}), trained));
   // A weight in the memory, and the learning rate, which is the device's to set.
-  auto* bytes = reinterpret_cast<char*>(exported.state.data());
+  char* bytes = exported.state.data();
   float rate = -1;
   const auto at = macro(exported.header(), "NET_LEARNING_RATE_OFFSET");
   std::memcpy(&rate, bytes + at, sizeof rate);
@@ -317,20 +394,36 @@ std::string c_array(const char* declaration, const std::vector<T>& values) {
   return text + "};\n";
 }
 
-class TrainingOn : public ::testing::TestWithParam<const char*> {};
+// A device, and whether it trains LeNet on images, or a network with states on random numbers.
+struct Course {
+  const char* device;
+  bool is_lenet;
+};
+class TrainingOn : public ::testing::TestWithParam<Course> {};
 
-// LeNet, 100 steps, and then what it makes of the images.
+// 100 steps, and then what it makes of the images.
 TEST_P(TrainingOn, FollowsTheHost) {
+  const bool is_lenet = GetParam().is_lenet;
   constexpr std::int64_t rows = 4, batches = 20;
   constexpr int steps = 100;
-  const Device& device = kiln::testing::device(GetParam());
+  const Device& device = kiln::testing::device(GetParam().device);
   const TemporaryFolder folder;
-  Model model = lenet(optimizers::SGD({.learning_rate = 0.05, .momentum = 0.5}));
+  Model model = is_lenet ? lenet(optimizers::SGD({.learning_rate = 0.05, .momentum = 0.5}))
+                         : with_states(optimizers::Adam({.use_ema = true, .ema_overwrite_frequency = 30}));
   model.export_training_step(folder / "net", {.target = device.args.target,
                                               .cpu = device.args.cpu,
                                               .features = device.args.features,
                                               .batch_size = rows});
-  const auto data = datasets::fashion_mnist::load_data().train;
+  datasets::Split data;
+  if (is_lenet) {
+    data = datasets::fashion_mnist::load_data().train;
+    data = {data.x.slice(0, rows * batches), data.y.slice(0, rows * batches).astype(DType::i32)};
+  } else {
+    const std::vector<Tensor> random = random_batch(model, rows * batches, 1);
+    std::vector<int> classes(rows * batches);
+    for (std::size_t i = 0; i < classes.size(); i++) classes[i] = static_cast<int>(i * i % 4);
+    data = {random[0], utils::to_categorical(Tensor(classes), 4)};
+  }
   std::vector<float> losses;
   for (int step = 0; step < steps; step++) {
     const std::int64_t first = step % batches * rows;
@@ -338,9 +431,11 @@ TEST_P(TrainingOn, FollowsTheHost) {
     losses.push_back(static_cast<float>(
         model.train_on_batch(data.x.slice(first, first + rows), data.y.slice(first, first + rows))["loss"]));
   }
-  EXPECT_LT(std::accumulate(losses.end() - batches, losses.end(), 0.f),
-            0.8f * std::accumulate(losses.begin(), losses.begin() + batches, 0.f));
-  const Tensor images = data.x.slice(0, rows * batches), scores = model.predict(images, {.verbose = 0});
+  if (is_lenet) {
+    EXPECT_LT(std::accumulate(losses.end() - batches, losses.end(), 0.f),
+              0.8f * std::accumulate(losses.begin(), losses.begin() + batches, 0.f));
+  }
+  const Tensor scores = model.predict(data.x, {.verbose = 0});
   std::vector<int> guesses;
   for (std::int64_t i = 0; i < scores.dim(0); i++) {
     const std::vector<float> of_image = scores.slice(i, i + 1).to_vector<float>();
@@ -350,16 +445,22 @@ TEST_P(TrainingOn, FollowsTheHost) {
   kiln::testing::write_file(
       folder / "data.h",
       fmt::format("enum {{ STEPS = {}, BATCHES = {}, TESTS = {} }};\n", steps, batches, rows * batches) +
-          c_array("unsigned char images[]", images.to_vector<int>()) +
-          c_array("int labels[]", data.y.slice(0, rows * batches).to_vector<int>()) +
+          c_array(is_lenet ? "unsigned char images[]" : "float images[]", data.x.to_vector<float>()) +
+          c_array(is_lenet ? "int labels[]" : "float labels[]", data.y.to_vector<float>()) +
           c_array("float losses[]", losses) + c_array("int guesses[]", guesses));
   const kiln::testing::Outcome ran =
       kiln::testing::run_on(device, folder, "net.o", std::string(KILN_DEVICE_DIR) + "/train.c", "");
   EXPECT_EQ(ran.status, 0) << ran.output;
 }
 INSTANTIATE_TEST_SUITE_P(Devices, TrainingOn,
-                         ::testing::Values("x86_64", "aarch64", "riscv64", "cortex_m4", "wasm32"),
-                         [](const auto& info) { return std::string(info.param); });
+                         ::testing::Values(Course{"x86_64", true}, Course{"aarch64", true},
+                                           Course{"riscv64", true}, Course{"cortex_m4", true},
+                                           Course{"wasm32", true}, Course{"aarch64", false},
+                                           Course{"cortex_m4", false}, Course{"riscv32", false}),
+                         [](const auto& info) {
+                           return fmt::format("{}_{}", info.param.device,
+                                              info.param.is_lenet ? "lenet" : "states");
+                         });
 
 TEST(TrainingObject, NeedsNothingAndShowsItsFunctions) {
   const std::vector<std::function<Model()>> models = {[] { return lenet("sgd"); },
@@ -396,7 +497,7 @@ TEST(TrainingHeader, SuitsCAndCpp) {
 int main(void) {
   static double state[(NET_STATE_BYTES + 7) / 8], train[(NET_TRAIN_SCRATCH_BYTES + 7) / 8],
       predict[(NET_PREDICT_SCRATCH_BYTES + 7) / 8];
-  static uint8_t images[NET_TRAIN_IMAGE_ELEMENTS];
+  static uint8_t images[NET_IMAGE_TRAIN_ELEMENTS];
   static int32_t labels[NET_SCORES_LABELS_ELEMENTS];
   float loss, scores[NET_SCORES_ELEMENTS];
   if (net_init(state)) return 1;
@@ -408,6 +509,34 @@ int main(void) {
       "cd {} && clang-19 -std=c99 -pedantic -Wall -Wextra -Werror main.c net.o -o main && ./main && "
       "clang-19 -x c++ -Wall -Werror -fsyntax-only main.c",
       folder.path()));
+  EXPECT_EQ(built.status, 0) << built.output << read_file(folder / "net.h");
+}
+
+TEST(TrainingHeader, HasEveryNameOnce) {
+  const TemporaryFolder folder;
+  const auto x = Input({3}, {.name = "x"}), other = Input({5}, {.name = "x_train"}),
+             state = Input({2}, {.name = "state"}), loss = Input({2}, {.name = "loss"});
+  const auto joined = Concatenate()({x, other, state, loss});
+  Model model({.inputs = {x, other, state, loss},
+               .outputs = {Dense(1, {.name = "learning"})(joined), Dense(2, {.name = "unused"})(joined)}});
+  model.compile({.optimizer = "sgd", .loss = {{"learning", "mse"}}});
+  model.export_training_step(folder / "net", {.batch_size = 4, .sample_weight = true});
+  kiln::testing::write_file(folder / "main.c", R"(
+#include "net.h"
+int main(void) {
+  double memory[(NET_STATE_BYTES + NET_TRAIN_SCRATCH_BYTES) / 8 + 2];
+  const float x[NET_X_TRAIN_ELEMENTS] = {0}, other[NET_X_TRAIN_1_TRAIN_ELEMENTS] = {0},
+              state[NET_STATE_1_TRAIN_ELEMENTS] = {0}, weight[NET_SAMPLE_WEIGHT_ELEMENTS] = {1},
+              more[NET_LOSS_1_TRAIN_ELEMENTS] = {0}, labels[NET_LEARNING_LABELS_ELEMENTS] = {0};
+  float loss;
+  if (net_init(memory)) return 1;
+  return net_train_on_batch(x, other, state, more, labels, 0, weight, &loss, memory,
+                            memory + (NET_STATE_BYTES + 7) / 8);
+}
+)");
+  const auto built = run_command(
+      fmt::format("cd {} && clang-19 -std=c99 -pedantic -Wall -Wextra -Werror main.c net.o -o main && ./main",
+                  folder.path()));
   EXPECT_EQ(built.status, 0) << built.output << read_file(folder / "net.h");
 }
 
@@ -426,6 +555,9 @@ TEST(TrainingStepMistakes, SayHowToMendThem) {
   const Model model = mlp("sgd");
   expect(message_of<ValueError>([&] { model.export_training_step(folder / "net", {.batch_size = 0}); }),
          "export_training_step: batch_size is 0; it must be at least 1");
+  expect(
+      message_of<ValueError>([&] { model.export_training_step(folder / "net", {.predict_batch_size = 0}); }),
+      "export_training_step: predict_batch_size is 0; it must be at least 1");
   expect(message_of<ValueError>([&] { model.export_training_step(folder / "net", {.format = "elf"}); }),
          "export_training_step: format \"elf\" is not known");
   expect(message_of<FileError>([&] { model.export_training_step(folder / "missing/net"); }),

@@ -39,7 +39,7 @@ int main(void) {
   for (int step = 0; step < STEPS; step++) {
     const int batch = step % BATCHES;
     float loss = 0;
-    if (net_train_on_batch(images + batch * NET_TRAIN_IMAGE_ELEMENTS,
+    if (net_train_on_batch(images + batch * NET_IMAGE_TRAIN_ELEMENTS,
                            labels + batch * NET_SCORES_LABELS_ELEMENTS, &loss, memory.state,
                            memory.train_scratch))
       return 2;

@@ -28,6 +28,9 @@ struct ExportOptions {
   ExportFormat format = ExportFormat::object;
   WeightPlace weights = WeightPlace::object;
   WeightStorage weight_storage = WeightStorage::float32;
+  /// Short code, direct convolutions and little scratch memory, as on microcontrollers. The results are then
+  /// those of `compile` within rounding, no longer its bits.
+  bool small = false;
   bool selftest = true;
   int max_threads = 1;  ///< above 1: a team of libomp's of up to so many threads works
   graph::ConvAlgorithm conv = graph::ConvAlgorithm::automatic;
@@ -39,6 +42,9 @@ struct ExportedFunction {
   std::vector<std::string> checks;  ///< messages of data errors: it gives a failed one's number, from 1
   std::int64_t scratch_bytes = 0;
   std::int64_t scratch_alignment = 1;
+  /// That it and what it calls take at most; of the caller alone with a team, and without vectors that are
+  /// saved on CPUs whose vectors have no size that is known here.
+  std::int64_t stack_bytes = 0;
   std::int64_t multiply_adds = 0;  ///< of products and convolutions, as the graph has them
 };
 
@@ -46,6 +52,7 @@ struct ExportedFunction {
 struct ExportedCode {
   std::string code;  ///< the object file, the assembly or the IR
   std::string target, cpu;
+  bool has_scalable_vectors = false;
   std::int64_t code_bytes = 0;      ///< of instructions
   std::int64_t constant_bytes = 0;  ///< of weights that no function changes
   std::string digest;               ///< of graphs, weights and target
@@ -56,6 +63,7 @@ struct ExportedProgram : ExportedCode {
   std::string weights;  ///< the file of weights, if they are separate
   std::int64_t weight_alignment = 1;
   std::int64_t selftest_bytes = 0;  ///< of its inputs and outputs
+  std::int64_t selftest_stack_bytes = 0;
 };
 
 /// Compiles a graph, with `states` as the elements of its states, to the functions
@@ -96,6 +104,7 @@ struct ExportedTraining : ExportedCode {
   std::vector<std::int64_t> offsets;  ///< of the memory's arrays
   std::int64_t weight_bytes = 0;      ///< of the weights, at its beginning
   std::int64_t memory_bytes = 0;
+  std::int64_t initial_bytes = 0;  ///< of read-only data that hold what it is at the start; zeros aren't kept
   std::int64_t memory_alignment = 1;
 };
 
