@@ -48,7 +48,9 @@ struct ExportBuilder {
 
   /// A function that everybody sees, PREFIX_NAME, of so many addresses; what follows is its body.
   llvm::Function* begin(const std::string& name, std::size_t pointers) {
-    const std::vector<llvm::Type*> parameters(pointers, b.getPtrTy());
+    return begin(name, std::vector<llvm::Type*>(pointers, b.getPtrTy()));
+  }
+  llvm::Function* begin(const std::string& name, const std::vector<llvm::Type*>& parameters) {
     auto* type = llvm::FunctionType::get(b.getInt32Ty(), parameters, false);
     auto* function = llvm::Function::Create(type, llvm::Function::ExternalLinkage,
                                             fmt::format("{}_{}", prefix, name), module);
@@ -66,16 +68,21 @@ struct ExportBuilder {
   }
   llvm::Value* minus_one() { return b.getInt32(static_cast<std::uint32_t>(-1)); }
 
-  /// Returns -1 if one of the function's addresses lacks its alignment.
-  void return_if_misaligned(llvm::Function* function, const std::vector<std::int64_t>& alignments) {
-    llvm::Value* wrong = nullptr;
-    for (std::size_t i = 0; i < alignments.size(); ++i) {
-      if (alignments[i] == 1) continue;
+  /// What an address has to be: a multiple of `alignment`, and not null, unless nothing is read or written
+  /// there.
+  struct Address {
+    std::int64_t alignment = 1;
+    bool is_used = true;
+  };
+  /// Returns -1 if one of the function's addresses isn't so.
+  void return_if_wrong(llvm::Function* function, const std::vector<Address>& addresses) {
+    llvm::Value *low = word(0), *null = b.getFalse();
+    for (std::size_t i = 0; i < addresses.size(); ++i) {
       llvm::Value* address = b.CreatePtrToInt(function->getArg(static_cast<unsigned>(i)), word_type);
-      llvm::Value* low = b.CreateAnd(address, word(alignments[i] - 1));
-      wrong = wrong == nullptr ? low : b.CreateOr(wrong, low);
+      low = b.CreateOr(low, b.CreateAnd(address, word(addresses[i].alignment - 1)));
+      if (addresses[i].is_used) null = b.CreateOr(null, b.CreateIsNull(address));
     }
-    if (wrong != nullptr) return_if(b.CreateIsNotNull(wrong), minus_one());
+    return_if(b.CreateOr(b.CreateIsNotNull(low), null), minus_one());
   }
   void return_if(llvm::Value* condition, llvm::Value* result) {
     llvm::Function* function = b.GetInsertBlock()->getParent();
@@ -127,9 +134,11 @@ struct ExportBuilder {
   std::map<llvm::Constant*, llvm::GlobalVariable*> arrays;  ///< by content: LLVM has equal constants once
 };
 
-/// PREFIX_selftest: calls `predict` with `parts`' inputs and compares what it gives.
-void emit_selftest(ExportBuilder& builder, const ExportParts& parts, llvm::Function* predict);
-/// PREFIX_init, PREFIX_get_weights, PREFIX_set_weights.
+/// PREFIX_selftest: calls `predict` with `parts`' inputs, adds up the file of weights, if there is one, and
+/// compares what came out.
+void emit_selftest(ExportBuilder& builder, const ExportParts& parts, const StoredWeights& weights,
+                   llvm::Function* predict);
+/// PREFIX_init, PREFIX_get_weights, PREFIX_set_weights, PREFIX_set_learning_rate.
 void emit_memory_functions(ExportBuilder& builder, const DeviceMemory& memory);
 
 }  // namespace kiln::codegen

@@ -77,7 +77,14 @@ std::string StoredWeights::file() const {
   return result;
 }
 
-DeviceMemory::DeviceMemory(std::span<const Tensor> arrays, std::size_t weights) : offsets(arrays.size()) {
+std::uint32_t StoredWeights::checksum() const {
+  std::uint32_t hash = fnv_start;
+  for (const char byte : file()) hash = (hash ^ static_cast<std::uint8_t>(byte)) * fnv_prime;
+  return hash;
+}
+
+DeviceMemory::DeviceMemory(std::span<const Tensor> arrays, std::size_t weights, int learning_rate)
+    : offsets(arrays.size()) {
   const auto place = [&](auto belongs) {
     for (std::size_t i = 0; i < arrays.size(); ++i) {
       if (!belongs(i)) continue;
@@ -95,6 +102,10 @@ DeviceMemory::DeviceMemory(std::span<const Tensor> arrays, std::size_t weights) 
     const Tensor dense = arrays[i].contiguous();
     image.replace(static_cast<std::size_t>(offsets[i]), dense.nbytes(), static_cast<const char*>(dense.raw()),
                   dense.nbytes());
+  }
+  if (learning_rate >= 0) {
+    rate_offset = offsets[static_cast<std::size_t>(learning_rate)];
+    rate_dtype = arrays[static_cast<std::size_t>(learning_rate)].dtype();
   }
 }
 

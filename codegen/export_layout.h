@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +12,8 @@ namespace kiln::codegen {
 
 /// Of scratch memory and of the memory of a device that trains.
 constexpr std::int64_t memory_alignment = 8;
+
+constexpr std::uint32_t fnv_start = 2166136261, fnv_prime = 16777619;  ///< FNV-1a of 32 bits
 
 /// An exported program's scratch memory: its arena, and what lives within a kernel's tile. One thread has
 /// that wherever no array is alive meanwhile; the threads of a team, behind the arena, each its own.
@@ -35,6 +38,8 @@ struct StoredWeights {
   /// Puts those that `storage` can hold into two bytes an element, and says so to the kernels that read them.
   StoredWeights(LoweredPlan& plan, WeightStorage storage);
   std::string file() const;
+  /// FNV-1a of the file's bytes: of a changed byte it is another.
+  std::uint32_t checksum() const;
 };
 
 /// The arrays of the memory that a device trains in: the model's weights first, and what is zero at the start
@@ -43,10 +48,12 @@ struct DeviceMemory {
   std::vector<std::int64_t> offsets;  ///< in the order of the constructor's arrays
   std::int64_t weight_bytes = 0;      ///< of the weights, at its beginning
   std::int64_t bytes = 0;
-  std::string image;  ///< its content at the start; zeros behind that
+  std::string image;              ///< its content at the start; zeros behind that
+  std::int64_t rate_offset = -1;  ///< of the learning rate; -1: there is none
+  DType rate_dtype = DType::f32;
 
-  /// The first `weights` of the arrays are weights.
-  DeviceMemory(std::span<const Tensor> arrays, std::size_t weights);
+  /// The first `weights` of the arrays are weights, and one is the learning rate, or none (-1).
+  DeviceMemory(std::span<const Tensor> arrays, std::size_t weights, int learning_rate);
 };
 
 }  // namespace kiln::codegen

@@ -1,5 +1,7 @@
 #include "codegen/export_module.h"
 
+#include <algorithm>
+
 #include "codegen/entry.h"
 #include "codegen/export_builder.h"
 
@@ -16,7 +18,7 @@ class ExportEmitter {
   void emit(std::span<const ExportFunction> functions) {
     for (const ExportFunction& f : functions) {
       llvm::Function* function = emit_function(f);
-      if (f.has_selftest) emit_selftest(e_, parts_, function);
+      if (f.has_selftest) emit_selftest(e_, parts_, f.weights, function);
     }
     if (parts_.memory != nullptr) emit_memory_functions(e_, *parts_.memory);
   }
@@ -39,24 +41,38 @@ class ExportEmitter {
     return function;
   }
 
+  static std::int64_t alignment_of(const runtime::BufferDesc& d) {
+    return static_cast<std::int64_t>(size_of(d.dtype));
+  }
+  static bool is_read(const runtime::Program& program, int input) {
+    const auto is_it = [&](const BufferRef& ref) {
+      return ref.space == BufferRef::Space::input && ref.index == input;
+    };
+    return program.inputs[static_cast<std::size_t>(input)].shape.elements() > 0 &&
+           std::any_of(program.steps.begin(), program.steps.end(), [&](const runtime::Step& step) {
+             return std::any_of(step.buffers.begin(), step.buffers.end(), is_it);
+           });
+  }
+
   llvm::Function* emit_function(const ExportFunction& f) {
     const runtime::Program& program = f.plan.program;
     const std::size_t inputs = program.inputs.size(), outputs = program.outputs.size();
     const ScratchLayout layout(f.plan, parts_.max_threads);
     llvm::Function* function = e_.begin(f.name, inputs + outputs + own_arguments(parts_));
     const auto argument = [&](std::size_t i) { return function->getArg(static_cast<unsigned>(i)); };
-    std::vector<std::int64_t> alignments;
-    for (const auto* descriptions : {&program.inputs, &program.outputs})
-      for (const runtime::BufferDesc& d : *descriptions)
-        alignments.push_back(static_cast<std::int64_t>(size_of(d.dtype)));
+    std::vector<ExportBuilder::Address> addresses;
+    for (std::size_t i = 0; i < inputs; ++i)
+      addresses.push_back({alignment_of(program.inputs[i]), is_read(program, static_cast<int>(i))});
+    for (const runtime::BufferDesc& d : program.outputs)
+      addresses.push_back({alignment_of(d), d.shape.elements() > 0});
     std::size_t next = inputs + outputs;
     llvm::Value* weights = parts_.separate_weights ? argument(next++) : nullptr;
-    if (weights != nullptr) alignments.push_back(StoredWeights::alignment);
+    if (weights != nullptr) addresses.push_back({StoredWeights::alignment, f.weights.bytes > 0});
     llvm::Value* memory = parts_.memory != nullptr ? argument(next++) : nullptr;
-    if (memory != nullptr) alignments.push_back(memory_alignment);
+    if (memory != nullptr) addresses.push_back({memory_alignment});
     llvm::Value* scratch = argument(next);
-    alignments.push_back(layout.alignment);
-    e_.return_if_misaligned(function, alignments);
+    addresses.push_back({layout.alignment, layout.bytes > 0});
+    e_.return_if_wrong(function, addresses);
 
     const auto constant = [&](std::size_t index) -> llvm::Value* {
       const StoredWeights::Constant& c = f.weights.constants.at(index);

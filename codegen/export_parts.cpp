@@ -95,22 +95,28 @@ void check_complete(const ObjectFacts& facts, const ExportOptions& options, cons
   constexpr std::size_t most_named = 3;
   if (missing.size() > most_named) missing.resize(most_named);
   throw ValueError(fmt::format(
-      "{}: for {}{}{} the model's code would call {}, functions of a compiler's library that do what the CPU "
-      "has no instructions for. That is float64, of which sine and cosine are made (GaussianNoise), "
-      "Adafactor and "
-      "learning-rate schedules: compute in float32 and int32, take another optimizer and a number as its "
-      "learning "
-      "rate, or give a cpu or features that have it",
+      "{}: for {}{}{} the model's code would call {}, functions of a compiler's library, since the CPU has "
+      "no "
+      "instructions for what they do. That is float64 and its conversions from 64-bit whole numbers: sine "
+      "and "
+      "cosine are made of it (GaussianNoise, RandomRotation), Adafactor and learning-rate schedules. Compute "
+      "in "
+      "float32 and int32, compile with another optimizer or a number as learning rate, or take a CPU that "
+      "has "
+      "them",
       options.caller, target.triple, target.cpu.empty() ? "" : ", ", target.cpu, fmt::join(missing, ", ")));
 }
 
 }  // namespace
 
 Target export_target(const ExportOptions& options) {
-  if (!is_identifier(options.prefix))
+  if (options.prefix.empty())
     throw ValueError(
-        fmt::format("{}: \"{}\" can't begin the names of C functions; give letters, digits and _",
-                    options.caller, options.prefix));
+        fmt::format("{}: the path ends without a name; give one such as \"out/lenet\"", options.caller));
+  if (!is_identifier(options.prefix))
+    throw ValueError(fmt::format(
+        "{}: \"{}\" can't begin the names of C functions; give letters, digits and _, and no ending",
+        options.caller, options.prefix));
   Target target;
   if (options.target.empty()) {
     if (!options.features.empty())
@@ -138,7 +144,7 @@ void check_size(const std::string& what, std::int64_t bytes, const ExportOptions
   if (target.pointer_bits <= 32 && bytes > std::numeric_limits<std::int32_t>::max())
     throw ValueError(
         fmt::format("{}: {} takes {} bytes, but {} has addresses of 32 bits, of which Kiln "
-                    "uses those below 2^31; give a smaller batch_size, or another target",
+                    "uses those below 2^31; give a smaller batch, or another target",
                     options.caller, what, bytes, target.triple));
 }
 
@@ -170,13 +176,12 @@ ExportedFunction DeviceProgram::facts(const graph::Graph& graph) const {
 CodeOfExport::CodeOfExport(std::unique_ptr<llvm::Module> module, ObjectMaker& maker, const Target& target,
                            const ExportOptions& options)
     : module_(std::move(module)), return_address_bytes_(target.pointer_bits / 8) {
-  for (llvm::Function& f : *module_) {
-    f.addFnAttr("warn-stack-size", "0");      // so that the maker learns it
-    f.addFnAttr(llvm::Attribute::NoRedZone);  // what lies below the stack is an interrupt's, perhaps
-  }
+  // What lies below the stack is an interrupt's, perhaps.
+  for (llvm::Function& f : *module_) f.addFnAttr(llvm::Attribute::NoRedZone);
   maker.optimize(*module_, false);
   if (options.format == ExportFormat::assembly) code_.code = maker.make_assembly(*module_);
   if (options.format == ExportFormat::llvm_ir) code_.code = text_of(*module_);
+  for (llvm::Function& f : *module_) f.addFnAttr("warn-stack-size", "0");  // so that the maker learns it
   const std::string object = maker.make_object(*module_);  // also of the others: it shows what is missing
   frames_ = maker.frame_bytes();
   const ObjectFacts facts = object_facts(object);
@@ -195,12 +200,17 @@ std::int64_t CodeOfExport::stack_bytes(const std::string& name) const {
 }
 
 std::int64_t CodeOfExport::stack_bytes(const llvm::Function& function) const {
+  // The frames don't have what a call pushes. Some arguments are in registers; counted as if all were there.
+  constexpr std::int64_t unit = 16;
+  const auto of_arguments = [&](const llvm::CallInst& call) {
+    return (static_cast<std::int64_t>(call.arg_size()) * return_address_bytes_ + 2 * unit - 1) / unit * unit;
+  };
   std::int64_t of_calls = 0;
   for (const llvm::BasicBlock& block : function)
     for (const llvm::Instruction& i : block)
       if (const auto* call = llvm::dyn_cast<llvm::CallInst>(&i))
         if (const llvm::Function* callee = call->getCalledFunction(); callee && !callee->isDeclaration())
-          of_calls = std::max(of_calls, stack_bytes(*callee));
+          of_calls = std::max(of_calls, of_arguments(*call) + stack_bytes(*callee));
   const auto own = frames_.find(function.getName().str());
   return return_address_bytes_ + (own == frames_.end() ? 0 : own->second) + of_calls;
 }

@@ -29,9 +29,24 @@ llvm::Value* compare(ExportBuilder& e, llvm::Value* got, llvm::Value* expected, 
   return e.b.CreateLoad(e.b.getInt1Ty(), all);
 }
 
+/// StoredWeights::checksum of so many bytes.
+llvm::Value* checksum(ExportBuilder& e, llvm::Value* address, std::int64_t bytes) {
+  llvm::IRBuilder<>& b = e.b;
+  llvm::BasicBlock& entry = b.GetInsertBlock()->getParent()->getEntryBlock();
+  llvm::Value* hash = llvm::IRBuilder<>(&entry, entry.begin()).CreateAlloca(b.getInt32Ty());
+  b.CreateStore(b.getInt32(fnv_start), hash);
+  e.loop(e.word(bytes), [&](llvm::Value* i) {
+    llvm::Value* byte = b.CreateLoad(b.getInt8Ty(), b.CreateGEP(b.getInt8Ty(), address, i));
+    llvm::Value* mixed = b.CreateXor(b.CreateLoad(b.getInt32Ty(), hash), b.CreateZExt(byte, b.getInt32Ty()));
+    b.CreateStore(b.CreateMul(mixed, b.getInt32(fnv_prime)), hash);
+  });
+  return b.CreateLoad(b.getInt32Ty(), hash);
+}
+
 }  // namespace
 
-void emit_selftest(ExportBuilder& e, const ExportParts& parts, llvm::Function* predict) {
+void emit_selftest(ExportBuilder& e, const ExportParts& parts, const StoredWeights& weights,
+                   llvm::Function* predict) {
   const std::span<const Tensor> inputs = parts.test_inputs, outputs = parts.test_outputs;
   llvm::Function* function = e.begin("selftest", outputs.size() + own_arguments(parts));
   std::vector<llvm::Value*> arguments;
@@ -40,6 +55,11 @@ void emit_selftest(ExportBuilder& e, const ExportParts& parts, llvm::Function* p
   for (llvm::Argument& a : function->args()) arguments.push_back(&a);
   llvm::Value* status = e.b.CreateCall(predict, arguments);
   e.return_if(e.b.CreateICmpNE(status, e.b.getInt32(0)), e.minus_one());
+  if (parts.separate_weights && weights.bytes > 0) {
+    llvm::Value* sum = checksum(e, function->getArg(static_cast<unsigned>(outputs.size())), weights.bytes);
+    e.return_if(e.b.CreateICmpNE(sum, e.b.getInt32(weights.checksum())),
+                e.b.getInt32(static_cast<std::uint32_t>(-2)));
+  }
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i].size() == 0) continue;
     llvm::Value* expected = e.array(outputs[i], fmt::format("test_output_{}", i));

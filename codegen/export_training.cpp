@@ -43,7 +43,7 @@ std::int64_t bytes_of_constants(std::initializer_list<const DeviceProgram*> prog
 }  // namespace
 
 ExportedTraining export_training(const TrainedGraph& step, const TrainedGraph& prediction,
-                                 std::span<const Tensor> arrays, std::size_t weights,
+                                 std::span<const Tensor> arrays, std::size_t weights, int learning_rate,
                                  const ExportOptions& options) {
   const Target target = export_target(options);
   check_updates(step);
@@ -53,7 +53,7 @@ ExportedTraining export_training(const TrainedGraph& step, const TrainedGraph& p
           "export_training_step: the model changes its weight \"{}\" when it predicts, and only training may",
           s.name));
   const Compiling compiling;
-  const DeviceMemory memory(arrays, weights);
+  const DeviceMemory memory(arrays, weights, learning_rate);
   check_size("the memory of weights and optimizer", memory.bytes, options, target);
   const DeviceProgram train(step.graph, step.states, in_memory(step), options, target);
   const DeviceProgram predict(prediction.graph, prediction.states, in_memory(prediction), options, target);

@@ -289,7 +289,7 @@ class KILN_API Model : public Layer {
   /// `path`.o (".s" for assembly, ".ll" for IR) and `path`.h, a C99 header with the functions and what a
   /// caller has to know. Every C name begins with the path's last part, so several models can be linked into
   /// one program. The weights are as they are now. Nothing is allocated; a call uses the caller's scratch
-  /// memory and some hundred bytes of stack.
+  /// memory and PREFIX_STACK_BYTES of stack.
   ///
   /// Throws StateError if the model isn't built, or changes weights when it predicts; ShapeError if its
   /// inputs have sizes that aren't known, or test_inputs don't fit; ValueError for a target or CPU that isn't

@@ -107,7 +107,7 @@ std::string CHeader::name_of(const Layer& layer, const std::string& standard, co
 }
 
 void CHeader::describe(const Model& model, const codegen::ExportedCode& code, const std::string& batch,
-                       const std::string& multiply_adds) {
+                       const std::string& multiply_adds, bool trains) {
   const bool has_name = model.impl().named_by_user();
   line("/* {}: a model{} made by Kiln. Do not edit.\n *", prefix_,
        has_name ? fmt::format(", \"{}\",", commented(model.name())) : "");
@@ -116,13 +116,15 @@ void CHeader::describe(const Model& model, const codegen::ExportedCode& code, co
   line(" * Parameters     {}", model.count_params());
   line(" * Multiply-adds  {}", multiply_adds);
   line(" * Code bytes     {}", code.code_bytes);
-  line(" * Digest         {} (of graph, weights, target)\n *", code.digest);
+  line(" * Digest         {} (of graph, weights, target, threads)\n *", code.digest);
   for (const Layer& layer : model.layers()) {
     const std::vector<Shape>& shapes = layer.impl().output_shapes();
     const std::string name = layer.impl().named_by_user()
                                  ? fmt::format("{} ({})", commented(layer.name()), layer.class_name())
                                  : layer.class_name();
-    line(" * {:<28} {:<24} {}", name, shapes.empty() ? "" : shapes[0].to_string(), layer.count_params());
+    const bool is_frozen = trains && layer.count_params() > 0 && layer.trainable_weights().empty();
+    line(" * {:<28} {:<24} {}{}", name, shapes.empty() ? "" : shapes[0].to_string(), layer.count_params(),
+         is_frozen ? ", frozen" : "");
   }
   line(" */");
 }
@@ -132,14 +134,15 @@ void CHeader::begin() {
   line("#include <stdint.h>\n");
 }
 
-void CHeader::describe(const std::string& kind, const std::string& name, const runtime::BufferDesc& buffer) {
+void CHeader::describe(const std::string& kind, const std::string& name, const runtime::BufferDesc& buffer,
+                       const std::string& suffix) {
   line("/* The {} {}: {} {}, row-major. */", kind, name, c_type(buffer.dtype), buffer.shape.to_string());
-  line("#define {}_{}_ELEMENTS {}\n", macro_, upper(name), buffer.shape.elements());
+  line("#define {}_{}_ELEMENTS {}\n", macro_, upper(name + suffix), buffer.shape.elements());
 }
 
 void CHeader::describe_stack(const codegen::ExportedCode& code, bool has_team, std::int64_t bytes) {
   line("/* Of the stack a call takes at most so many bytes{}{}. */",
-       has_team ? ", beside what libomp does" : "",
+       has_team ? ", beside what libomp does, which the program links (-lomp)" : "",
        code.has_scalable_vectors ? ", beside vector registers that it saves" : "");
   line("#define {}_STACK_BYTES {}", macro_, bytes);
 }

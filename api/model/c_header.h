@@ -32,13 +32,14 @@ class CHeader {
   std::string name_of(const Layer& layer, const std::string& standard, const std::string& suffix = "",
                       const std::string& also = "");
 
-  /// The comment at the top.
+  /// The comment at the top; of a training step it says which layers are frozen.
   void describe(const Model& model, const codegen::ExportedCode& code, const std::string& batch,
-                const std::string& multiply_adds);
+                const std::string& multiply_adds, bool trains);
   /// Include guard and what the rest needs.
   void begin();
-  /// A parameter's type, shape and number of elements.
-  void describe(const std::string& kind, const std::string& name, const runtime::BufferDesc& buffer);
+  /// A parameter's type, shape and number of elements, a macro with the parameter's name and `suffix`.
+  void describe(const std::string& kind, const std::string& name, const runtime::BufferDesc& buffer,
+                const std::string& suffix = "");
   /// How much stack a call takes at most.
   void describe_stack(const codegen::ExportedCode& code, bool has_team, std::int64_t bytes);
   void begin_functions();

@@ -21,8 +21,9 @@ class PredictionHeader {
   std::string text() {
     const codegen::ExportedFunction& predict = program_.predict;
     header_.describe(model_, program_, std::to_string(args_.batch_size),
-                     std::to_string(predict.multiply_adds));
+                     std::to_string(predict.multiply_adds), false);
     header_.begin();
+    header_.line("/* Rows of a call. */\n#define {}_BATCH {}\n", header_.macro(), args_.batch_size);
     for (std::size_t i = 0; i < inputs_.size(); i++) header_.describe("input", inputs_[i], predict.inputs[i]);
     for (std::size_t i = 0; i < outputs_.size(); i++)
       header_.describe("output", outputs_[i], predict.outputs[i]);
@@ -67,7 +68,7 @@ class PredictionHeader {
 
   void functions() {
     header_.line("/* Predicts. No two of the arrays may overlap. Returns 0, or");
-    std::string misaligned = "-1 if an address lacks the alignment of its type, or of scratch";
+    std::string misaligned = "-1 if an address is null, or lacks the alignment of its type, or of scratch";
     if (separate()) misaligned += " or weights";
     header_.line("{} */", meaning_of_results(misaligned, program_.predict.checks));
     header_.line("int32_t {}_predict({});", header_.prefix(), parameters(true));
@@ -78,7 +79,8 @@ class PredictionHeader {
         program_.selftest_bytes);
     header_.line(
         " * given. Returns 0 if the results are right, the number of an output that isn't, from 1, or -1 if");
-    header_.line(" * predict fails. */");
+    header_.line("{}", separate() ? " * predict fails, or -2 if weights hasn't the bytes of the file. */"
+                                  : " * predict fails. */");
     header_.line("int32_t {}_selftest({});", header_.prefix(), parameters(false));
   }
 

@@ -89,4 +89,11 @@ std::vector<Tensor> copies(ModelImpl& model, const std::vector<Tensor>& storage)
   return result;
 }
 
+void ExportedFiles::commit() {
+  for (const std::string& name : names_)
+    if (std::filesystem::is_directory(name))
+      throw FileError(fmt::format("{} is a folder; move it, or give another name", name));
+  for (runtime::AtomicFile& file : files_) file.commit();
+}
+
 }  // namespace kiln::internal

@@ -53,14 +53,15 @@ class ExportedFiles {
  public:
   explicit ExportedFiles(std::string path) : path_(std::move(path)) {}
   void add(const std::string& suffix, const std::string& content) {
-    files_.emplace_back(path_ + suffix).write(content.data(), content.size());
+    names_.push_back(path_ + suffix);
+    files_.emplace_back(names_.back()).write(content.data(), content.size());
   }
-  void commit() {
-    for (runtime::AtomicFile& file : files_) file.commit();
-  }
+  /// Throws FileError, before anything is changed, where a folder has the name of a file.
+  void commit();
 
  private:
   std::string path_;
+  std::vector<std::string> names_;
   std::deque<runtime::AtomicFile> files_;
 };
 

@@ -96,12 +96,14 @@ void Model::export_training_step(const std::string& path, ExportTrainingArgs arg
 
   const std::vector<int> step_places = places(arrays, step_call.storage()),
                          prediction_places = places(arrays, prediction_call.storage());
+  const auto weights =
+      std::count_if(arrays.begin(), arrays.end(), [](const DeviceArray& a) { return a.is_weight; });
+  // Behind the weights, if there is one.
+  const Tensor* rate = trainer.optimizer().impl().inner().learning_rate_variable();
   const codegen::ExportedTraining program = codegen::export_training(
       {step, all.subspan(arrays.size(), step_states), step_places},
       {prediction, all.subspan(arrays.size() + step_states), prediction_places}, all.first(arrays.size()),
-      static_cast<std::size_t>(
-          std::count_if(arrays.begin(), arrays.end(), [](const DeviceArray& a) { return a.is_weight; })),
-      options);
+      static_cast<std::size_t>(weights), rate == nullptr ? -1 : static_cast<int>(weights), options);
   internal::ExportedFiles files(path);
   files.add(internal::suffix(options.format), program.code);
   files.add(".h", internal::export_training_header(*this, program, args, arrays, trainer.has_loss(),

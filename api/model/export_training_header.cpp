@@ -32,11 +32,15 @@ class TrainingHeader {
     header_.describe(
         model_, program_,
         fmt::format("{} in training, {} in predictions", args_.batch_size, args_.predict_batch_size),
-        fmt::format("{} of a training step, {} of a prediction", train.multiply_adds, predict.multiply_adds));
+        fmt::format("{} of a training step, {} of a prediction", train.multiply_adds, predict.multiply_adds),
+        true);
     header_.begin();
+    header_.line("/* Rows of a training step and of a prediction. */");
+    header_.line("#define {0}_TRAIN_BATCH {1}\n#define {0}_PREDICT_BATCH {2}\n", header_.macro(),
+                 args_.batch_size, args_.predict_batch_size);
     const std::size_t inputs = inputs_.size();
     for (std::size_t i = 0; i < inputs; i++) {
-      header_.describe("input of a training step", inputs_[i] + "_train", train.inputs[i]);
+      header_.describe("input of a training step", inputs_[i], train.inputs[i], "_train");
       header_.describe("input of a prediction", inputs_[i], predict.inputs[i]);
     }
     for (std::size_t i = 0; i < labels_.size(); i++)
@@ -89,10 +93,13 @@ class TrainingHeader {
   void functions() {
     const std::string& prefix = header_.prefix();
     const codegen::ExportedFunction &train = program_.train, &predict = program_.predict;
-    const std::string misaligned = "-1 if an address lacks the alignment of its type, of state or of scratch";
+    const std::string misaligned =
+        "-1 if an address is null, or lacks the alignment of its type, of state or of scratch";
     header_.line(
         "/* Fills the state with the weights that the model had when it was exported, and an optimizer");
-    header_.line(" * that goes on from there. Returns 0, or -1 if state lacks its alignment. */");
+    header_.line(
+        " * that goes on from there, with its learning rate. Returns 0, or -1 if state lacks its alignment. "
+        "*/");
     header_.line("int32_t {}_init(void *state);\n", prefix);
 
     std::vector<std::string> names = inputs_, parameters;
@@ -125,6 +132,16 @@ class TrainingHeader {
     header_.line(" * that of float. */");
     header_.line("int32_t {}_get_weights(const void *state, void *weights);", prefix);
     header_.line("int32_t {}_set_weights(void *state, const void *weights);", prefix);
+    const auto rate = std::find_if(arrays_.begin(), arrays_.end(), [](const DeviceArray& a) {
+      return !a.is_weight && a.name == "learning_rate";
+    });
+    if (rate == arrays_.end()) return;  // it follows a schedule
+    header_.line(
+        "\n/* Sets the learning rate of the steps that follow. Returns 0, or -1 if state lacks its alignment "
+        "or");
+    header_.line(" * the rate is below 0 or not finite. */");
+    header_.line("int32_t {}_set_learning_rate(void *state, {} rate);", prefix,
+                 c_type(rate->storage.dtype()));
   }
 
   CHeader header_;

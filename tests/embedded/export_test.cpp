@@ -233,6 +233,9 @@ TEST(ExportedHere, TakesAnyFloatsAddress) {
   EXPECT_EQ(predict(in + 2, out, scratch), -1);
   EXPECT_EQ(predict(in, out + 1, scratch), -1);
   EXPECT_EQ(predict(in, out, scratch + 4), -1);
+  EXPECT_EQ(predict(nullptr, out, scratch), -1);
+  EXPECT_EQ(predict(in, nullptr, scratch), -1);
+  EXPECT_EQ(predict(in, out, nullptr), -1);
 }
 
 TEST(ExportedHere, SaysWhichCheckOfTheDataFailed) {
@@ -334,6 +337,18 @@ TEST(ExportedCases, AThousandChannels) {
   ASSERT_EQ(predict(&x, y.data(), scratch), 0);
   for (std::int64_t k = 0; k < channels; k++)
     ASSERT_EQ(y[static_cast<std::size_t>(k)], 2.f * static_cast<float>(k));
+}
+
+// Kernels of so many arrays get their addresses on the stack, which counts, too.
+TEST(ExportedCases, ManyBranchesAndTheirStack) {
+  const auto x = Input({8});
+  std::vector<SymbolicTensor> branches;
+  for (int i = 0; i < 40; i++) branches.push_back(Dense(8, {.activation = "tanh"})(x));
+  const Model model({.inputs = {x}, .outputs = {Dense(3, {.name = "scores"})(Add()(branches))}});
+  for (const char* name : {"x86_64", "aarch64", "cortex_m4"}) {
+    const TemporaryFolder folder;
+    EXPECT_EQ(kiln::testing::selftest_on(kiln::testing::device(name), model, folder), 0) << name;
+  }
 }
 
 // ---- the header -------------------------------------------------------------------------------------------
@@ -498,8 +513,12 @@ TEST(ExportedWeights, CanBeAFileOfTheirOwn) {
   EXPECT_TRUE(kiln::testing::same_bits(y, expected));
   EXPECT_EQ(selftest(y.data<float>(), memory, scratch.data()), 0);
   EXPECT_EQ(predict(x.data<float>(), y.data<float>(), memory + 4, scratch.data()), -1);
-  memory[1003] ^= std::byte{0x40};
-  EXPECT_EQ(selftest(y.data<float>(), memory, scratch.data()), 1);
+  for (const std::size_t at : {std::size_t{1003}, file.size() - 1}) {  // whether a result shows it or not
+    memory[at] ^= std::byte{1};
+    const std::int32_t status = selftest(y.data<float>(), memory, scratch.data());
+    EXPECT_EQ(status, -2) << at;
+    memory[at] ^= std::byte{1};
+  }
   std::free(memory);
 }
 
@@ -686,6 +705,15 @@ TEST(ExportMistakes, SayHowToMendThem) {
              [&] { Sequential({Input({None, 4}), Dense(2)}).export_library(folder / "net"); }),
          "has an input of shape (None, None, 4), but exported code is for known sizes");
   expect(message_of<FileError>([&] { mlp().export_library(folder / "missing/net"); }), "there is no folder");
+  {
+    const TemporaryFolder full;  // nothing is replaced where not all can be
+    kiln::testing::write_file(full / "net.o", "old");
+    std::filesystem::create_directory(full / "net.h");
+    expect(message_of<FileError>([&] { mlp().export_library(full / "net"); }), "net.h is a folder");
+    EXPECT_EQ(read_file(full / "net.o"), "old");
+  }
+  expect(refused("", {}), "export_library: the path ends without a name");
+  expect(refused("net.o", {}), "give letters, digits and _, and no ending");
   expect(message_of<ValueError>([&] {
            Model diverged = mlp();
            std::vector<Tensor> weights = diverged.get_weights();

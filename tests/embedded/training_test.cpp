@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <numeric>
@@ -364,18 +365,20 @@ TEST(TrainingStep, ItsWeightsCanBeTakenOutAndPutIn) {
   EXPECT_TRUE(kiln::testing::same_bits(exported.predict(x, {1, 3}), untrained));
   EXPECT_EQ(set(exported.state.data(), kept.data()), 0);
   EXPECT_TRUE(kiln::testing::same_bits(exported.predict(x, {1, 3}), trained));
-  // A weight in the memory, and the learning rate, which is the device's to set.
+  // The learning rate is the device's to set.
   char* bytes = exported.state.data();
   float rate = -1;
   const auto at = macro(exported.header(), "NET_LEARNING_RATE_OFFSET");
   std::memcpy(&rate, bytes + at, sizeof rate);
   EXPECT_EQ(rate, 0.001f);
-  rate = 0;
-  std::memcpy(bytes + at, &rate, sizeof rate);
+  auto* set_rate = exported.find<std::int32_t(void*, float)>("net_set_learning_rate");
+  for (const float wrong : {-1.f, NAN, INFINITY}) EXPECT_EQ(set_rate(bytes, wrong), -1);
+  EXPECT_EQ(set_rate(bytes, 0), 0);
   exported.train(batch);
   EXPECT_TRUE(kiln::testing::same_bits(exported.predict(x, {1, 3}), trained));
   // Addresses that lack their alignment.
   EXPECT_EQ(init(bytes + 4), -1);
+  EXPECT_EQ(init(nullptr), -1);
   EXPECT_EQ(get(bytes, reinterpret_cast<char*>(kept.data()) + 2), -1);
   EXPECT_EQ(set(bytes + 4, kept.data()), -1);
   float loss;
@@ -483,7 +486,8 @@ TEST(TrainingObject, NeedsNothingAndShowsItsFunctions) {
         if (const std::size_t at = needed.find(own); at != std::string::npos) needed.erase(at, own.size());
       EXPECT_EQ(needed, "") << device.name;
       EXPECT_EQ(nm("--extern-only --defined-only"),
-                "net_get_weights\nnet_init\nnet_predict\nnet_set_weights\nnet_train_on_batch\n")
+                "net_get_weights\nnet_init\nnet_predict\nnet_set_learning_rate\nnet_set_weights\nnet_train_"
+                "on_batch\n")
           << device.name;
     }
 }

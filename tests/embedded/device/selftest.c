@@ -18,7 +18,7 @@ static _Alignas(NET_SCRATCH_ALIGN > GUARD
 // CPU knows come beside NET_STACK_BYTES.
 #if !defined __wasm__ && !defined __riscv_v
 #define STACK (4 * NET_STACK_BYTES + 4096)
-#define MARGIN 512
+#define MARGIN 128
 __attribute__((noinline)) static void fill_stack(volatile uint8_t* top) {
   for (int i = MARGIN; i < STACK; i++) top[-i] = FILL;
 }

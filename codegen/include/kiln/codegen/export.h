@@ -71,11 +71,11 @@ struct ExportedProgram : ExportedCode {
 ///     int32_t PREFIX_predict(const T *input..., T *output..., [const void *weights,] void *scratch);
 ///     int32_t PREFIX_selftest(T *output..., [const void *weights,] void *scratch);
 ///
-/// predict gives 0, or -1 if an address lacks its alignment, or the number of a check that failed. selftest
-/// predicts for `test_inputs` and gives 0 if the results are those that this machine computes, or the number
-/// of an output, from 1, that isn't: floats may differ by 1e-5 of the output's largest, or by as much as
-/// rounding makes of them when sums have another order; others are equal. What hangs on a threshold (argmax)
-/// may differ all the same.
+/// predict gives 0, or -1 if an address is null or lacks its alignment, or the number of a check that failed.
+/// selftest predicts for `test_inputs` and gives 0 if the results are those that this machine computes, or
+/// the number of an output, from 1, that isn't: floats may differ by 1e-5 of the output's largest, or by as
+/// much as rounding makes of them when sums have another order; others are equal. What hangs on a threshold
+/// (argmax) may differ all the same.
 ///
 /// With a team, the functions call libomp, which the program then links, and nothing else; the scratch memory
 /// is for `max_threads` threads.
@@ -115,8 +115,10 @@ struct ExportedTraining : ExportedCode {
 ///     int32_t PREFIX_init(void *memory);
 ///     int32_t PREFIX_get_weights(const void *memory, void *weights);
 ///     int32_t PREFIX_set_weights(void *memory, const void *weights);
+///     int32_t PREFIX_set_learning_rate(void *memory, float rate);
 ///
-/// `arrays` are what the memory holds at the start, the first `weights` of them the model's weights. States
+/// `arrays` are what the memory holds at the start, the first `weights` of them the model's weights, and
+/// number `learning_rate` a learning rate (-1: there is none, nor that function). States
 /// that aren't in it become constants, and what hangs on them alone is computed here. A step that gives a
 /// failed check's number has changed nothing in the memory.
 ///
@@ -125,6 +127,6 @@ struct ExportedTraining : ExportedCode {
 /// that has no place in the memory.
 KILN_API ExportedTraining export_training(const TrainedGraph& step, const TrainedGraph& prediction,
                                           std::span<const Tensor> arrays, std::size_t weights,
-                                          const ExportOptions& options);
+                                          int learning_rate, const ExportOptions& options);
 
 }  // namespace kiln::codegen
