@@ -43,10 +43,9 @@ int main(void) {
   if (before < 0) return 2;
   report("before training: ", before, RIGHT_BEFORE);
 
-  enum { BATCH = LENET_SCORES_LABELS_ELEMENTS };
-  for (int first = 0; first < PICTURES; first += BATCH) {
-    int32_t labels[BATCH];
-    for (int i = 0; i < BATCH; i++) labels[i] = picture_classes[first + i];
+  for (int first = 0; first < PICTURES; first += LENET_TRAIN_BATCH) {
+    int32_t labels[LENET_TRAIN_BATCH];
+    for (int i = 0; i < LENET_TRAIN_BATCH; i++) labels[i] = picture_classes[first + i];
     float loss;
     if (lenet_train_on_batch(pictures + first * LENET_IMAGE_ELEMENTS, labels, &loss, state, scratch.train))
       return 3;

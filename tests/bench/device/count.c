@@ -17,11 +17,13 @@ int main(void) {
   systick[RELOAD] = most;
   systick[NOW] = 0;
   systick[CONTROL] = on_by_processor_clock;
+  while (systick[NOW] == 0) {  // it begins at the next tick
+  }
   const uint32_t start = systick[NOW];
   for (int run = 0; run < RUNS; run++)
     if (net_predict(input, output, scratch)) return 1;
   const uint32_t end = systick[NOW], went_round = 1u << 16;
-  if (systick[CONTROL] & went_round) return 2;
+  if (systick[CONTROL] & went_round || end > start) return 2;
   print_number((int)(start - end));
   print("\n");
   return 0;
