@@ -59,6 +59,12 @@ struct ExportBuilder {
     b.SetInsertPoint(llvm::BasicBlock::Create(context, "entry", function));
     return function;
   }
+  /// Memory on the stack, in the function's frame: an alloca that stands elsewhere than at its beginning
+  /// would come beside it.
+  llvm::Value* local(llvm::Type* type) {
+    llvm::BasicBlock& entry = b.GetInsertBlock()->getParent()->getEntryBlock();
+    return llvm::IRBuilder<>(&entry, entry.begin()).CreateAlloca(type);
+  }
   /// A number as wide as an address.
   llvm::Value* word(std::int64_t n) {
     return llvm::ConstantInt::get(word_type, static_cast<std::uint64_t>(n));

@@ -134,7 +134,7 @@ class ExportEmitter {
       steps[s].symbol = kernel_function(f.plan.kernels[s])->getName();
       addresses.insert(addresses.end(), buffers[s].begin(), buffers[s].end());
     }
-    llvm::Value* table = e_.b.CreateAlloca(llvm::ArrayType::get(e_.b.getPtrTy(), addresses.size()));
+    llvm::Value* table = e_.local(llvm::ArrayType::get(e_.b.getPtrTy(), addresses.size()));
     for (std::size_t i = 0; i < addresses.size(); ++i)
       e_.b.CreateStore(addresses[i],
                        e_.b.CreateGEP(e_.b.getPtrTy(), table, e_.word(static_cast<std::int64_t>(i))));
@@ -152,7 +152,7 @@ class ExportEmitter {
   /// On the stack; null if nobody looks at it.
   llvm::Value* make_error_record(const runtime::Program& program) {
     if (program.checks.empty() && !has_team()) return nullptr;
-    llvm::Value* record = e_.b.CreateAlloca(llvm::ArrayType::get(e_.b.getInt64Ty(), 3));
+    llvm::Value* record = e_.local(llvm::ArrayType::get(e_.b.getInt64Ty(), 3));
     e_.b.CreateStore(e_.b.getInt64(static_cast<std::uint64_t>(-1)), record);
     return record;
   }

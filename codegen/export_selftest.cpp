@@ -14,8 +14,7 @@ llvm::Value* close(llvm::IRBuilder<>& b, llvm::Value* a, llvm::Value* e, DType d
 /// A loop over both arrays, which are like `t`; true if all elements agree.
 llvm::Value* compare(ExportBuilder& e, llvm::Value* got, llvm::Value* expected, const Tensor& t,
                      double tolerance) {
-  llvm::BasicBlock& entry = e.b.GetInsertBlock()->getParent()->getEntryBlock();
-  llvm::Value* all = llvm::IRBuilder<>(&entry, entry.begin()).CreateAlloca(e.b.getInt1Ty());
+  llvm::Value* all = e.local(e.b.getInt1Ty());
   e.b.CreateStore(e.b.getTrue(), all);
   llvm::Type* element = memory_type(e.context, t.dtype());
   e.loop(e.word(t.size()), [&](llvm::Value* i) {
@@ -32,8 +31,7 @@ llvm::Value* compare(ExportBuilder& e, llvm::Value* got, llvm::Value* expected, 
 /// StoredWeights::checksum of so many bytes.
 llvm::Value* checksum(ExportBuilder& e, llvm::Value* address, std::int64_t bytes) {
   llvm::IRBuilder<>& b = e.b;
-  llvm::BasicBlock& entry = b.GetInsertBlock()->getParent()->getEntryBlock();
-  llvm::Value* hash = llvm::IRBuilder<>(&entry, entry.begin()).CreateAlloca(b.getInt32Ty());
+  llvm::Value* hash = e.local(b.getInt32Ty());
   b.CreateStore(b.getInt32(fnv_start), hash);
   e.loop(e.word(bytes), [&](llvm::Value* i) {
     llvm::Value* byte = b.CreateLoad(b.getInt8Ty(), b.CreateGEP(b.getInt8Ty(), address, i));
