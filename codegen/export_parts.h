@@ -42,7 +42,7 @@ class CodeOfExport {
   CodeOfExport(std::unique_ptr<llvm::Module> module, ObjectMaker& maker, const Target& target,
                const ExportOptions& options);
   /// All but the digest and the constants.
-  ExportedCode code() const { return code_; }
+  const ExportedCode& code() const { return code_; }
   /// Bytes of stack that PREFIX_NAME and what it calls take at most, return addresses included.
   std::int64_t stack_bytes(const std::string& name) const;
 

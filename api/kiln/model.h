@@ -308,8 +308,8 @@ class KILN_API Model : public Layer {
   /// float32 in the outputs' shape, int32 for sparse ones.
   ///
   /// Throws StateError if the model isn't compiled or built, ValueError if no weight is trainable; else as
-  /// `export_library` does. Learning-rate schedules compute in float64, which small CPUs don't: set the rate
-  /// in the memory instead.
+  /// `export_library` does. Schedules and Adafactor need float64, which small CPUs lack: compile with a number
+  /// as learning rate, and let the device set others.
   void export_training_step(const std::string& path, ExportTrainingArgs args = {}) const;
 
   ModelImpl& model_impl() const;

@@ -140,6 +140,11 @@ void CHeader::describe(const std::string& kind, const std::string& name, const r
   line("#define {}_{}_ELEMENTS {}\n", macro_, upper(name + suffix), buffer.shape.elements());
 }
 
+void CHeader::describe(const std::string& kind, std::span<const std::string> names,
+                       std::span<const runtime::BufferDesc> buffers) {
+  for (std::size_t i = 0; i < names.size(); i++) describe(kind, names[i], buffers[i]);
+}
+
 void CHeader::describe_stack(const codegen::ExportedCode& code, bool has_team, std::int64_t bytes) {
   line("/* Of the stack a call takes at most so many bytes{}{}. */",
        has_team ? ", beside what libomp does, which the program links (-lomp)" : "",

@@ -40,6 +40,9 @@ class CHeader {
   /// A parameter's type, shape and number of elements, a macro with the parameter's name and `suffix`.
   void describe(const std::string& kind, const std::string& name, const runtime::BufferDesc& buffer,
                 const std::string& suffix = "");
+  /// The same of several.
+  void describe(const std::string& kind, std::span<const std::string> names,
+                std::span<const runtime::BufferDesc> buffers);
   /// How much stack a call takes at most.
   void describe_stack(const codegen::ExportedCode& code, bool has_team, std::int64_t bytes);
   void begin_functions();

@@ -1,7 +1,6 @@
 // Models as object files with a C header.
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <random>
 
 #include "api/model/export_header.h"
@@ -12,25 +11,20 @@
 namespace kiln {
 namespace {
 
-codegen::ExportOptions options_of(const ExportArgs& args, std::string prefix) {
+constexpr const char* caller = "export_library";
+
+codegen::ExportOptions options_of(const std::string& path, const ExportArgs& args) {
   using codegen::WeightPlace, codegen::WeightStorage;
   static constexpr internal::Named<WeightPlace> places[] = {{"embedded", WeightPlace::object},
                                                             {"separate", WeightPlace::separate}};
   static constexpr internal::Named<WeightStorage> storages[] = {{"float32", WeightStorage::float32},
                                                                 {"float16", WeightStorage::float16},
                                                                 {"bfloat16", WeightStorage::bfloat16}};
-  codegen::ExportOptions options;
-  options.prefix = std::move(prefix);
-  options.target = args.target;
-  options.cpu = args.cpu;
-  options.features = args.features;
-  options.format = internal::export_format("export_library", args.format);
+  codegen::ExportOptions options = internal::common_options(caller, path, args);
   options.weights = internal::value_named("export_library: weights", args.weights, places);
-  options.selftest = args.selftest;
-  options.small = internal::optimizes_size("export_library", args.optimize);
-  options.max_threads = internal::team_size("export_library", args.threads, args.max_threads);
   options.weight_storage =
       internal::value_named("export_library: weight_storage", args.weight_storage, storages);
+  options.selftest = args.selftest;
   return options;
 }
 
@@ -90,10 +84,9 @@ std::vector<Tensor> test_inputs(ModelImpl& model, const std::vector<graph::Type>
 
 void Model::export_library(const std::string& path, ExportArgs args) const {
   ModelImpl& model = model_impl();
-  internal::check_export("export_library", *this, path);
-  internal::check_row_count("export_library", "batch_size", args.batch_size);
-  const std::string prefix = std::filesystem::path(path).filename().string();
-  const codegen::ExportOptions options = options_of(args, prefix);
+  internal::check_export(caller, *this, path);
+  internal::check_row_count(caller, "batch_size", args.batch_size);
+  const codegen::ExportOptions options = options_of(path, args);
   const std::vector<graph::Type> types = internal::batch_types(model, model.inputs(), args.batch_size);
   graph::Graph graph(fmt::format("{}_export_{}", name(), args.batch_size));
   Call call(graph, false);
@@ -104,7 +97,7 @@ void Model::export_library(const std::string& path, ExportArgs args) const {
   internal::ExportedFiles files(path);
   files.add(internal::suffix(options.format), program.code);
   if (options.weights == codegen::WeightPlace::separate) files.add(".weights", program.weights);
-  files.add(".h", internal::export_header(*this, program, args, prefix));
+  files.add(".h", internal::export_header(*this, program, args, options.prefix));
   files.commit();
 }
 

@@ -24,9 +24,8 @@ class PredictionHeader {
                      std::to_string(predict.multiply_adds), false);
     header_.begin();
     header_.line("/* Rows of a call. */\n#define {}_BATCH {}\n", header_.macro(), args_.batch_size);
-    for (std::size_t i = 0; i < inputs_.size(); i++) header_.describe("input", inputs_[i], predict.inputs[i]);
-    for (std::size_t i = 0; i < outputs_.size(); i++)
-      header_.describe("output", outputs_[i], predict.outputs[i]);
+    header_.describe("input", inputs_, predict.inputs);
+    header_.describe("output", outputs_, predict.outputs);
     memory();
     header_.begin_functions();
     functions();

@@ -26,8 +26,7 @@ void check_weights(const char* caller, const Model& model) {
     if (is_nan)
       throw ValueError(
           fmt::format("{}: the weight \"{}\" has NaN among its elements, so the model can't predict; it has "
-                      "to be trained "
-                      "again, with a lower learning rate perhaps",
+                      "to be trained again, with a lower learning rate perhaps",
                       caller, path));
   }
 }
@@ -38,18 +37,18 @@ ExportFormat export_format(const char* caller, const std::string& name) {
   static constexpr Named<ExportFormat> formats[] = {{"object", ExportFormat::object},
                                                     {"assembly", ExportFormat::assembly},
                                                     {"llvm_ir", ExportFormat::llvm_ir}};
-  return value_named(fmt::format("{}: format", caller).c_str(), name, formats);
+  return value_named(fmt::format("{}: format", caller), name, formats);
 }
 
 bool optimizes_size(const char* caller, const std::string& optimize) {
   static constexpr Named<bool> names[] = {{"speed", false}, {"size", true}};
-  return value_named(fmt::format("{}: optimize", caller).c_str(), optimize, names);
+  return value_named(fmt::format("{}: optimize", caller), optimize, names);
 }
 
 int team_size(const char* caller, const std::string& threads, std::int64_t max_threads) {
   constexpr std::int64_t least = 2, most = 1024;
   static constexpr Named<bool> names[] = {{"single", false}, {"openmp", true}};
-  if (!value_named(fmt::format("{}: threads", caller).c_str(), threads, names)) return 1;
+  if (!value_named(fmt::format("{}: threads", caller), threads, names)) return 1;
   if (max_threads < least || max_threads > most)
     throw ValueError(fmt::format("{}: max_threads is {}; give {} to {}, or threads = \"single\"", caller,
                                  max_threads, least, most));

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <deque>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +23,7 @@ struct Named {
 
 /// The value of that name; throws ValueError for others. `argument` stands in the message.
 template <class T, std::size_t count>
-T value_named(const char* argument, const std::string& name, const Named<T> (&values)[count]) {
+T value_named(const std::string& argument, const std::string& name, const Named<T> (&values)[count]) {
   std::vector<std::string_view> known;
   for (const Named<T>& v : values) {
     if (name == v.name) return v.value;
@@ -36,6 +37,20 @@ codegen::ExportFormat export_format(const char* caller, const std::string& name)
 bool optimizes_size(const char* caller, const std::string& optimize);
 /// How many threads the team has that `threads` names.
 int team_size(const char* caller, const std::string& threads, std::int64_t max_threads);
+/// What both exports are asked for; throws ValueError for names that aren't known.
+template <class Args>
+codegen::ExportOptions common_options(const char* caller, const std::string& path, const Args& args) {
+  codegen::ExportOptions options;
+  options.caller = caller;
+  options.prefix = std::filesystem::path(path).filename().string();
+  options.target = args.target;
+  options.cpu = args.cpu;
+  options.features = args.features;
+  options.format = export_format(caller, args.format);
+  options.small = optimizes_size(caller, args.optimize);
+  options.max_threads = team_size(caller, args.threads, args.max_threads);
+  return options;
+}
 /// Of the file that holds it.
 const char* suffix(codegen::ExportFormat format);
 

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "api/model/export_support.h"
 #include "api/model/export_training_header.h"
@@ -12,6 +11,7 @@ namespace kiln {
 namespace {
 
 using internal::DeviceArray;
+using Kind = DeviceArray::Kind;
 
 // The arrays of the device's memory: what a step changes, and the learning rate, which the device may. The
 // weights come first.
@@ -29,11 +29,11 @@ std::vector<DeviceArray> device_arrays(const Model& model, const Optimizer& opti
   };
   for (const auto& [path, weight] : model.named_weights())
     if (is_updated(weight.storage()) && !is_there(weight.storage()))
-      arrays.push_back({.name = path, .storage = weight.storage(), .is_weight = true});
+      arrays.push_back({.kind = Kind::weight, .path = path, .storage = weight.storage()});
   if (const Tensor* rate = optimizer.impl().inner().learning_rate_variable())
-    arrays.push_back({.name = "learning_rate", .storage = *rate});
+    arrays.push_back({.kind = Kind::learning_rate, .path = "", .storage = *rate});
   for (const Tensor& t : storage)
-    if (is_updated(t) && !is_there(t)) arrays.push_back({.name = "", .storage = t});
+    if (is_updated(t) && !is_there(t)) arrays.push_back({.kind = Kind::other, .path = "", .storage = t});
   return arrays;
 }
 
@@ -62,15 +62,7 @@ void Model::export_training_step(const std::string& path, ExportTrainingArgs arg
         "{}: model \"{}\" has no trainable weights, so a step would change nothing; set_trainable(true) "
         "on layers that are to learn, or take export_library",
         caller, name()));
-  codegen::ExportOptions options;
-  options.caller = caller;
-  options.prefix = std::filesystem::path(path).filename().string();
-  options.target = args.target;
-  options.cpu = args.cpu;
-  options.features = args.features;
-  options.format = internal::export_format(caller, args.format);
-  options.small = internal::optimizes_size(caller, args.optimize);
-  options.max_threads = internal::team_size(caller, args.threads, args.max_threads);
+  const codegen::ExportOptions options = internal::common_options(caller, path, args);
 
   internal::BatchTypes types = trainer.standard_types(args.batch_size);
   if (args.sample_weight) types.weight = graph::Type{DType::f32, {args.batch_size}};
@@ -82,28 +74,27 @@ void Model::export_training_step(const std::string& path, ExportTrainingArgs arg
   model.emit_prediction(prediction_call,
                         internal::batch_types(model, model.inputs(), args.predict_batch_size));
 
-  const std::vector<DeviceArray> arrays =
-      device_arrays(*this, trainer.optimizer(), step, step_call.storage());
-  std::vector<Tensor> contents;
-  for (const DeviceArray& a : arrays) contents.push_back(a.storage);
-  // All at the same time, so that they belong together.
-  std::vector<Tensor> storage = contents;
-  for (const Call* call : {&step_call, &prediction_call})
-    for (const Tensor& t : call->storage()) storage.push_back(t);
+  const std::vector<Tensor> step_storage = step_call.storage(),
+                            prediction_storage = prediction_call.storage();
+  const std::vector<DeviceArray> arrays = device_arrays(*this, trainer.optimizer(), step, step_storage);
+  // All are copied at the same time, so that they belong together.
+  std::vector<Tensor> storage;
+  for (const DeviceArray& a : arrays) storage.push_back(a.storage);
+  storage.insert(storage.end(), step_storage.begin(), step_storage.end());
+  storage.insert(storage.end(), prediction_storage.begin(), prediction_storage.end());
   storage = internal::copies(model, storage);
-  const std::span<const Tensor> all(storage);
-  const std::size_t step_states = step.states().size();
+  const std::span<const Tensor> all(storage), states = all.subspan(arrays.size());
 
-  const std::vector<int> step_places = places(arrays, step_call.storage()),
-                         prediction_places = places(arrays, prediction_call.storage());
-  const auto weights =
-      std::count_if(arrays.begin(), arrays.end(), [](const DeviceArray& a) { return a.is_weight; });
-  // Behind the weights, if there is one.
-  const Tensor* rate = trainer.optimizer().impl().inner().learning_rate_variable();
+  const std::vector<int> step_places = places(arrays, step_storage),
+                         prediction_places = places(arrays, prediction_storage);
+  const auto is_rate = [](const DeviceArray& a) { return a.kind == Kind::learning_rate; };
+  const auto rate = std::find_if(arrays.begin(), arrays.end(), is_rate);
   const codegen::ExportedTraining program = codegen::export_training(
-      {step, all.subspan(arrays.size(), step_states), step_places},
-      {prediction, all.subspan(arrays.size() + step_states), prediction_places}, all.first(arrays.size()),
-      static_cast<std::size_t>(weights), rate == nullptr ? -1 : static_cast<int>(weights), options);
+      {step, states.first(step_storage.size()), step_places},
+      {prediction, states.subspan(step_storage.size()), prediction_places}, all.first(arrays.size()),
+      static_cast<std::size_t>(std::count_if(arrays.begin(), arrays.end(),
+                                             [](const DeviceArray& a) { return a.kind == Kind::weight; })),
+      rate == arrays.end() ? -1 : static_cast<int>(rate - arrays.begin()), options);
   internal::ExportedFiles files(path);
   files.add(internal::suffix(options.format), program.code);
   files.add(".h", internal::export_training_header(*this, program, args, arrays, trainer.has_loss(),

@@ -48,8 +48,7 @@ class TrainingHeader {
                        labels_[i], train.inputs[inputs + i]);
     if (args_.sample_weight)
       header_.describe("weights of the samples", weight_, train.inputs[inputs + labels_.size()]);
-    for (std::size_t i = 0; i < outputs_.size(); i++)
-      header_.describe("output", outputs_[i], predict.outputs[i]);
+    header_.describe("output", outputs_, predict.outputs);
     memory();
     header_.begin_functions();
     functions();
@@ -65,7 +64,7 @@ class TrainingHeader {
     header_.line("#define {}_WEIGHT_BYTES {}\n", macro, program_.weight_bytes);
     header_.line("/* Where they are in it, in bytes from its beginning. */");
     for (std::size_t i = 0; i < arrays_.size(); i++)
-      if (!arrays_[i].name.empty())
+      if (arrays_[i].kind != DeviceArray::Kind::other)
         header_.line("#define {}_{}_OFFSET {} /* {} {} */", macro, upper(name_of(arrays_[i])),
                      program_.offsets[i], c_type(arrays_[i].storage.dtype()),
                      arrays_[i].storage.shape().to_string());
@@ -87,7 +86,7 @@ class TrainingHeader {
     header_.line("");
   }
   std::string name_of(const DeviceArray& array) {
-    return array.is_weight ? header_.own_name(c_name(array.name)) : array.name;
+    return array.kind == DeviceArray::Kind::weight ? header_.own_name(c_name(array.path)) : "learning_rate";
   }
 
   void functions() {
@@ -133,7 +132,7 @@ class TrainingHeader {
     header_.line("int32_t {}_get_weights(const void *state, void *weights);", prefix);
     header_.line("int32_t {}_set_weights(void *state, const void *weights);", prefix);
     const auto rate = std::find_if(arrays_.begin(), arrays_.end(), [](const DeviceArray& a) {
-      return !a.is_weight && a.name == "learning_rate";
+      return a.kind == DeviceArray::Kind::learning_rate;
     });
     if (rate == arrays_.end()) return;  // it follows a schedule
     header_.line(

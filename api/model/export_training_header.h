@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -9,9 +10,10 @@ namespace kiln::internal {
 
 /// An array of the memory that a device trains in.
 struct DeviceArray {
-  std::string name;  ///< as the header calls it; "": not at all
+  enum class Kind : std::uint8_t { weight, learning_rate, other };
+  Kind kind;
+  std::string path;  ///< a weight's
   Tensor storage;
-  bool is_weight = false;
 };
 
 /// The C99 header of an exported training step, whose names begin with `prefix`. `arrays` are parallel to

@@ -37,8 +37,8 @@ class Trainer {
 
   /// The step for such batches, made at the first call.
   std::shared_ptr<Step> step(Mode mode, const BatchTypes& types);
-  /// Makes ready for batches of `types` and writes a training step without metrics into the call's graph,
-  /// whose one output is the loss.
+  /// Writes a training step without metrics into the call's graph, whose one output is the loss, for batches
+  /// of `standard_types`, with or without weights of samples.
   void emit_training(Call& call, const BatchTypes& types);
   /// The types that batches of the model's inputs, and of labels as the losses want them, have.
   BatchTypes standard_types(std::int64_t batch_size);

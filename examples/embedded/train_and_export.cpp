@@ -10,6 +10,7 @@
 
 #include "../options.h"
 #include "c_file.h"
+#include "network.h"
 
 using namespace kiln;
 using namespace kiln::layers;
@@ -32,18 +33,7 @@ int main(int argc, char** argv) {
   auto [train, test] = datasets::fashion_mnist::load_data();
   const std::int64_t samples = options.number("train-samples", train.x.dim(0));
 
-  Sequential model({
-      Input({28, 28, 1}, {.dtype = DType::u8, .name = "image"}),
-      Rescaling(1.0 / 255),
-      Conv2D(6, 5, {.padding = "same", .activation = "relu"}),
-      MaxPooling2D(2),
-      Conv2D(16, 5, {.activation = "relu"}),
-      MaxPooling2D(2),
-      Flatten(),
-      Dense(120, {.activation = "relu"}),
-      Dense(84, {.activation = "relu"}),
-      Dense(10, {.name = "scores"}),
-  });
+  Sequential model = lenet();
   model.compile({.optimizer = "adam",
                  .loss = losses::SparseCategoricalCrossentropy({.from_logits = true}),
                  .metrics = {"accuracy"}});

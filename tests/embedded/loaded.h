@@ -41,4 +41,16 @@ inline std::int64_t macro(const std::string& header, const std::string& name) {
   return std::stoll(match[1]);
 }
 
+/// The names in an object file, a line each, that llvm-nm's `options` choose.
+inline std::string symbols(const std::string& options, const std::string& object) {
+  return run_command("llvm-nm-19 --just-symbol-name " + options + " " + object).output;
+}
+/// Those that it lacks, but for WebAssembly's memory and stack, which are the linker's.
+inline std::string needed_symbols(const std::string& object) {
+  std::string needed = symbols("--undefined-only", object);
+  for (const std::string own : {"__linear_memory\n", "__stack_pointer\n"})
+    if (const std::size_t at = needed.find(own); at != std::string::npos) needed.erase(at, own.size());
+  return needed;
+}
+
 }  // namespace kiln::testing

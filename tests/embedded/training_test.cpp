@@ -18,19 +18,12 @@
 #include "tests/embedded/loaded.h"
 #include "tests/support/bits.h"
 #include "tests/support/errors.h"
-#include "tests/support/random_tensor.h"
 
 namespace kiln {
 namespace {
 
 using namespace kiln::layers;
-using kiln::testing::Device;
-using kiln::testing::Loaded;
-using kiln::testing::macro;
-using kiln::testing::message_of;
-using kiln::testing::read_file;
-using kiln::testing::run_command;
-using kiln::testing::TemporaryFolder;
+using namespace kiln::testing;
 
 Model lenet(const Optimizer& optimizer) {
   set_random_seed(1);
@@ -211,7 +204,7 @@ TEST_P(TrainingHere, GivesTheBitsOfTrainOnBatch) {
   for (const auto& [path, weight] : model.named_weights()) {
     const std::string name = upper_name(path);
     if (exported.header().find("_" + name + "_OFFSET") == std::string::npos) continue;  // a frozen one
-    EXPECT_TRUE(kiln::testing::same_bits(exported.weight(name, weight.storage()), weight.value())) << path;
+    EXPECT_TRUE(same_bits(exported.weight(name, weight.storage()), weight.value())) << path;
     compared++;
   }
   std::size_t changing = model.trainable_weights().size();
@@ -221,7 +214,7 @@ TEST_P(TrainingHere, GivesTheBitsOfTrainOnBatch) {
   EXPECT_TRUE(exported.stayed_in_its_memory());
   const Tensor x = random_batch(model, 3, 77)[0];
   const Tensor expected = model.predict(x, {.batch_size = 3, .verbose = 0});
-  EXPECT_TRUE(kiln::testing::same_bits(exported.predict(x, expected.shape()), expected));
+  EXPECT_TRUE(same_bits(exported.predict(x, expected.shape()), expected));
   EXPECT_EQ(exported.status, 0);
 }
 INSTANTIATE_TEST_SUITE_P(Cases, TrainingHere, ::testing::ValuesIn(cases()),
@@ -319,7 +312,7 @@ TEST(TrainingStep, IsExportedBetweenTwoSteps) {
   for (int i = 0; i < 5; i++) {
     const Exported exported(model, {});
     const Tensor one({1}, DType::f32);
-    EXPECT_TRUE(kiln::testing::same_bits(exported.weight("Y_KERNEL", one), exported.weight("Y_BIAS", one)));
+    EXPECT_TRUE(same_bits(exported.weight("Y_KERNEL", one), exported.weight("Y_BIAS", one)));
   }
   stop = true;
   other.join();
@@ -358,13 +351,13 @@ TEST(TrainingStep, ItsWeightsCanBeTakenOutAndPutIn) {
   const Tensor untrained = exported.predict(x, {1, 3});
   for (int i = 0; i < 3; i++) exported.train(batch);
   const Tensor trained = exported.predict(x, {1, 3});
-  EXPECT_FALSE(kiln::testing::same_bits(untrained, trained));
+  EXPECT_FALSE(same_bits(untrained, trained));
   EXPECT_EQ(get(exported.state.data(), kept.data()), 0);
   EXPECT_EQ(init(exported.state.data()), 0);
   EXPECT_EQ(start, exported.state.content());
-  EXPECT_TRUE(kiln::testing::same_bits(exported.predict(x, {1, 3}), untrained));
+  EXPECT_TRUE(same_bits(exported.predict(x, {1, 3}), untrained));
   EXPECT_EQ(set(exported.state.data(), kept.data()), 0);
-  EXPECT_TRUE(kiln::testing::same_bits(exported.predict(x, {1, 3}), trained));
+  EXPECT_TRUE(same_bits(exported.predict(x, {1, 3}), trained));
   // The learning rate is the device's to set.
   char* bytes = exported.state.data();
   float rate = -1;
@@ -375,7 +368,7 @@ TEST(TrainingStep, ItsWeightsCanBeTakenOutAndPutIn) {
   for (const float wrong : {-1.f, NAN, INFINITY}) EXPECT_EQ(set_rate(bytes, wrong), -1);
   EXPECT_EQ(set_rate(bytes, 0), 0);
   exported.train(batch);
-  EXPECT_TRUE(kiln::testing::same_bits(exported.predict(x, {1, 3}), trained));
+  EXPECT_TRUE(same_bits(exported.predict(x, {1, 3}), trained));
   // Addresses that lack their alignment.
   EXPECT_EQ(init(bytes + 4), -1);
   EXPECT_EQ(init(nullptr), -1);
@@ -409,7 +402,7 @@ TEST_P(TrainingOn, FollowsTheHost) {
   const bool is_lenet = GetParam().is_lenet;
   constexpr std::int64_t rows = 4, batches = 20;
   constexpr int steps = 100;
-  const Device& device = kiln::testing::device(GetParam().device);
+  const Device& device = testing::device(GetParam().device);
   const TemporaryFolder folder;
   Model model = is_lenet ? lenet(optimizers::SGD({.learning_rate = 0.05, .momentum = 0.5}))
                          : with_states(optimizers::Adam({.use_ema = true, .ema_overwrite_frequency = 30}));
@@ -445,14 +438,13 @@ TEST_P(TrainingOn, FollowsTheHost) {
     guesses.push_back(
         static_cast<int>(std::max_element(of_image.begin(), of_image.end()) - of_image.begin()));
   }
-  kiln::testing::write_file(
+  write_file(
       folder / "data.h",
       fmt::format("enum {{ STEPS = {}, BATCHES = {}, TESTS = {} }};\n", steps, batches, rows * batches) +
           c_array(is_lenet ? "unsigned char images[]" : "float images[]", data.x.to_vector<float>()) +
           c_array(is_lenet ? "int labels[]" : "float labels[]", data.y.to_vector<float>()) +
           c_array("float losses[]", losses) + c_array("int guesses[]", guesses));
-  const kiln::testing::Outcome ran =
-      kiln::testing::run_on(device, folder, "net.o", std::string(KILN_DEVICE_DIR) + "/train.c", "");
+  const Outcome ran = run_on(device, folder, "net.o", std::string(KILN_DEVICE_DIR) + "/train.c", "");
   EXPECT_EQ(ran.status, 0) << ran.output;
 }
 INSTANTIATE_TEST_SUITE_P(Devices, TrainingOn,
@@ -469,23 +461,16 @@ TEST(TrainingObject, NeedsNothingAndShowsItsFunctions) {
   const std::vector<std::function<Model()>> models = {[] { return lenet("sgd"); },
                                                       [] { return with_frozen_convolutions("adam"); },
                                                       [] { return with_states(optimizers::RMSprop()); }};
-  for (std::size_t i = 0; i < kiln::testing::device_count; i++)
+  for (std::size_t i = 0; i < device_count; i++)
     for (const auto& make : models) {
-      const Device& device = kiln::testing::devices[i];
+      const Device& device = devices[i];
       const TemporaryFolder folder;
       make().export_training_step(folder / "net", {.target = device.args.target,
                                                    .cpu = device.args.cpu,
                                                    .features = device.args.features,
                                                    .batch_size = 2});
-      const auto nm = [&](const std::string& options) {
-        return run_command("llvm-nm-19 --just-symbol-name " + options + " " + (folder / "net.o")).output;
-      };
-      std::string needed = nm("--undefined-only");
-      // WebAssembly's memory and stack are the linker's.
-      for (const std::string own : {"__linear_memory\n", "__stack_pointer\n"})
-        if (const std::size_t at = needed.find(own); at != std::string::npos) needed.erase(at, own.size());
-      EXPECT_EQ(needed, "") << device.name;
-      EXPECT_EQ(nm("--extern-only --defined-only"),
+      EXPECT_EQ(needed_symbols(folder / "net.o"), "") << device.name;
+      EXPECT_EQ(symbols("--extern-only --defined-only", folder / "net.o"),
                 "net_get_weights\nnet_init\nnet_predict\nnet_set_learning_rate\nnet_set_weights\nnet_train_"
                 "on_batch\n")
           << device.name;
@@ -495,7 +480,7 @@ TEST(TrainingObject, NeedsNothingAndShowsItsFunctions) {
 TEST(TrainingHeader, SuitsCAndCpp) {
   const TemporaryFolder folder;
   with_frozen_convolutions("adam").export_training_step(folder / "net", {.batch_size = 2});
-  kiln::testing::write_file(folder / "main.c", R"(
+  write_file(folder / "main.c", R"(
 #include "net.h"
 #include "net.h"
 int main(void) {
@@ -525,7 +510,7 @@ TEST(TrainingHeader, HasEveryNameOnce) {
                .outputs = {Dense(1, {.name = "learning"})(joined), Dense(2, {.name = "unused"})(joined)}});
   model.compile({.optimizer = "sgd", .loss = {{"learning", "mse"}}});
   model.export_training_step(folder / "net", {.batch_size = 4, .sample_weight = true});
-  kiln::testing::write_file(folder / "main.c", R"(
+  write_file(folder / "main.c", R"(
 #include "net.h"
 int main(void) {
   double memory[(NET_STATE_BYTES + NET_TRAIN_SCRATCH_BYTES) / 8 + 2];

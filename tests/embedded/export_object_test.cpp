@@ -1,0 +1,274 @@
+// What is in the files that an export writes, and what it refuses to write.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <regex>
+
+#include <kiln/kiln.h>
+
+#include "tests/embedded/device.h"
+#include "tests/embedded/loaded.h"
+#include "tests/embedded/models.h"
+#include "tests/support/bits.h"
+#include "tests/support/errors.h"
+#include "tests/support/process.h"
+
+namespace kiln {
+namespace {
+
+using namespace kiln::layers;
+using namespace kiln::testing;
+
+// ---- weights ----------------------------------------------------------------------------------------------
+
+TEST(ExportedWeights, CanBeAFileOfTheirOwn) {
+  const TemporaryFolder folder;
+  const Model model = lenet();
+  model.export_library(folder / "net", {.weights = "separate"});
+  const std::string header = read_file(folder / "net.h"), file = read_file(folder / "net.weights");
+  EXPECT_EQ(macro(header, "NET_WEIGHT_BYTES"), static_cast<std::int64_t>(file.size()));
+  const auto alignment = static_cast<std::size_t>(macro(header, "NET_WEIGHT_ALIGN"));
+  EXPECT_LT(read_file(folder / "net.o").size(), 40'000u);
+  const Loaded library(folder, "net");
+  auto* predict = library.find<std::int32_t(const float*, float*, const void*, void*)>("net_predict");
+  auto* selftest = library.find<std::int32_t(float*, const void*, void*)>("net_selftest");
+  const Tensor x = random_input(model, 1), expected = model(x);
+  Tensor y(expected.shape(), DType::f32);
+  std::vector<std::byte> scratch(static_cast<std::size_t>(macro(header, "NET_SCRATCH_BYTES")) + 8);
+  auto* memory =
+      static_cast<std::byte*>(std::aligned_alloc(alignment, (file.size() / alignment + 2) * alignment));
+  std::memcpy(memory, file.data(), file.size());
+  EXPECT_EQ(predict(x.data<float>(), y.data<float>(), memory, scratch.data()), 0);
+  EXPECT_TRUE(same_bits(y, expected));
+  EXPECT_EQ(selftest(y.data<float>(), memory, scratch.data()), 0);
+  EXPECT_EQ(predict(x.data<float>(), y.data<float>(), memory + 4, scratch.data()), -1);
+  for (const std::size_t at : {std::size_t{1003}, file.size() - 1}) {  // whether a result shows it or not
+    memory[at] ^= std::byte{1};
+    const std::int32_t status = selftest(y.data<float>(), memory, scratch.data());
+    EXPECT_EQ(status, -2) << at;
+    memory[at] ^= std::byte{1};
+  }
+  std::free(memory);
+}
+
+TEST(ExportedWeights, MayBeNoneAtAll) {
+  const TemporaryFolder folder;
+  const Sequential model({Input({8, 8, 3}), MaxPooling2D(2), Flatten(), Softmax()});
+  model.export_library(folder / "net", {.weights = "separate"});
+  EXPECT_EQ(read_file(folder / "net.weights"), "");
+  EXPECT_NE(read_file(folder / "net.h").find("float *output, const void *weights, void *scratch"),
+            std::string::npos)
+      << read_file(folder / "net.h");
+}
+
+TEST(ExportedWeights, InTwoBytesEachAreWidenedExactly) {
+  for (const char* storage : {"float16", "bfloat16"})
+    for (const char* name :
+         {"x86_64", "x86_64_avx2", "x86_64_avx512", "aarch64", "riscv64", "riscv64_v", "cortex_m4"})
+      for (const Case& c : {cases[1], cases[2], cases[3]}) {
+        Device device = testing::device(name);
+        if (!runs_here(device)) continue;
+        device.args.weight_storage = storage;
+        const TemporaryFolder folder;
+        EXPECT_EQ(selftest_on(device, c.make(), folder), 0) << storage << name << c.name;
+      }
+}
+
+TEST(ExportedWeights, InTwoBytesEachTakeHalfTheRoom) {
+  const TemporaryFolder folder;
+  Sequential model({Input({40}), Dense(30, {.activation = "relu"}), Dense(7)});
+  const Tensor x = random_input(model, 1), whole = model(x);
+  // Weights of every size that float16 has, subnormal ones too.
+  std::vector<Tensor> weights = model.get_weights();
+  float* w = weights[0].data<float>();
+  for (std::int64_t i = 0; i < weights[0].size(); i++) w[i] *= std::ldexp(1.f, -static_cast<int>(i % 26));
+  model.set_weights(weights);
+  model.export_library(folder / "wide", {});
+  for (const char* storage : {"float16", "bfloat16"}) {
+    model.export_library(folder / "net", {.weight_storage = storage});
+    EXPECT_EQ(macro(read_file(folder / "net.h"), "NET_WEIGHT_BYTES") * 2,
+              macro(read_file(folder / "wide.h"), "WIDE_WEIGHT_BYTES"));
+    // The same model with weights rounded by hand gives the same bits.
+    std::vector<Tensor> rounded = weights;
+    for (Tensor& t : rounded) {
+      t = t.clone();
+      for (float& v : std::span(t.data<float>(), static_cast<std::size_t>(t.size()))) {
+        const bool is_half = std::string(storage) == "float16";
+        const int bits = is_half ? 11 : 8, least = is_half ? -24 : -140;
+        int exponent;
+        std::frexp(v, &exponent);
+        const int unit = std::max(exponent - bits, least);
+        v = static_cast<float>(std::ldexp(std::nearbyint(std::ldexp(static_cast<double>(v), -unit)), unit));
+      }
+    }
+    Model by_hand = clone_model(model);
+    by_hand.set_weights(rounded);
+    const Tensor expected = by_hand(x);
+    const Loaded library(folder, "net");
+    auto* predict = library.find<std::int32_t(const float*, float*, void*)>("net_predict");
+    Tensor y(expected.shape(), DType::f32);
+    alignas(8) std::byte scratch[4096];
+    EXPECT_EQ(predict(x.data<float>(), y.data<float>(), scratch), 0);
+    EXPECT_TRUE(same_bits(y, expected)) << storage;
+  }
+  w[3] = 70'000;
+  model.set_weights(weights);
+  EXPECT_NE(
+      message_of<ValueError>([&] { model.export_library(folder / "net", {.weight_storage = "float16"}); })
+          .find("weight_storage is float16, but a weight, in the form that kernels read, is 70000, and "
+                "float16 ends at 65504; take bfloat16"),
+      std::string::npos);
+  model.export_library(folder / "net", {.weight_storage = "bfloat16"});
+}
+
+// ---- what is in an object ---------------------------------------------------------------------------------
+
+TEST(ExportedObject, NeedsNothingAndShowsTwoFunctions) {
+  for (std::size_t i = 0; i < device_count; i++) {
+    const TemporaryFolder folder;
+    lenet().export_library(folder / "net", devices[i].args);
+    EXPECT_EQ(needed_symbols(folder / "net.o"), "") << devices[i].name;
+    const std::string shown = symbols("--extern-only --defined-only", folder / "net.o");
+    EXPECT_EQ(shown, "net_predict\nnet_selftest\n") << devices[i].name;
+  }
+}
+
+std::string assembly(const Model& model, ExportArgs args) {
+  const TemporaryFolder folder;
+  args.format = "assembly";
+  model.export_library(folder / "net", args);
+  return read_file(folder / "net.s");
+}
+
+TEST(ExportedObject, HasNoInstructionsBeyondItsTarget) {
+  const auto uses = [](const std::string& text, const char* pattern) {
+    return std::regex_search(text, std::regex(pattern));
+  };
+  for (const Model& model : {lenet(), depthwise(), vgg()}) {
+    const std::string least = assembly(model, {.target = "x86_64-linux-gnu"});
+    EXPECT_TRUE(uses(least, "%xmm"));
+    EXPECT_FALSE(uses(least, "%[yz]mm|\\n\\tv[a-z]|\\n\\tround|%k[0-7]"));
+    const std::string avx2 = assembly(model, {.target = "x86_64-linux-gnu", .cpu = "x86-64-v3"});
+    EXPECT_TRUE(uses(avx2, "%ymm"));
+    EXPECT_FALSE(uses(avx2, "%zmm|%k[0-7]"));
+    const std::string avx512 = assembly(model, {.target = "x86_64-linux-gnu", .cpu = "x86-64-v4"});
+    EXPECT_TRUE(uses(avx512, "%zmm"));
+    const std::string riscv = assembly(model, {.target = "riscv64-linux-gnu"});
+    EXPECT_TRUE(uses(riscv, "\\n\\tfmadd\\.s"));
+    EXPECT_FALSE(uses(riscv, "\\n\\tvse|\\n\\tvsetvl"));
+    const std::string m4 = assembly(model, {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m4"});
+    EXPECT_TRUE(uses(m4, "\\n\\tvfma\\.f32"));
+    EXPECT_FALSE(uses(m4, "\\.f64|\\n\\tvrint"));
+  }
+}
+
+TEST(ExportedObject, OfLeNetIsSmall) {
+  const auto bytes = [](const ExportArgs& args, const char* what) {
+    const TemporaryFolder folder;
+    lenet().export_library(folder / "net", args);
+    const std::string header = read_file(folder / "net.h");
+    std::smatch match;
+    EXPECT_TRUE(std::regex_search(header, match, std::regex(what)));
+    return std::stoll(match[1]);
+  };
+  const char* code = "Code bytes +([0-9]+)";
+  const ExportArgs m4{.target = "thumbv7em-none-eabihf", .cpu = "cortex-m4"};
+  const ExportArgs avx2{.target = "x86_64-linux-gnu", .cpu = "x86-64-v3"};
+  ExportArgs avx2_size = avx2;
+  avx2_size.optimize = "size";
+  EXPECT_LE(bytes(m4, code), 4096);
+  EXPECT_LE(bytes(avx2, code), 16384);
+  EXPECT_LE(bytes(avx2_size, code), 4096);
+  // No more than 5 % above what must be there while the first convolution runs: its image between zeros, and
+  // its pooled results.
+  constexpr int alive = 4 * (32 * 32 + 14 * 14 * 6);
+  // Rows of any number of windows are pooled in small pieces.
+  for (const std::int64_t size : {24, 26, 28}) {
+    const TemporaryFolder folder;
+    Sequential({Input({size, size, 4}), Conv2D(16, 5, {.padding = "same"}), MaxPooling2D(2)})
+        .export_library(folder / "net", m4);
+    const std::int64_t arrays = 4 * (size + 4) * (size + 4) * 4;
+    EXPECT_LE(macro(read_file(folder / "net.h"), "NET_SCRATCH_BYTES"), arrays + 1024) << size;
+  }
+  for (const ExportArgs& args : {m4, avx2_size})
+    EXPECT_LE(bytes(args, "SCRATCH_BYTES ([0-9]+)"), alive * 105 / 100);
+  EXPECT_EQ(bytes(m4, "WEIGHT_BYTES ([0-9]+)"), 4 * 61706);
+}
+
+// ---- mistakes ---------------------------------------------------------------------------------------------
+
+TEST(ExportMistakes, SayHowToMendThem) {
+  const TemporaryFolder folder;
+  const auto refused = [&](const std::string& name, const ExportArgs& args) {
+    return message_of<ValueError>([&] { mlp().export_library(folder / name, args); });
+  };
+  const auto expect = [](const std::string& message, const std::string& text) {
+    EXPECT_NE(message.find(text), std::string::npos) << message;
+  };
+  expect(refused("2nd", {}),
+         "export_library: \"2nd\" can't begin the names of C functions; give letters, digits and _");
+  expect(refused("net", {.target = "sparc-sun-solaris"}), "Kiln makes no code for sparc-sun-solaris");
+  expect(refused("net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m99"}), "cpu \"cortex-m99\"");
+  expect(refused("net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m3"}),
+         "no instructions for float32");
+  expect(refused("net", {.features = "+avx2"}), "features are added to a target's; give the target, too");
+  expect(refused("net", {.format = "elf"}), "export_library: format \"elf\" is not known");
+  expect(refused("net", {.batch_size = 0}), "batch_size is 0; it must be at least 1");
+  expect(refused("net", {.threads = "many"}), "export_library: threads \"many\" is not known");
+  expect(refused("net", {.threads = "openmp", .max_threads = 1}), "max_threads is 1; give 2 to 1024");
+  expect(refused("net", {.target = "thumbv7em-none-eabihf", .threads = "openmp"}),
+         "threads are for Linux on CPUs of 64 bits");
+  EXPECT_TRUE(folder.names().empty());
+
+  expect(message_of<StateError>([&] { Sequential({Dense(2)}).export_library(folder / "net"); }),
+         "isn't built; give it an Input");
+  expect(message_of<ShapeError>(
+             [&] { Sequential({Input({None, 4}), Dense(2)}).export_library(folder / "net"); }),
+         "has an input of shape (None, None, 4), but exported code is for known sizes");
+  expect(message_of<FileError>([&] { mlp().export_library(folder / "missing/net"); }), "there is no folder");
+  {
+    const TemporaryFolder full;  // nothing is replaced where not all can be
+    write_file(full / "net.o", "old");
+    std::filesystem::create_directory(full / "net.h");
+    expect(message_of<FileError>([&] { mlp().export_library(full / "net"); }), "net.h is a folder");
+    EXPECT_EQ(read_file(full / "net.o"), "old");
+  }
+  expect(refused("", {}), "export_library: the path ends without a name");
+  expect(refused("net.o", {}), "give letters, digits and _, and no ending");
+  expect(message_of<ValueError>([&] {
+           Model diverged = mlp();
+           std::vector<Tensor> weights = diverged.get_weights();
+           weights[1].data<float>()[3] = NAN;
+           diverged.set_weights(weights);
+           diverged.export_library(folder / "net");
+         }),
+         "the weight \"dense/bias\" has NaN among its elements");
+  expect(refused("net", {.optimize = "memory"}), "export_library: optimize \"memory\" is not known");
+  set_random_seed(1);
+  const Sequential doubles({Input({4}, {.dtype = DType::f64}), Dense(2, {.dtype = DType::f64})});
+  expect(message_of<ValueError>([&] {
+           doubles.export_library(folder / "net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m4"});
+         }),
+         "the model's code would call ");
+  expect(
+      message_of<ValueError>([&] {
+        doubles.export_library(
+            folder / "net",
+            {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m4", .format = "assembly", .selftest = false});
+      }),
+      "the model's code would call ");
+  const Sequential large({Input({1 << 20}), ReLU()});
+  expect(message_of<ValueError>([&] {
+           large.export_library(folder / "net",
+                                {.target = "riscv32-unknown-elf", .batch_size = 600, .selftest = false});
+         }),
+         "x0 takes 2516582400 bytes, but riscv32-unknown-unknown-elf has addresses of 32 bits");
+  EXPECT_TRUE(folder.names().empty());
+}
+
+}  // namespace
+}  // namespace kiln

@@ -1,0 +1,28 @@
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "kiln/model.h"
+
+/// The networks that the tests of exports run, each with an output "scores", and what they are fed.
+namespace kiln::testing {
+
+Model mlp();
+Model lenet();
+Model depthwise();  ///< depthwise-separable, as microcontrollers run them
+Model vgg();        ///< a quarter of VGG-11's channels
+Model inception();  ///< one of GoogLeNet's blocks: four branches, concatenated
+Model embedding();  ///< words by number: gathers, and a check of the numbers
+
+struct Case {
+  const char* name;
+  Model (*make)();
+  bool is_small;  ///< a microcontroller has room for it
+};
+/// mlp, lenet, depthwise and embedding, which are small, vgg and inception.
+extern const std::span<const Case> cases;
+
+/// Of the model's only input: floats between -1 and 1, or whole numbers below 7.
+Tensor random_input(const Model& model, std::int64_t rows);
+
+}  // namespace kiln::testing
