@@ -4,6 +4,7 @@
 
 #include "codegen/entry.h"
 #include "codegen/export_builder.h"
+#include "codegen/share_kernels.h"
 
 namespace kiln::codegen {
 namespace {
@@ -21,6 +22,7 @@ class ExportEmitter {
       if (f.has_selftest) emit_selftest(e_, parts_, f.weights, function);
     }
     if (parts_.memory != nullptr) emit_memory_functions(e_, *parts_.memory);
+    if (e_.target.is_small && !has_team()) share_kernels(kernels_in_order_);
   }
 
  private:
@@ -37,6 +39,7 @@ class ExportEmitter {
       function->setLinkage(llvm::GlobalValue::InternalLinkage);
       e_.shrink(function);
       function->addFnAttr(llvm::Attribute::NoInline);
+      kernels_in_order_.push_back(function);
     }
     return function;
   }
@@ -168,6 +171,7 @@ class ExportEmitter {
   const ExportParts& parts_;
   ExportBuilder e_;
   std::map<std::string, llvm::Function*> kernels_;  // by text
+  std::vector<llvm::Function*> kernels_in_order_;
 };
 
 }  // namespace

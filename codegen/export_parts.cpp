@@ -203,7 +203,12 @@ std::int64_t CodeOfExport::stack_bytes(const llvm::Function& function) const {
   // The frames don't have what a call pushes. Some arguments are in registers; counted as if all were there.
   constexpr std::int64_t unit = 16;
   const auto of_arguments = [&](const llvm::CallInst& call) {
-    return (static_cast<std::int64_t>(call.arg_size()) * return_address_bytes_ + 2 * unit - 1) / unit * unit;
+    std::int64_t bytes = 0;
+    for (const llvm::Use& argument : call.args())
+      bytes +=
+          std::max(return_address_bytes_,
+                   static_cast<std::int64_t>(module_->getDataLayout().getTypeAllocSize(argument->getType())));
+    return (bytes + 2 * unit - 1) / unit * unit;
   };
   std::int64_t of_calls = 0;
   for (const llvm::BasicBlock& block : function)

@@ -51,8 +51,8 @@ const llvm::Target& llvm_target(const std::string& triple) {
   const std::lock_guard lock(mutex);
   std::string error =
       "it knows targets such as x86_64-linux-gnu, aarch64-linux-gnu, thumbv7em-none-eabihf, "
-      "thumbv8m.main-none-eabihf, "
-      "riscv32-unknown-elf, riscv64-linux-gnu and wasm32-unknown-unknown";
+      "thumbv8m.main-none-eabihf, riscv32-unknown-elf, riscv64-linux-gnu and wasm32-unknown-unknown; a CPU's "
+      "name, such as cortex-m4, is given beside its target";
   const llvm::Triple parsed(triple);
   if (known.count(parsed.getArch()) > 0 || initialise(parsed)) {
     known.insert(parsed.getArch());

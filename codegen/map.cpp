@@ -67,22 +67,43 @@ class MapKernel {
 
   void build() {
     if (find_across()) return in_squares();
-    const std::int64_t width = vector_part(extent_, work_, l_.lanes(), l_.target());
+    const int unit = makes_random_words() ? counters * words : 1;
+    const std::int64_t width = vector_part(extent_, work_, std::max<int>(l_.lanes(), unit), l_.target());
     std::vector<std::int64_t> points(outer_.begin(), outer_.end());
     points.push_back((extent_ + width - 1) / width);
     l_.tiles(points, work_ * static_cast<double>(width), [&](const Indices& point) {
       l_.part(point.back(), extent_, width, [&](const Index& start, std::int64_t count) {
         const Indices before(point.begin(), point.end() - 1);
-        l_.vector("v", count, [&](const Index& v) {
-          Block body = l_.scope([&] { l_.store_outputs(behind(before, start + v)); });
+        const auto elements = [&](const Index& first, const Index& v) {
+          Block body = l_.scope([&] { l_.store_outputs(behind(before, first + v)); });
           read_ahead(body, v);
           for (Stmt& s : body) l_.add(std::move(s));
+        };
+        const std::int64_t whole = unit == 1 ? 0 : count / unit, rest = count - whole * unit;
+        l_.serial("b", whole, [&](const Index& block) {
+          l_.vector("v", counters, [&](const Index& v) {
+            l_.unrolled("w", words,
+                        [&](const Index& word) { elements(start + block * unit + word * counters, v); });
+          });
         });
+        l_.vector("v", rest, [&](const Index& v) { elements(start + whole * unit, v); });
       });
     });
   }
 
  private:
+  /// Random words lie so that a vector of counters makes four vectors of them (random_bits_word). They are
+  /// written together, if they are what the map makes, and blocks of them begin with its vectors.
+  static constexpr int counters = 16, words = 4;
+  bool makes_random_words() const {
+    const std::int64_t rows = product(outer_);
+    if (l_.target().is_small || (rows > 1 && extent_ % (counters * words) != 0)) return false;
+    const std::vector<const Node*>& nodes = l_.group().nodes;
+    return std::any_of(nodes.begin(), nodes.end(), [&](const Node* n) {
+      return n->op == Op::random_bits && n->type().shape.elements() == rows * extent_;
+    });
+  }
+
   /// Asks for what large arrays will be read for a page later: the machine's own prefetching stops at the end
   /// of each page, and memory is waited for at the beginning of the next.
   void read_ahead(const Block& body, const Index& v) {

@@ -29,6 +29,10 @@ double lowest(const FloatBuilder& f) {
 double highest(const FloatBuilder& f) {
   return f.is_f64 ? 710 : 89;
 }
+/// From there down expm1 is -1, rounded.
+double lowest_expm1(const FloatBuilder& f) {
+  return f.is_f64 ? -40 : -20;
+}
 
 }  // namespace
 
@@ -48,8 +52,7 @@ V emit_exp(FloatBuilder& f, FloatBuilder::Pair x) {
 }
 
 V emit_expm1(FloatBuilder& f, V x) {
-  // Below the first bound the result is -1, rounded.
-  const Reduced a = reduce(f, f.clamp(x, f.is_f64 ? -40 : -20, highest(f)));
+  const Reduced a = reduce(f, f.clamp(x, lowest_expm1(f), highest(f)));
   V tail = expm1_of_reduced(f, a.r);
   // 2^n (1 + tail) - 1 with 2^n halved, for n = 1024 (128) doesn't exist.
   V half = f.power_of_two(f.b.CreateSub(f.to_integer(a.n), f.i(1)));
@@ -57,9 +60,14 @@ V emit_expm1(FloatBuilder& f, V x) {
   return f.with_sign_of(f.select(f.eq(a.n, f.c(0)), tail, scaled), x);  // keeps -0
 }
 
-/// tanh(x) = -t / (t + 2), t = expm1(-2 |x|): never above 1, and precise for small x.
+/// tanh(x) = -t / (t + 2), t = expm1(-2 |x|): never above 1, and precise for small x. Powers of two up to 1
+/// need none of emit_expm1's care.
 V emit_tanh(FloatBuilder& f, V x) {
-  V t = emit_expm1(f, f.mul(f.abs(x), f.c(-2)));
+  V y = f.mul(f.abs(x), f.c(-2)), low = f.c(lowest_expm1(f));
+  const Reduced a = reduce(f, f.select(f.gt(low, y), low, y));
+  V tail = expm1_of_reduced(f, a.r);
+  V power = f.power_of_two(f.to_integer(a.n));
+  V t = f.fma(power, tail, f.sub(power, f.c(1)));
   return f.with_sign_of(f.div(t, f.add(t, f.c(2))), x);
 }
 

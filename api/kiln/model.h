@@ -141,7 +141,7 @@ struct ExportArgs {
   /// "openmp": the functions run with a team of libomp's, which the program then links; for Linux on CPUs of
   /// 64 bits. The results are the same to the bit. "single": they run on the thread that calls them.
   std::string threads = "single";
-  std::int64_t max_threads = 8;  ///< of the team, each of which has its share of the scratch memory
+  std::int64_t max_threads = 8;  ///< of a team, each of which has its share of the scratch memory
   bool selftest = true;  ///< the function that predicts for known inputs and compares; false: there is none
   /// The inputs that it knows, `batch_size` rows. Without them random ones are taken: floats from 0 to 1, and
   /// whole numbers that the model's checks let pass.

@@ -67,7 +67,12 @@ std::vector<Tensor> accepted_inputs(ModelImpl& model, const std::vector<graph::T
 
 std::vector<Tensor> test_inputs(ModelImpl& model, const std::vector<graph::Type>& types,
                                 const ExportArgs& args) {
-  if (!args.selftest) return {};
+  if (!args.selftest) {
+    if (!args.test_inputs.empty())
+      throw ValueError(
+          "export_library: test_inputs are for the self test; leave them or selftest = false out");
+    return {};
+  }
   if (args.test_inputs.empty()) return accepted_inputs(model, types, args.batch_size);
   std::vector<Tensor> given =
       internal::prepare_inputs(model, "export_library: test_inputs", args.test_inputs);

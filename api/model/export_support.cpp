@@ -45,10 +45,17 @@ bool optimizes_size(const char* caller, const std::string& optimize) {
   return value_named(fmt::format("{}: optimize", caller), optimize, names);
 }
 
-int team_size(const char* caller, const std::string& threads, std::int64_t max_threads) {
+int team_size(const char* caller, const std::string& threads, std::int64_t max_threads,
+              std::int64_t standard) {
   constexpr std::int64_t least = 2, most = 1024;
   static constexpr Named<bool> names[] = {{"single", false}, {"openmp", true}};
-  if (!value_named(fmt::format("{}: threads", caller), threads, names)) return 1;
+  if (!value_named(fmt::format("{}: threads", caller), threads, names)) {
+    if (max_threads != standard)
+      throw ValueError(
+          fmt::format("{}: max_threads is {}, but threads is \"single\"; give threads = \"openmp\"", caller,
+                      max_threads));
+    return 1;
+  }
   if (max_threads < least || max_threads > most)
     throw ValueError(fmt::format("{}: max_threads is {}; give {} to {}, or threads = \"single\"", caller,
                                  max_threads, least, most));
@@ -70,8 +77,8 @@ void check_export(const char* caller, const Model& model, const std::string& pat
                     caller, model.name()));
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   if (!folder.empty() && !std::filesystem::is_directory(folder))
-    throw FileError(
-        fmt::format("{}: {}: there is no folder {}; make it first", caller, path, folder.string()));
+    throw FileError(fmt::format("{}: {}: there is no folder {}; make it first{}", caller, path,
+                                folder.string(), path.starts_with('~') ? " (~ isn't expanded)" : ""));
   for (const SymbolicTensor& t : model.model_impl().inputs())
     if (!t.shape().tail().is_static())
       throw ShapeError(

@@ -35,8 +35,10 @@ T value_named(const std::string& argument, const std::string& name, const Named<
 codegen::ExportFormat export_format(const char* caller, const std::string& name);
 /// Is it "size"?
 bool optimizes_size(const char* caller, const std::string& optimize);
-/// How many threads the team has that `threads` names.
-int team_size(const char* caller, const std::string& threads, std::int64_t max_threads);
+/// How many threads the team has that `threads` names. Without a team `max_threads` must be the `standard`
+/// that it is if nobody gives it.
+int team_size(const char* caller, const std::string& threads, std::int64_t max_threads,
+              std::int64_t standard);
 /// What both exports are asked for; throws ValueError for names that aren't known.
 template <class Args>
 codegen::ExportOptions common_options(const char* caller, const std::string& path, const Args& args) {
@@ -48,7 +50,7 @@ codegen::ExportOptions common_options(const char* caller, const std::string& pat
   options.features = args.features;
   options.format = export_format(caller, args.format);
   options.small = optimizes_size(caller, args.optimize);
-  options.max_threads = team_size(caller, args.threads, args.max_threads);
+  options.max_threads = team_size(caller, args.threads, args.max_threads, Args{}.max_threads);
   return options;
 }
 /// Of the file that holds it.

@@ -1,5 +1,6 @@
 // Random words: Philox 4x32-10, as runtime/include/kiln/runtime/philox.h writes it, on 32-bit words held in
-// i64.
+// i64. A block's four words are vectors apart (random_bits_word), so that kernels which write them one after
+// the other, as maps do, compute a block once: LLVM sees that it is the same.
 #include <array>
 
 #include "codegen/ops/register.h"
@@ -42,11 +43,11 @@ Expr random_bits_element(Lowering& l, const Node& node, const Indices& index, co
   const Expr step = l.let(l.operand(node, 0, {Index(1)}, predicate));
   const std::int64_t stream = node.attributes.integer("stream") & 0xFFFFFFFF;
   const Words words = philox(l,
-                             {low_half(index_expr(floor_div(number, 4))), word(stream), l.let(low_half(step)),
-                              l.let(high_half(step))},
+                             {low_half(index_expr(floor_div(number, 64) * 16 + mod(number, 16))),
+                              word(stream), l.let(low_half(step)), l.let(high_half(step))},
                              {l.let(low_half(seed)), l.let(high_half(seed))});
   Expr result = words[3];
-  const Index which = mod(number, 4);
+  const Index which = mod(floor_div(number, 16), 4);
   for (std::int64_t i = 2; i >= 0; i--)
     result = select_expr(less(which, Index(i + 1)), words[static_cast<std::size_t>(i)], std::move(result));
   return convert_expr(std::move(result), DType::i32);

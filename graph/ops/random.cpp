@@ -30,7 +30,7 @@ void evaluate_random_bits(const EvalContext& c) {
   const auto stream = static_cast<std::int32_t>(c.node.attributes.integer("stream"));
   auto* bits = c.results[0].data<std::int32_t>();
   for (std::int64_t i = 0; i < c.results[0].size(); i++)
-    bits[i] = static_cast<std::int32_t>(random_word(key[0], key[1], stream, i));
+    bits[i] = static_cast<std::int32_t>(random_word(key[0], key[1], stream, random_bits_word(i)));
 }
 
 }  // namespace

@@ -199,6 +199,29 @@ TEST(ExportedObject, OfLeNetIsSmall) {
   EXPECT_EQ(bytes(m4, "WEIGHT_BYTES ([0-9]+)"), 4 * 61706);
 }
 
+TEST(ExportedObject, HasOneKernelForLayersOfOneKind) {
+  const auto count = [](const std::string& text, const std::string& what) {
+    const std::regex pattern(what);
+    return std::distance(std::sregex_iterator(text.begin(), text.end(), pattern), {});
+  };
+  const auto ir = [](ExportArgs args) {
+    const TemporaryFolder folder;
+    args.format = "llvm_ir";
+    tower().export_library(folder / "net", args);
+    return read_file(folder / "net.ll");
+  };
+  const char *kernel = "define internal void @net_kernel", *call = "call void @net_kernel";
+  for (const ExportArgs& args : {ExportArgs{.target = "thumbv7em-none-eabihf", .cpu = "cortex-m4"},
+                                 ExportArgs{.target = "x86_64-linux-gnu", .optimize = "size"}}) {
+    const std::string shared = ir(args);
+    EXPECT_LE(count(shared, kernel), 16);
+    EXPECT_EQ(count(shared, call), 20);
+  }
+  // Fast code knows its numbers.
+  const std::string fast = ir({.target = "x86_64-linux-gnu"});
+  EXPECT_EQ(count(fast, kernel), count(fast, call));
+}
+
 // ---- mistakes ---------------------------------------------------------------------------------------------
 
 TEST(ExportMistakes, SayHowToMendThem) {
@@ -212,6 +235,8 @@ TEST(ExportMistakes, SayHowToMendThem) {
   expect(refused("2nd", {}),
          "export_library: \"2nd\" can't begin the names of C functions; give letters, digits and _");
   expect(refused("net", {.target = "sparc-sun-solaris"}), "Kiln makes no code for sparc-sun-solaris");
+  expect(refused("net", {.target = "cortex-m4"}),
+         "a CPU's name, such as cortex-m4, is given beside its target");
   expect(refused("net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m99"}), "cpu \"cortex-m99\"");
   expect(refused("net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m3"}),
          "no instructions for float32");
@@ -220,6 +245,9 @@ TEST(ExportMistakes, SayHowToMendThem) {
   expect(refused("net", {.batch_size = 0}), "batch_size is 0; it must be at least 1");
   expect(refused("net", {.threads = "many"}), "export_library: threads \"many\" is not known");
   expect(refused("net", {.threads = "openmp", .max_threads = 1}), "max_threads is 1; give 2 to 1024");
+  expect(refused("net", {.max_threads = 4}), "max_threads is 4, but threads is \"single\"");
+  expect(refused("net", {.selftest = false, .test_inputs = Tensor::full({1, 64}, 2)}),
+         "test_inputs are for the self test");
   expect(refused("net", {.target = "thumbv7em-none-eabihf", .threads = "openmp"}),
          "threads are for Linux on CPUs of 64 bits");
   EXPECT_TRUE(folder.names().empty());
@@ -230,6 +258,7 @@ TEST(ExportMistakes, SayHowToMendThem) {
              [&] { Sequential({Input({None, 4}), Dense(2)}).export_library(folder / "net"); }),
          "has an input of shape (None, None, 4), but exported code is for known sizes");
   expect(message_of<FileError>([&] { mlp().export_library(folder / "missing/net"); }), "there is no folder");
+  expect(message_of<FileError>([&] { mlp().export_library("~/missing/net"); }), "~ isn't expanded");
   {
     const TemporaryFolder full;  // nothing is replaced where not all can be
     write_file(full / "net.o", "old");

@@ -76,10 +76,29 @@ Model embedding() {
                      Dense(3, {.activation = "softmax", .name = "scores"})});
 }
 
+// Layers of few kinds and many sizes.
+
+Model tower() {
+  set_random_seed(1);
+  std::vector<Layer> layers = {Input({16, 16, 3}), Conv2D(8, 3, {.padding = "same", .activation = "relu"})};
+  for (const std::int64_t filters : {16, 24, 32, 40}) {
+    layers.push_back(DepthwiseConv2D(3, {.padding = "same", .use_bias = false}));
+    layers.push_back(BatchNormalization());
+    layers.push_back(ReLU());
+    layers.push_back(Conv2D(filters, 1, {.activation = "relu"}));
+    if (filters % 16 == 0) layers.push_back(MaxPooling2D(2));
+  }
+  layers.push_back(Flatten());
+  for (const std::int64_t units : {60, 48, 36, 20}) layers.push_back(Dense(units, {.activation = "relu"}));
+  layers.push_back(Dense(10, {.activation = "softmax", .name = "scores"}));
+  return Sequential(layers);
+}
+
 static constexpr Case all_cases[] = {{"mlp", mlp, true},
                                      {"lenet", lenet, true},
                                      {"depthwise", depthwise, true},
                                      {"embedding", embedding, true},
+                                     {"tower", tower, true},
                                      {"vgg", vgg, false},
                                      {"inception", inception, false}};
 

@@ -13,13 +13,14 @@ Model depthwise();  ///< depthwise-separable, as microcontrollers run them
 Model vgg();        ///< a quarter of VGG-11's channels
 Model inception();  ///< one of GoogLeNet's blocks: four branches, concatenated
 Model embedding();  ///< words by number: gathers, and a check of the numbers
+Model tower();      ///< layers of few kinds and many sizes, which share kernels where code is to be short
 
 struct Case {
   const char* name;
   Model (*make)();
   bool is_small;  ///< a microcontroller has room for it
 };
-/// mlp, lenet, depthwise and embedding, which are small, vgg and inception.
+/// mlp, lenet, depthwise, embedding and tower, which are small, vgg and inception.
 extern const std::span<const Case> cases;
 
 /// Of the model's only input: floats between -1 and 1, or whole numbers below 7.

@@ -22,17 +22,24 @@ Tensor key(std::int64_t seed, std::int64_t step) {
 
 TEST(RandomBits, AreThePublishedWords) {
   Expression e;
-  const auto bits = e.evaluate(random_bits(e.input(key(0, 0)), {4}, 0)).to_vector<std::int32_t>();
+  const auto bits = e.evaluate(random_bits(e.input(key(0, 0)), {64}, 0)).to_vector<std::int32_t>();
   EXPECT_EQ(static_cast<std::uint32_t>(bits[0]), 0x6627e8d5u);
-  EXPECT_EQ(static_cast<std::uint32_t>(bits[3]), 0x9b00dbd8u);
+  EXPECT_EQ(static_cast<std::uint32_t>(bits[48]), 0x9b00dbd8u);
 }
 
 TEST(RandomBits, AreTheRuntimesWords) {
   const std::int64_t seed = -81985529216486896, step = std::int64_t{5} << 33;
   Expression e;
-  const Tensor bits = e.evaluate(random_bits(e.input(key(seed, step)), {3, 7}, 12));
-  for (std::int64_t i = 0; i < 21; i++)
-    EXPECT_EQ(static_cast<std::uint32_t>(bits.data<std::int32_t>()[i]), random_word(seed, step, 12, i)) << i;
+  const Tensor bits = e.evaluate(random_bits(e.input(key(seed, step)), {3, 64}, 12));
+  std::set<std::int64_t> words;
+  for (std::int64_t i = 0; i < 192; i++) {
+    const std::int64_t word = random_bits_word(i);
+    words.insert(word);
+    EXPECT_EQ(static_cast<std::uint32_t>(bits.data<std::int32_t>()[i]), random_word(seed, step, 12, word))
+        << i;
+  }
+  EXPECT_EQ(words.size(), 192u);
+  EXPECT_EQ(*words.rbegin(), 191);
 }
 
 TEST(RandomBits, SeedStepAndStreamAllMatter) {
@@ -52,7 +59,7 @@ TEST(RandomUniform, IsTheTopBitsOfEachWord) {
   EXPECT_EQ(single.dtype(), DType::f32);
   EXPECT_EQ(wide.dtype(), DType::f64);
   for (std::int64_t i = 0; i < 50; i++) {
-    const std::uint32_t word = random_word(42, 7, 3, i);
+    const std::uint32_t word = random_word(42, 7, 3, random_bits_word(i));
     EXPECT_EQ(single(i), (word >> 8) * 0x1p-24) << i;
     EXPECT_EQ(wide(i), word * 0x1p-32) << i;
   }

@@ -214,7 +214,7 @@ KILN_API std::vector<Value> sort(Value x, int axis, bool descending = false);
 KILN_API std::vector<Value> top_k(Value x, std::int64_t k);
 
 // ---- random numbers ---------------------------------------------------------------------------------------
-/// i32 words: result[i] = random_word(seed, step, stream, i), see philox.h; key = i64[2] {seed, step}.
+/// i32: result[i] = random_word(seed, step, stream, random_bits_word(i)), philox.h; key = i64[2] {seed, step}
 KILN_API Value random_bits(Value key, Shape shape, std::int64_t stream);
 /// [0, 1): 24 (f32) or 32 (f64) random bits
 KILN_API Value random_uniform(Value key, Shape shape, std::int64_t stream, DType dtype = DType::f32);

@@ -21,8 +21,8 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c
   return c;
 }
 
-/// Random word number `index` of the stream (seed, step, stream), as the graph's `random_bits` defines it:
-/// word index % 4 of philox4x32({index / 4, stream, step low, step high}, {seed low, seed high}).
+/// Random word number `index` of the stream (seed, step, stream): word index % 4 of
+/// philox4x32({index / 4, stream, step low, step high}, {seed low, seed high}).
 constexpr std::uint32_t random_word(std::int64_t seed, std::int64_t step, std::int32_t stream,
                                     std::int64_t index) {
   const auto u = static_cast<std::uint64_t>(step);
@@ -31,6 +31,12 @@ constexpr std::uint32_t random_word(std::int64_t seed, std::int64_t step, std::i
                              static_cast<std::uint32_t>(u), static_cast<std::uint32_t>(u >> 32)},
                             {static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(s >> 32)});
   return r[static_cast<std::size_t>(index % 4)];
+}
+
+/// Number of the word that element `i` of the graph's `random_bits` is. 16 counters make 64 neighbours, first
+/// the word 0 of each, then the words 1: so a vector of counters makes four vectors of results.
+constexpr std::int64_t random_bits_word(std::int64_t i) {
+  return (i / 64 * 16 + i % 16) * 4 + i / 16 % 4;
 }
 
 }  // namespace kiln
