@@ -196,6 +196,23 @@ std::string_view cpu_of_environment() {
   return value == nullptr ? "" : value;
 }
 
+/// Throws for names of makers, systems and ABIs that LLVM doesn't know and takes for none at all: a slip of
+/// the pen would make code for another calling convention.
+void check_names(const llvm::Triple& triple) {
+  const auto check = [&](llvm::StringRef name, bool known) {
+    if (known || name.empty() || name == "none" || name == "unknown") return;
+    throw ValueError(fmt::format(
+        "Kiln makes no code for {}: \"{}\" is no part of a target that LLVM knows; targets are written like "
+        "thumbv7em-none-eabihf, x86_64-linux-gnu or riscv32-unknown-elf",
+        triple.str(), name.str()));
+  };
+  check(triple.getVendorName(), triple.getVendor() != llvm::Triple::UnknownVendor);
+  check(triple.getOSName(), triple.getOS() != llvm::Triple::UnknownOS);
+  const llvm::StringRef abi = triple.getEnvironmentName();
+  check(abi, abi == "elf" || abi == "wasm" || triple.isAndroid() ||
+                 abi == llvm::Triple::getEnvironmentTypeName(triple.getEnvironment()));
+}
+
 }  // namespace
 
 Target Target::of(std::string_view triple, std::string_view cpu, int vector_bits, std::string_view features) {
@@ -224,6 +241,7 @@ Target Target::of(std::string_view triple, std::string_view cpu, int vector_bits
   } else {
     llvm_target(std::string(triple));  // says which are known
   }
+  check_names(parsed);
   set_vector_bits(t, vector_bits);
   return t;
 }

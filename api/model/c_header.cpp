@@ -147,7 +147,7 @@ void CHeader::describe(const std::string& kind, std::span<const std::string> nam
 
 void CHeader::describe_stack(const codegen::ExportedCode& code, bool has_team, std::int64_t bytes) {
   line("/* Of the stack a call takes at most so many bytes{}{}. */",
-       has_team ? ", beside what libomp does, which the program links (-lomp)" : "",
+       has_team ? ", beside what libomp does, which the program links" : "",
        code.has_scalable_vectors ? ", beside vector registers that it saves" : "");
   line("#define {}_STACK_BYTES {}", macro_, bytes);
 }

@@ -24,14 +24,14 @@ std::int64_t best_gap(const std::vector<const ArenaBlock*>& busy, std::int64_t b
   return best >= 0 ? best : end;
 }
 
-}  // namespace
+using Order = std::vector<std::size_t>;
 
-std::int64_t place_blocks(std::vector<ArenaBlock>& blocks) {
-  std::vector<std::size_t> order(blocks.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return std::pair(-blocks[a].bytes, a) < std::pair(-blocks[b].bytes, b);
-  });
+std::int64_t end_of(const ArenaBlock& block) {
+  return block.offset + round_up(block.bytes);
+}
+
+// Each block in turn goes into the smallest gap that holds it.
+std::int64_t place_in_order(std::vector<ArenaBlock>& blocks, const Order& order) {
   std::vector<const ArenaBlock*> placed;  // by offset
   std::int64_t total = 0;
   for (std::size_t i : order) {
@@ -40,10 +40,50 @@ std::int64_t place_blocks(std::vector<ArenaBlock>& blocks) {
     for (const ArenaBlock* p : placed)
       if (p->first <= block.last && block.first <= p->last) busy.push_back(p);
     block.offset = best_gap(busy, round_up(block.bytes));
-    total = std::max(total, block.offset + round_up(block.bytes));
+    total = std::max(total, end_of(block));
     placed.insert(std::upper_bound(placed.begin(), placed.end(), &block,
                                    [](auto* a, auto* b) { return a->offset < b->offset; }),
                   &block);
+  }
+  return total;
+}
+
+// The most bytes that are in use at one time: no placement needs less.
+std::int64_t least_bytes(const std::vector<ArenaBlock>& blocks) {
+  std::int64_t most = 0;
+  for (const ArenaBlock& at : blocks) {
+    std::int64_t sum = 0;
+    for (const ArenaBlock& b : blocks)
+      if (b.first <= at.first && at.first <= b.last) sum += round_up(b.bytes);
+    most = std::max(most, sum);
+  }
+  return most;
+}
+
+}  // namespace
+
+std::int64_t place_blocks(std::vector<ArenaBlock>& blocks) {
+  Order order(blocks.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::pair(-blocks[a].bytes, a) < std::pair(-blocks[b].bytes, b);
+  });
+  std::int64_t total = place_in_order(blocks, order);
+  if (blocks.empty()) return total;
+  constexpr int most_tries = 64;
+  const std::int64_t least = least_bytes(blocks);
+  std::vector<ArenaBlock> tried = blocks;
+  for (int i = 0; i < most_tries && total > least; ++i) {
+    // What came to lie on top comes first.
+    const auto top = std::max_element(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return end_of(tried[a]) < end_of(tried[b]);
+    });
+    std::rotate(order.begin(), top, top + 1);
+    const std::int64_t bytes = place_in_order(tried, order);
+    if (bytes < total) {
+      total = bytes;
+      blocks = tried;
+    }
   }
   return total;
 }

@@ -14,7 +14,8 @@ struct ArenaBlock {
 inline constexpr std::int64_t arena_alignment = 64;
 
 /// Gives every block an aligned offset so that blocks in use at the same time don't overlap; returns the
-/// bytes needed in all. Largest first, each into the smallest gap that holds it.
+/// bytes needed in all. Largest first, each into the smallest gap that holds it; where that takes more than
+/// is in use at any time, also in some orders in which what came to lie on top is placed first.
 std::int64_t place_blocks(std::vector<ArenaBlock>& blocks);
 
 }  // namespace kiln::graph

@@ -235,6 +235,8 @@ TEST(ExportMistakes, SayHowToMendThem) {
   expect(refused("2nd", {}),
          "export_library: \"2nd\" can't begin the names of C functions; give letters, digits and _");
   expect(refused("net", {.target = "sparc-sun-solaris"}), "Kiln makes no code for sparc-sun-solaris");
+  for (const char* slip : {"thumbv7em-non-eabihf", "thumbv7em-none-eabihff", "x86_64-linus-gnu"})
+    expect(refused("net", {.target = slip}), "is no part of a target that LLVM knows");
   expect(refused("net", {.target = "cortex-m4"}),
          "a CPU's name, such as cortex-m4, is given beside its target");
   expect(refused("net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m99"}), "cpu \"cortex-m99\"");

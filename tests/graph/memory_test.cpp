@@ -49,6 +49,18 @@ TEST(Arena, ReusesWhatIsFreeAndTakesTheSmallestGap) {
   EXPECT_EQ(gaps[4].offset, gaps[3].offset);
 }
 
+// A user's network of depthwise blocks, in which each array is made of the one before. Largest first, one
+// would lie where 108,384 bytes end.
+TEST(Arena, NeedsNoMoreThanIsInUseAtOnce) {
+  std::vector<ArenaBlock> chain;
+  for (const std::int64_t bytes :
+       {20000, 30240, 20000, 24000, 36288, 24000, 28000, 42336, 28000, 32000, 48384, 32000, 36000}) {
+    const int at = static_cast<int>(chain.size());
+    chain.push_back({bytes, at, at + 1, 0});
+  }
+  EXPECT_EQ(place_blocks(chain), 48384 + 32000);
+}
+
 // ---- places -----------------------------------------------------------------------------------------------
 
 struct Memory : ::testing::Test {
