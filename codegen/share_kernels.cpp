@@ -2,6 +2,7 @@
 
 #include <llvm/ADT/DenseMap.h>
 #include <llvm/ADT/STLExtras.h>
+#include <llvm/ADT/SetVector.h>
 #include <llvm/Analysis/LoopInfo.h>
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/Dominators.h>
@@ -29,13 +30,18 @@ Instructions instructions_of(llvm::Function& function) {
 }
 
 /// The innermost loop that changes the value: it will be computed there, wherever it stands now. Null: none.
-const llvm::Loop* changed_in(const llvm::Value* v, const llvm::LoopInfo& loops) {
-  const auto* i = llvm::dyn_cast<llvm::Instruction>(v);
-  if (i == nullptr) return nullptr;
-  if (llvm::isa<llvm::PHINode>(i) || i->mayReadFromMemory()) return loops.getLoopFor(i->getParent());
+const llvm::Loop* changed_in(const llvm::Instruction& value, const llvm::LoopInfo& loops) {
   const llvm::Loop* innermost = nullptr;
-  for (const llvm::Value* operand : i->operands()) {
-    const llvm::Loop* loop = changed_in(operand, loops);
+  llvm::SmallSetVector<const llvm::Instruction*, 16> computed;  // that it is made of
+  computed.insert(&value);
+  for (std::size_t at = 0; at < computed.size(); ++at) {
+    const llvm::Instruction& i = *computed[at];
+    if (!llvm::isa<llvm::PHINode>(i) && !i.mayReadFromMemory()) {
+      for (const llvm::Value* operand : i.operands())
+        if (const auto* part = llvm::dyn_cast<llvm::Instruction>(operand)) computed.insert(part);
+      continue;
+    }
+    const llvm::Loop* loop = loops.getLoopFor(i.getParent());
     if (loop != nullptr && (innermost == nullptr || loop->getLoopDepth() > innermost->getLoopDepth()))
       innermost = loop;
   }
@@ -43,7 +49,7 @@ const llvm::Loop* changed_in(const llvm::Value* v, const llvm::LoopInfo& loops) 
 }
 /// Is it computed outside the loops that take the time?
 bool is_seldom(const llvm::Instruction& i, const llvm::LoopInfo& loops) {
-  const llvm::Loop* loop = changed_in(&i, loops);
+  const llvm::Loop* loop = changed_in(i, loops);
   return loop == nullptr || (loop->getLoopDepth() == 1 && !loop->isInnermost());
 }
 
@@ -134,11 +140,12 @@ struct Affine {
 std::int64_t value_of(const llvm::Constant* c) {
   return llvm::cast<llvm::ConstantInt>(c)->getSExtValue();
 }
-/// Are all of them numbers with which one can count without fear of overflow?
+/// Numbers below can be counted with, without fear of overflow.
+constexpr std::int64_t limit = 1 << 30;
+
 bool is_countable(const Constants& constants) {
-  constexpr std::int64_t limit = 1 << 30;
   return std::all_of(constants.begin(), constants.end(), [](const llvm::Constant* c) {
-    return llvm::isa<llvm::ConstantInt>(c) && std::abs(value_of(c)) < limit;
+    return llvm::isa<llvm::ConstantInt>(c) && -limit < value_of(c) && value_of(c) < limit;
   });
 }
 /// The largest less the smallest. Arguments are chosen by it, for others are whole multiples of the least.
@@ -160,7 +167,6 @@ std::optional<Affine> in_terms_of(const Constants& argument, const Constants& co
     if (dx == 0) continue;
     if (dy % dx != 0) return std::nullopt;
     const Affine result{.factor = dy / dx, .offset = y0 - dy / dx * x0};
-    constexpr std::int64_t limit = 1 << 30;
     if (std::abs(result.factor) >= limit || std::abs(result.offset) >= limit) return std::nullopt;
     for (std::size_t j = 0; j < argument.size(); ++j)
       if (value_of(constants[j]) != result.factor * value_of(argument[j]) + result.offset)
