@@ -80,9 +80,11 @@ class FloatBuilder {
   V ge(V x, V y) { return b.CreateFCmpOGE(x, y); }
   V eq(V x, V y) { return b.CreateFCmpOEQ(x, y); }
   V is_nan(V x) { return b.CreateFCmpUNO(x, x); }
+  /// low <= x; NaN stays NaN
+  V at_least(V x, double low) { return select(gt(c(low), x), c(low), x); }
   /// low <= x <= high; NaN stays NaN
   V clamp(V x, double low, double high) {
-    x = select(gt(c(low), x), c(low), x);
+    x = at_least(x, low);
     return select(lt(c(high), x), c(high), x);
   }
 

@@ -4,6 +4,7 @@
 #include "codegen/cost.h"
 #include "codegen/lowering.h"
 #include "codegen/tiling.h"
+#include "kiln/runtime/philox.h"
 
 /// Groups without a root: every element of the outputs is computed by itself. What there is to decide is how
 /// many of the trailing axes run as one vector loop: all of them if every array is read in order, fewer if
@@ -67,7 +68,7 @@ class MapKernel {
 
   void build() {
     if (find_across()) return in_squares();
-    const int unit = makes_random_words() ? counters * words : 1;
+    const int unit = makes_random_words() ? random_words : 1;
     const std::int64_t width = vector_part(extent_, work_, std::max<int>(l_.lanes(), unit), l_.target());
     std::vector<std::int64_t> points(outer_.begin(), outer_.end());
     points.push_back((extent_ + width - 1) / width);
@@ -81,9 +82,10 @@ class MapKernel {
         };
         const std::int64_t whole = unit == 1 ? 0 : count / unit, rest = count - whole * unit;
         l_.serial("b", whole, [&](const Index& block) {
-          l_.vector("v", counters, [&](const Index& v) {
-            l_.unrolled("w", words,
-                        [&](const Index& word) { elements(start + block * unit + word * counters, v); });
+          l_.vector("v", random_counters, [&](const Index& v) {
+            l_.unrolled("w", random_words / random_counters, [&](const Index& word) {
+              elements(start + block * unit + word * random_counters, v);
+            });
           });
         });
         l_.vector("v", rest, [&](const Index& v) { elements(start + whole * unit, v); });
@@ -94,10 +96,9 @@ class MapKernel {
  private:
   /// Random words lie so that a vector of counters makes four vectors of them (random_bits_word). They are
   /// written together, if they are what the map makes, and blocks of them begin with its vectors.
-  static constexpr int counters = 16, words = 4;
   bool makes_random_words() const {
     const std::int64_t rows = product(outer_);
-    if (l_.target().is_small || (rows > 1 && extent_ % (counters * words) != 0)) return false;
+    if (l_.target().is_small || (rows > 1 && extent_ % random_words != 0)) return false;
     const std::vector<const Node*>& nodes = l_.group().nodes;
     return std::any_of(nodes.begin(), nodes.end(), [&](const Node* n) {
       return n->op == Op::random_bits && n->type().shape.elements() == rows * extent_;

@@ -63,8 +63,7 @@ V emit_expm1(FloatBuilder& f, V x) {
 /// tanh(x) = -t / (t + 2), t = expm1(-2 |x|): never above 1, and precise for small x. Powers of two up to 1
 /// need none of emit_expm1's care.
 V emit_tanh(FloatBuilder& f, V x) {
-  V y = f.mul(f.abs(x), f.c(-2)), low = f.c(lowest_expm1(f));
-  const Reduced a = reduce(f, f.select(f.gt(low, y), low, y));
+  const Reduced a = reduce(f, f.at_least(f.mul(f.abs(x), f.c(-2)), lowest_expm1(f)));
   V tail = expm1_of_reduced(f, a.r);
   V power = f.power_of_two(f.to_integer(a.n));
   V t = f.fma(power, tail, f.sub(power, f.c(1)));

@@ -7,6 +7,7 @@
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/Dominators.h>
 #include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/InstIterator.h>
 #include <llvm/IR/Instructions.h>
 #include <llvm/IR/Metadata.h>
 
@@ -24,8 +25,7 @@ using Instructions = std::vector<llvm::Instruction*>;
 
 Instructions instructions_of(llvm::Function& function) {
   Instructions result;
-  for (llvm::BasicBlock& block : function)
-    for (llvm::Instruction& i : block) result.push_back(&i);
+  for (llvm::Instruction& i : llvm::instructions(function)) result.push_back(&i);
   return result;
 }
 
@@ -58,15 +58,10 @@ bool is_number(const llvm::Value* v) {
          !v->getType()->isIntegerTy(1);
 }
 
-/// Can a number be an argument instead, at little cost?
-bool can_be_argument(const llvm::Instruction& i, unsigned operand, const llvm::LoopInfo& loops) {
+/// Can a number be an argument instead?
+bool can_be_argument(const llvm::Instruction& i, unsigned operand) {
   if (!is_number(i.getOperand(operand))) return false;
   switch (i.getOpcode()) {
-    case llvm::Instruction::UDiv:
-    case llvm::Instruction::SDiv:
-    case llvm::Instruction::URem:
-    case llvm::Instruction::SRem:
-      return is_seldom(i, loops);  // by a constant it is a product or a shift, which is quicker
     case llvm::Instruction::Switch:
     case llvm::Instruction::Alloca:
     case llvm::Instruction::ExtractElement:
@@ -109,7 +104,6 @@ std::optional<std::vector<Site>> differences(llvm::Function& first, llvm::Functi
     return (found == counterpart.end() ? a : found->second) == b;
   };
   const Instructions of_first = instructions_of(first), of_second = instructions_of(second);
-  const llvm::LoopInfo loops{llvm::DominatorTree(first)};
   std::vector<Site> sites;
   for (std::size_t at = 0; at < of_first.size(); ++at) {
     const llvm::Instruction &a = *of_first[at], &b = *of_second[at];
@@ -121,10 +115,14 @@ std::optional<std::vector<Site>> differences(llvm::Function& first, llvm::Functi
           return std::nullopt;
     for (unsigned i = 0; i < a.getNumOperands(); ++i) {
       if (same(a.getOperand(i), b.getOperand(i))) continue;
-      if (!can_be_argument(a, i, loops) || !is_number(b.getOperand(i))) return std::nullopt;
+      if (!can_be_argument(a, i) || !is_number(b.getOperand(i))) return std::nullopt;
       sites.emplace_back(at, i);
     }
   }
+  // A division by a constant is a product or a shift, which is quicker.
+  const llvm::LoopInfo loops{llvm::DominatorTree(first)};
+  for (const auto& [at, operand] : sites)
+    if (of_first[at]->isIntDivRem() && !is_seldom(*of_first[at], loops)) return std::nullopt;
   return sites;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "codegen/ops/register.h"
+#include "kiln/runtime/philox.h"
 
 namespace kiln::codegen {
 namespace {
@@ -42,12 +43,13 @@ Expr random_bits_element(Lowering& l, const Node& node, const Indices& index, co
   const Expr seed = l.let(l.operand(node, 0, {Index(0)}, predicate));
   const Expr step = l.let(l.operand(node, 0, {Index(1)}, predicate));
   const std::int64_t stream = node.attributes.integer("stream") & 0xFFFFFFFF;
-  const Words words = philox(l,
-                             {low_half(index_expr(floor_div(number, 64) * 16 + mod(number, 16))),
-                              word(stream), l.let(low_half(step)), l.let(high_half(step))},
-                             {l.let(low_half(seed)), l.let(high_half(seed))});
+  const Words words = philox(
+      l,
+      {low_half(index_expr(floor_div(number, random_words) * random_counters + mod(number, random_counters))),
+       word(stream), l.let(low_half(step)), l.let(high_half(step))},
+      {l.let(low_half(seed)), l.let(high_half(seed))});
   Expr result = words[3];
-  const Index which = mod(floor_div(number, 16), 4);
+  const Index which = mod(floor_div(number, random_counters), 4);
   for (std::int64_t i = 2; i >= 0; i--)
     result = select_expr(less(which, Index(i + 1)), words[static_cast<std::size_t>(i)], std::move(result));
   return convert_expr(std::move(result), DType::i32);

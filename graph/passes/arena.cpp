@@ -69,7 +69,6 @@ std::int64_t place_blocks(std::vector<ArenaBlock>& blocks) {
     return std::pair(-blocks[a].bytes, a) < std::pair(-blocks[b].bytes, b);
   });
   std::int64_t total = place_in_order(blocks, order);
-  if (blocks.empty()) return total;
   constexpr int most_tries = 64;
   const std::int64_t least = least_bytes(blocks);
   std::vector<ArenaBlock> tried = blocks;

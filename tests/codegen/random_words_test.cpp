@@ -27,8 +27,8 @@ Graph dropout(const Shape& shape) {
 
 /// Products of vectors of words in the code of one kernel. A block of Philox has two in each of ten rounds,
 /// of which the first depend on the key alone.
-std::ptrdiff_t products(const Graph& graph, int vector_bits) {
-  const std::vector<LoweredGroup> kernels = lower_all(graph::parse(graph::print(graph)), vector_bits);
+std::ptrdiff_t products(Graph graph, int vector_bits) {
+  const std::vector<LoweredGroup> kernels = lower_all(std::move(graph), vector_bits);
   EXPECT_EQ(kernels.size(), 1u);
   const std::string ir = list_kernel(kernels[0].kernel, Target::host(vector_bits)).ir;
   const std::regex product("= mul <");

@@ -137,11 +137,15 @@ TEST(ExportedObject, NeedsNothingAndShowsTwoFunctions) {
   }
 }
 
-std::string assembly(const Model& model, ExportArgs args) {
+// The code as text; `suffix` is that of the format's files.
+std::string text_of(const Model& model, ExportArgs args, const char* format, const char* suffix) {
   const TemporaryFolder folder;
-  args.format = "assembly";
+  args.format = format;
   model.export_library(folder / "net", args);
-  return read_file(folder / "net.s");
+  return read_file(folder / (std::string("net") + suffix));
+}
+std::string assembly(const Model& model, const ExportArgs& args) {
+  return text_of(model, args, "assembly", ".s");
 }
 
 TEST(ExportedObject, HasNoInstructionsBeyondItsTarget) {
@@ -204,12 +208,7 @@ TEST(ExportedObject, HasOneKernelForLayersOfOneKind) {
     const std::regex pattern(what);
     return std::distance(std::sregex_iterator(text.begin(), text.end(), pattern), {});
   };
-  const auto ir = [](ExportArgs args) {
-    const TemporaryFolder folder;
-    args.format = "llvm_ir";
-    tower().export_library(folder / "net", args);
-    return read_file(folder / "net.ll");
-  };
+  const auto ir = [](const ExportArgs& args) { return text_of(tower(), args, "llvm_ir", ".ll"); };
   const char *kernel = "define internal void @net_kernel", *call = "call void @net_kernel";
   for (const ExportArgs& args : {ExportArgs{.target = "thumbv7em-none-eabihf", .cpu = "cortex-m4"},
                                  ExportArgs{.target = "x86_64-linux-gnu", .optimize = "size"}}) {

@@ -33,10 +33,13 @@ constexpr std::uint32_t random_word(std::int64_t seed, std::int64_t step, std::i
   return r[static_cast<std::size_t>(index % 4)];
 }
 
-/// Number of the word that element `i` of the graph's `random_bits` is. 16 counters make 64 neighbours, first
-/// the word 0 of each, then the words 1: so a vector of counters makes four vectors of results.
+/// So many counters make so many neighbours among the graph's `random_bits`: first the word 0 of each, then
+/// the words 1. So a vector of counters makes four vectors of results.
+inline constexpr int random_counters = 16, random_words = 4 * random_counters;
+
+/// Number of the word that element `i` of `random_bits` is.
 constexpr std::int64_t random_bits_word(std::int64_t i) {
-  return (i / 64 * 16 + i % 16) * 4 + i / 16 % 4;
+  return (i / random_words * random_counters + i % random_counters) * 4 + i / random_counters % 4;
 }
 
 }  // namespace kiln
