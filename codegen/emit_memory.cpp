@@ -192,6 +192,7 @@ KernelEmitter::Lanes KernelEmitter::load(const ExprNode& e) {
   if (e.predicate) predicate = expr(e.predicate);
   const Lanes* condition = predicate ? &*predicate : nullptr;
   const Address a = address(e.index);
+  if (parameter(e.buffer).storage == Storage::bfloat16_pairs) return {load_of_pair(e, a), true};
   if (!a.varies()) {
     llvm::Value* value = load_uniform(e, a, condition);
     if (condition == nullptr || !condition->varies) return {value};
@@ -243,6 +244,19 @@ llvm::Value* KernelEmitter::load_vector(const ExprNode& e, const Address& a, llv
     loaded = mark(b_.CreateMaskedGather(type, pointers, align, mask, zero), e.buffer);
   }
   return from_memory(loaded, e.buffer);
+}
+
+llvm::Value* KernelEmitter::load_of_pair(const ExprNode& e, const Address& a) {
+  const int n = lanes();
+  const auto place = mod(e.index - Index(vector_->variable), 2 * n)->constant;
+  const std::int64_t base = llvm::cast<llvm::ConstantInt>(vector_->base)->getSExtValue();
+  const bool second = (place + base) / n % 2 == 1;
+  llvm::Value* pair = element_pointer(e.buffer, second ? b_.CreateSub(a.uniform, number(n)) : a.uniform);
+  llvm::Type* type = llvm::VectorType::get(b_.getInt32Ty(), static_cast<unsigned>(n), false);
+  llvm::Value* halves = mark(b_.CreateAlignedLoad(type, pair, llvm::Align(4)), e.buffer);
+  const auto bits = [&](std::uint64_t x) { return llvm::ConstantInt::get(type, x); };
+  llvm::Value* wide = second ? b_.CreateAnd(halves, bits(0xffff0000)) : b_.CreateShl(halves, bits(16));
+  return b_.CreateBitCast(wide, llvm::VectorType::get(b_.getFloatTy(), static_cast<unsigned>(n), false));
 }
 
 // ---- stores -----------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 #include "codegen/export_layout.h"
 
 #include <algorithm>
+#include <set>
 
 #include "codegen/narrow_weights.h"
+#include "codegen/weight_pairs.h"
 
 namespace kiln::codegen {
 namespace {
@@ -34,6 +36,17 @@ std::int64_t free_place(const runtime::Program& program, std::size_t step, std::
   return place;
 }
 
+/// Calls body(constant, kernel, parameter) for each kernel's parameter that is a constant.
+template <class Body>
+void each_constant(const LoweredPlan& plan, Body body) {
+  for (std::size_t s = 0; s < plan.kernels.size(); ++s) {
+    const std::vector<BufferRef>& buffers = plan.program.steps[s].buffers;
+    for (std::size_t i = 0; i < buffers.size(); ++i)
+      if (buffers[i].space == BufferRef::Space::constant)
+        body(static_cast<std::size_t>(buffers[i].index), s, i);
+  }
+}
+
 }  // namespace
 
 ScratchLayout::ScratchLayout(const LoweredPlan& plan, int max_threads) {
@@ -62,11 +75,22 @@ StoredWeights::StoredWeights(LoweredPlan& plan, WeightStorage storage) {
     bytes = c.offset + static_cast<std::int64_t>(c.bytes.size());
     constants.push_back(std::move(c));
   }
-  for (std::size_t s = 0; s < plan.kernels.size(); ++s) {
-    const std::vector<BufferRef>& buffers = plan.program.steps[s].buffers;
-    for (std::size_t i = 0; i < buffers.size(); ++i)
-      if (buffers[i].space == BufferRef::Space::constant)
-        plan.kernels[s].buffers[i].storage = constants[static_cast<std::size_t>(buffers[i].index)].storage;
+  pair_vectors(plan);
+  each_constant(plan, [&](std::size_t constant, std::size_t kernel, std::size_t parameter) {
+    plan.kernels[kernel].buffers[parameter].storage = constants[constant].storage;
+  });
+}
+
+void StoredWeights::pair_vectors(const LoweredPlan& plan) {
+  std::vector<std::set<int>> lanes(constants.size());
+  each_constant(plan, [&](std::size_t constant, std::size_t kernel, std::size_t parameter) {
+    lanes[constant].insert(pair_lanes(plan.kernels[kernel], static_cast<int>(parameter)));
+  });
+  for (std::size_t i = 0; i < constants.size(); ++i) {
+    Constant& c = constants[i];
+    if (c.storage != Storage::bfloat16 || lanes[i].size() != 1 || *lanes[i].begin() == 0) continue;
+    c.storage = Storage::bfloat16_pairs;
+    c.bytes = in_pairs(c.bytes, *lanes[i].begin());
   }
 }
 

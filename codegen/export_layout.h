@@ -40,6 +40,10 @@ struct StoredWeights {
   std::string file() const;
   /// FNV-1a of the file's bytes: of a changed byte it is another.
   std::uint32_t checksum() const;
+
+ private:
+  /// Puts bf16 in pairs where all kernels that read them read vectors of the same lanes.
+  void pair_vectors(const LoweredPlan& plan);
 };
 
 /// The arrays of the memory that a device trains in: the model's weights first, and what is zero at the start

@@ -194,8 +194,9 @@ Stmt turn(Reg reg, int unit = 1);
 
 // ---- kernels ----------------------------------------------------------------------------------------------
 
-/// How f32 elements lie in memory: as they are, or in two bytes, from which a load widens them.
-enum class Storage : std::uint8_t { whole, float16, bfloat16 };
+/// How f32 elements lie in memory: as they are, or in two bytes, from which a load widens them; or in two
+/// bytes in pairs of the vectors that loads read (weight_pairs.h).
+enum class Storage : std::uint8_t { whole, float16, bfloat16, bfloat16_pairs };
 
 struct BufferParam {
   DType dtype = DType::f32;

@@ -8,6 +8,20 @@
 namespace kiln::codegen {
 namespace {
 
+const char* as_stored(Storage storage) {
+  switch (storage) {
+    case Storage::whole:
+      break;
+    case Storage::float16:
+      return " as f16";
+    case Storage::bfloat16:
+      return " as bf16";
+    case Storage::bfloat16_pairs:
+      return " as bf16 in pairs";
+  }
+  return "";
+}
+
 /// Prints with names given in print order. For readers, variables and registers keep the names that lowering
 /// chose (numbered where two share one); for comparing, all names are canonical, so that kernels that differ
 /// in names only have equal texts.
@@ -21,7 +35,7 @@ class Printer {
       const BufferParam& b = kernel_.buffers[i];
       out_ += fmt::format("{}b{}: {}[{}]{}{}", i == 0 ? "" : ", ", i, short_name(b.dtype), b.elements,
                           b.written ? " written" : "", b.may_alias ? " may_alias" : "");
-      if (b.storage != Storage::whole) out_ += b.storage == Storage::float16 ? " as f16" : " as bf16";
+      out_ += as_stored(b.storage);
       if (b.scratch >= 0) out_ += fmt::format(" scratch at {} of {}", b.scratch, kernel_.scratch_stride);
     }
     out_ += ") {\n";

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "codegen/loop.h"
+#include "codegen/weight_pairs.h"
 
 namespace kiln::codegen {
 namespace {
@@ -205,6 +206,9 @@ class Verifier {
         break;
       case ExprKind::load:
         access(e->buffer, e->index, e->dtype, e->predicate);
+        if (kernel_.buffers[static_cast<std::size_t>(e->buffer)].storage == Storage::bfloat16_pairs &&
+            (vector_ == nullptr || !reads_of_a_pair(*e, *vector_)))
+          fail(fmt::format("b{} lies in pairs of vectors, and a load isn't of one", e->buffer));
         break;
       case ExprKind::read:
         element(e->reg, e->subscripts);

@@ -29,7 +29,7 @@ import time
 
 import device_counts
 from networks import NETWORKS
-from suites import MEMORY_TARGET, NEAR_ROOFLINE, COMPILE_TARGETS, roofline_ms, rows_of
+from suites import COMPILE_TARGETS, MEMORY_TARGET, NEAR_ROOFLINE, TOLERANCE, roofline_ms, rows_of
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -52,7 +52,6 @@ SUITES = ("train", "predict", "embedded", "kernels", "scale", "compile", "memory
 # counted as if it had been there before the step.
 RETURNED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4096", "MALLOC_MMAP_MAX_": "1000000", "MALLOC_TRIM_THRESHOLD_": "0",
                    "MALLOC_TOP_PAD_": "0"}
-TOLERANCE = 2e-3  # relative, of float32 against float64
 
 
 class Program:
@@ -103,7 +102,7 @@ def agrees(row, check, reference):
         # 1.8 %.
         reference = reference[: NETWORKS[row["network"]].get("checked_losses", 3)]
         scale = max(reference)
-    return all(abs(a - b) <= TOLERANCE * scale for a, b in zip(check, reference))
+    return all(abs(a - b) <= row.get("tolerance", TOLERANCE) * scale for a, b in zip(check, reference))
 
 
 def prepare(row, programs, reference):

@@ -19,7 +19,8 @@ class ExportedRow final : public Row {
     x_ = testing::hash_uniform("bench x", sample.prepend(batches_ * batch_));
     out_ = Tensor(model.outputs()[0].shape().tail().prepend(batch_), DType::f32);
     const testing::TemporaryFolder folder;
-    model.export_library(folder / "net", {.batch_size = batch_});
+    model.export_library(folder / "net",
+                         {.batch_size = batch_, .weight_storage = row.value("weight_storage", "float32")});
     library_.emplace(folder, "net");
     predict_ = library_->find<Predict>("net_predict");
     const auto bytes =

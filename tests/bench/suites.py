@@ -14,6 +14,9 @@ COMPILE_TARGETS = {"lenet": (0.25, 0.04), "googlenet": (3.0, 0.12)}  # the compi
 MEMORY_TARGET = 0.5  # of what PyTorch needs, eager
 NEAR_ROOFLINE = 1.08  # a row is reached, too, at this multiple of the least possible time
 WITH_ADAM = ("mlp", "lenet", "alexnet")
+WITH_BFLOAT16 = ("mlp",)  # what reads its weights once each is bound by their bytes; the peers keep float32
+TOLERANCE = 2e-3  # relative, of float32 against float64
+BFLOAT16_TOLERANCE = 1e-2  # of weights of 8 bits
 
 DOTS = [(256, 256, 256), (1024, 1024, 1024), (2048, 2048, 2048), (128, 10, 784), (128, 256, 784), (128, 120, 400),
         (1, 4096, 4096), (64, 256, 1152)]
@@ -42,7 +45,10 @@ def rows_of(suite, names):
     elif suite == "embedded":  # Kiln's is the exported function, called from C
         for name in names:
             if name in TARGETS["embedded"]:
-                yield network_row("predict", name, 1) | {"exported": True, "target": TARGETS["embedded"][name]}
+                row = network_row("predict", name, 1) | {"exported": True, "target": TARGETS["embedded"][name]}
+                yield row
+                if name in WITH_BFLOAT16:
+                    yield row | {"row": f"{name} bf16", "weight_storage": "bfloat16", "tolerance": BFLOAT16_TOLERANCE}
     elif suite == "scale":
         for name in names:
             for batch in (32, 128, 1024, 4096) if batch_of[name] == 128 else (4, 16, 64):

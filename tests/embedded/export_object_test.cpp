@@ -78,9 +78,13 @@ TEST(ExportedWeights, InTwoBytesEachAreWidenedExactly) {
       }
 }
 
-TEST(ExportedWeights, InTwoBytesEachTakeHalfTheRoom) {
+class ExportedWeightsOf : public ::testing::TestWithParam<std::int64_t> {};
+/// Rows of 30 end between vectors; of 64, any vectors come in pairs.
+INSTANTIATE_TEST_SUITE_P(Columns, ExportedWeightsOf, ::testing::Values(30, 64));
+
+TEST_P(ExportedWeightsOf, InTwoBytesEachTakeHalfTheRoom) {
   const TemporaryFolder folder;
-  Sequential model({Input({40}), Dense(30, {.activation = "relu"}), Dense(7)});
+  Sequential model({Input({40}), Dense(GetParam(), {.activation = "relu"}), Dense(7)});
   const Tensor x = random_input(model, 1), whole = model(x);
   // Weights of every size that float16 has, subnormal ones too.
   std::vector<Tensor> weights = model.get_weights();
@@ -146,6 +150,18 @@ std::string text_of(const Model& model, ExportArgs args, const char* format, con
 }
 std::string assembly(const Model& model, const ExportArgs& args) {
   return text_of(model, args, "assembly", ".s");
+}
+
+TEST(ExportedWeights, OfWholeVectorsAreReadTwoByTwo) {
+  const Sequential model({Input({40}), Dense(64, {.activation = "relu"}), Dense(32)});
+  for (const char* cpu : {"x86-64-v3", "x86-64-v4"}) {
+    const auto code = [&](const char* storage) {
+      return assembly(model, {.target = "x86_64-linux-gnu", .cpu = cpu, .weight_storage = storage});
+    };
+    const auto widens = [](const std::string& text) { return text.find("vpmovzxwd") != std::string::npos; };
+    EXPECT_TRUE(widens(code("float16"))) << cpu;
+    EXPECT_FALSE(widens(code("bfloat16"))) << cpu;
+  }
 }
 
 TEST(ExportedObject, HasNoInstructionsBeyondItsTarget) {
