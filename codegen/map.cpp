@@ -105,24 +105,28 @@ class MapKernel {
     });
   }
 
+  /// An array that the second cache doesn't hold.
+  bool is_far(int buffer, DType dtype) const {
+    return l_.buffer_elements(buffer) * static_cast<std::int64_t>(size_of(dtype)) > l_.target().l2_bytes;
+  }
+
   /// Asks for what large arrays will be read for a page later: the machine's own prefetching stops at the end
   /// of each page, and memory is waited for at the beginning of the next.
   void read_ahead(const Block& body, const Index& v) {
     constexpr std::int64_t page = 4096;
-    const auto bytes_of = [&](const ExprNode& e) { return static_cast<std::int64_t>(size_of(e.dtype)); };
     std::vector<Expr> seen;
     for (const Stmt& s : body)
       each_load(s.value, [&](const Expr& e) {
         std::int64_t stride = 0;
         const bool in_order =
             !e->predicate && !has_value(e->index) && affine_in(e->index, v->variable, stride) && stride == 1;
-        if (!in_order || l_.buffer_elements(e->buffer) * bytes_of(*e) <= l_.target().l2_bytes) return;
+        if (!in_order || !is_far(e->buffer, e->dtype)) return;
         if (std::any_of(seen.begin(), seen.end(), [&](const Expr& other) {
               return other->buffer == e->buffer && same(other->index, e->index);
             }))
           return;
         seen.push_back(e);
-        l_.add(prefetch(e->buffer, e->index + page / bytes_of(*e)));
+        l_.add(prefetch(e->buffer, e->index + page / static_cast<std::int64_t>(size_of(e->dtype))));
       });
   }
 
@@ -233,6 +237,9 @@ class MapKernel {
   void square(const Indices& before, const Index& along, const Index& v, const Expr& corner) {
     const std::int64_t side = l_.lanes(), most = side > 8 ? 4 : side;
     std::int64_t group = 0;
+    // Rows that lie far apart are each on a page of its own, where the machine's own prefetching begins anew.
+    constexpr std::int64_t squares_ahead = 2;
+    const bool asks = is_far(corner->buffer, corner->dtype);
     const auto scratch = [&](const Index& r, const Index& c) { return r * side + c; };
     for (std::int64_t unit = 1; unit < side; unit *= group) {
       group = std::min(most, side / unit);
@@ -245,6 +252,11 @@ class MapKernel {
         };
         // Rows whose numbers differ in the bits that are this round's.
         const Index first = floor_div(g, unit) * (unit * group) + mod(g, unit);
+        if (asks && unit == 1)
+          l_.unrolled("r", group, [&](const Index& r) {
+            const Index row = first + r + squares_ahead * side;
+            l_.add(prefetch(corner->buffer, corner->index + row * across_.stride, CacheLevel::second));
+          });
         each([&](const Index& r, const Index& c) {
           l_.add(write(rows, {r, c},
                        unit == 1 ? load(corner->buffer, across_.dtype,

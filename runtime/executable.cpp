@@ -221,7 +221,8 @@ class Executable::Lease {
  private:
   static std::unique_ptr<Scratch> make(const Program& program) {
     auto scratch = std::make_unique<Scratch>();
-    scratch->arena.reset(static_cast<std::byte*>(allocate(static_cast<std::uint64_t>(program.arena_bytes))));
+    scratch->arena.reset(
+        static_cast<std::byte*>(allocate_working_memory(static_cast<std::uint64_t>(program.arena_bytes))));
     if (!scratch->arena) throw_no_memory(program, static_cast<double>(program.arena_bytes));
     if (program.red_zones) poison_gaps(program, scratch->arena.get());
     for (const Step& step : program.steps) {
@@ -307,7 +308,7 @@ void Executable::make_room(Scratch& scratch, int threads) const {
   if (scratch_entries_.empty() || scratch.threads >= threads) return;
   const auto bytes = static_cast<std::uint64_t>(program_->scratch_bytes) * static_cast<std::uint64_t>(threads);
   scratch.threads = 0;
-  scratch.of_threads.reset(static_cast<std::byte*>(allocate(bytes)));
+  scratch.of_threads.reset(static_cast<std::byte*>(allocate_working_memory(bytes)));
   if (!scratch.of_threads) throw_no_memory(*program_, static_cast<double>(bytes));
   if (program_->red_zones) fill_with_nan(scratch.of_threads.get(), static_cast<std::int64_t>(bytes));
   scratch.threads = threads;

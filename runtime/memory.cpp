@@ -18,17 +18,31 @@ std::uint64_t physical_memory() {
   return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_size);
 }
 
+void* aligned(std::uint64_t bytes, std::uint64_t alignment) {
+  static const std::uint64_t available = physical_memory();
+  void* p = nullptr;
+  if (bytes > available || posix_memalign(&p, alignment, std::max<std::uint64_t>(bytes, 1)) != 0)
+    return nullptr;
+  return p;
+}
+
+/// All but what is left behind the last whole one.
+void* in_huge_pages(std::uint64_t bytes) {
+  void* p = aligned(bytes, kHugePage);
+  if (p != nullptr) (void)madvise(p, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish: others work too
+  return p;
+}
+
 }  // namespace
 
 void* allocate(std::uint64_t bytes) {
-  static const std::uint64_t available = physical_memory();
-  if (bytes > available) return nullptr;
-  const bool large = bytes >= 2 * kHugePage;
-  void* p = nullptr;
-  if (posix_memalign(&p, large ? kHugePage : kAlignment, std::max<std::uint64_t>(bytes, 1)) != 0)
-    return nullptr;
-  if (large) (void)madvise(p, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // only a wish: pages work too
-  return p;
+  return bytes < 2 * kHugePage ? aligned(bytes, kAlignment) : in_huge_pages(bytes);
+}
+
+void* allocate_working_memory(std::uint64_t bytes) {
+  constexpr std::uint64_t some_pages = std::uint64_t{128} << 10;
+  if (bytes < some_pages || bytes > UINT64_MAX - kHugePage) return allocate(bytes);
+  return in_huge_pages((bytes + kHugePage - 1) / kHugePage * kHugePage);
 }
 
 }  // namespace kiln::runtime

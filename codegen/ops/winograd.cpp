@@ -177,6 +177,19 @@ class WinogradKernel {
     return both(in_range(row, 0, tiles_.height), in_range(column, 0, tiles_.width));
   }
 
+  /// Asks for what tiles a page on will read of an operand that comes from far away, each for its share of an
+  /// image: squares of it are read in pieces too short for the machine's own prefetching.
+  void read_ahead(std::size_t operand, const Index& tile) {
+    constexpr std::int64_t page = 4096, line = 64;
+    const auto size = static_cast<std::int64_t>(size_of(dtype_));
+    const Expr first = l_.operand(node_, operand, Indices(4, Index(0)));
+    if (first->kind != ExprKind::load || l_.buffer_elements(first->buffer) * size <= l_.target().l2_bytes) return;
+    const std::int64_t image = node_.operand(operand).shape().tail().elements(), tiles = tiles_.down * tiles_.across;
+    const Index here = first->index + floor_div(tile * image, tiles);
+    for (std::int64_t byte = 0; byte < image * size / tiles; byte += line)
+      l_.add(prefetch(first->buffer, here + (page + byte) / size, CacheLevel::second));
+  }
+
   /// A vector loop whose vectors aren't wider than its extent.
   void over(const char* name, std::int64_t extent, const Lowering::Body& body) {
     l_.narrow_lanes(extent);
@@ -458,6 +471,8 @@ class KernelGradKernel : WinogradKernel {
               both(in_range(in_part, 0, length), in_range(in_all, 0, tiles_.count())),
               [&] {
                 const Place at = place(in_all);
+                if (points[1] == 1) read_ahead(0, in_all);
+                if (points[2] == 1) read_ahead(1, in_all);
                 transform_input(inputs, tile, at, channel, block.channels);
                 transform_errors(errors, tile, at, filter, block.filters);
               },
