@@ -105,6 +105,8 @@ class MapKernel {
     });
   }
 
+  static constexpr std::int64_t page = 4096;
+
   /// An array that the second cache doesn't hold.
   bool is_far(int buffer, DType dtype) const {
     return l_.buffer_elements(buffer) * static_cast<std::int64_t>(size_of(dtype)) > l_.target().l2_bytes;
@@ -113,7 +115,6 @@ class MapKernel {
   /// Asks for what large arrays will be read for a page later: the machine's own prefetching stops at the end
   /// of each page, and memory is waited for at the beginning of the next.
   void read_ahead(const Block& body, const Index& v) {
-    constexpr std::int64_t page = 4096;
     std::vector<Expr> seen;
     for (const Stmt& s : body)
       each_load(s.value, [&](const Expr& e) {
@@ -238,7 +239,9 @@ class MapKernel {
     const std::int64_t side = l_.lanes(), most = side > 8 ? 4 : side;
     std::int64_t group = 0;
     // Rows that lie far apart are each on a page of its own, where the machine's own prefetching begins anew.
-    constexpr std::int64_t squares_ahead = 2;
+    // Whole pages apart, they meet in few sets of the second cache, which hold no more than two squares.
+    const std::int64_t row_bytes = across_.stride * static_cast<std::int64_t>(size_of(across_.dtype)),
+                       squares_ahead = row_bytes % page == 0 ? 2 : 4;
     const bool asks = is_far(corner->buffer, corner->dtype);
     const auto scratch = [&](const Index& r, const Index& c) { return r * side + c; };
     for (std::int64_t unit = 1; unit < side; unit *= group) {

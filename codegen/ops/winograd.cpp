@@ -326,8 +326,11 @@ class ConvKernel : WinogradKernel {
         l_.part(point[0], tiles_.images, images, [&](const Index& first, std::int64_t count) {
           l_.nest("copy", std::array{x_[1], x_[2], channels}, false, [&](const Indices& at) {
             over("n", count, [&](const Index& n) {
-              l_.add(store(copy, place_in_copy(at[0], at[1], at[2]) + n,
-                           x_at({at[0], at[1], at[2], first + n}, nullptr)));
+              const Expr x = x_at({at[0], at[1], at[2], first + n}, nullptr);
+              constexpr std::int64_t pieces_ahead = 8;
+              if (x->kind == ExprKind::load)  // each piece lies on a page of its own
+                l_.add(prefetch(x->buffer, x->index + pieces_ahead * x_[0], CacheLevel::second));
+              l_.add(store(copy, place_in_copy(at[0], at[1], at[2]) + n, x));
             });
           });
           l_.serial("tile", tiles, [&](const Index& tile) { build_tile(place(tile), first, count); });
