@@ -355,8 +355,28 @@ class ProductKernel {
                 [&](const Index& c) { return p_.rhs(l_, outer, k, column + c); });
   }
 
+  /// Asks for where a tile's results will be written, if that is far away: the rest of its line has to come
+  /// before a store is done, and long sums leave time for it.
+  void ask_for_outputs(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,
+                       std::int64_t columns) {
+    constexpr std::int64_t long_sum = 64;
+    if (passes_ > 1 || product(p_.contraction) < long_sum || l_.target().is_small) return;
+    const std::vector<Value>& outputs = l_.group().outputs;
+    for (int i = 0; i < static_cast<int>(outputs.size()); i++) {
+      const graph::Type& type = outputs[static_cast<std::size_t>(i)].type();
+      const int buffer = l_.output_buffer(i);
+      const auto size = static_cast<std::int64_t>(size_of(type.dtype));
+      if (type.shape != l_.root().type().shape || l_.buffer_elements(buffer) * size <= l_.target().l2_bytes)
+        continue;
+      for (std::int64_t r = 0; r < rows; r++)
+        for (std::int64_t c = 0; c < columns; c += line_elements(type.dtype))
+          l_.add(prefetch(buffer, l_.output_position(i, p_.result(outer, row + r, column + c))));
+    }
+  }
+
   void register_tile(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,
                      std::int64_t columns, const Index& pass) {
+    ask_for_outputs(outer, row, rows, column, columns);
     const RegisterTile sum(l_, "acc", p_.dtype, rows, columns);
     const auto waiting_place = [&](const Index& r, const Index& c) {
       return waiting_output_ < 0 ? (waiting_row_ + r) * width_ + c
