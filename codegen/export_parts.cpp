@@ -107,6 +107,18 @@ void check_complete(const ObjectFacts& facts, const ExportOptions& options, cons
       options.caller, target.triple, target.cpu.empty() ? "" : ", ", target.cpu, fmt::join(missing, ", ")));
 }
 
+Target target_of(const ExportOptions& options) {
+  if (options.target.empty()) {
+    if (!options.features.empty()) throw ValueError("features are added to a target's; give the target, too");
+    return Target::host(options.vector_bits, options.cpu);
+  }
+  const llvm::Triple triple(options.target);
+  std::string cpu = options.cpu;
+  if (cpu.empty() && triple.getArch() == llvm::Triple::x86_64) cpu = "x86-64";
+  if (cpu.empty() && triple.isAArch64()) cpu = "generic";
+  return Target::of(options.target, cpu, options.vector_bits, options.features);
+}
+
 }  // namespace
 
 Target export_target(const ExportOptions& options) {
@@ -118,17 +130,10 @@ Target export_target(const ExportOptions& options) {
         "{}: \"{}\" can't begin the names of C functions; give letters, digits and _, and no ending",
         options.caller, options.prefix));
   Target target;
-  if (options.target.empty()) {
-    if (!options.features.empty())
-      throw ValueError(
-          fmt::format("{}: features are added to a target's; give the target, too", options.caller));
-    target = Target::host(options.vector_bits, options.cpu);
-  } else {
-    const llvm::Triple triple(options.target);
-    std::string cpu = options.cpu;
-    if (cpu.empty() && triple.getArch() == llvm::Triple::x86_64) cpu = "x86-64";
-    if (cpu.empty() && triple.isAArch64()) cpu = "generic";
-    target = Target::of(options.target, cpu, options.vector_bits, options.features);
+  try {
+    target = target_of(options);
+  } catch (const ValueError& error) {
+    throw ValueError(fmt::format("{}: {}", options.caller, error.what()));
   }
   target.reports_check_values = false;
   target.is_small |= options.small;

@@ -364,10 +364,9 @@ class ProductKernel {
     const std::vector<Value>& outputs = l_.group().outputs;
     for (int i = 0; i < static_cast<int>(outputs.size()); i++) {
       const graph::Type& type = outputs[static_cast<std::size_t>(i)].type();
+      const std::int64_t bytes = type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype));
+      if (type.shape != l_.root().type().shape || bytes <= l_.target().l2_bytes) continue;
       const int buffer = l_.output_buffer(i);
-      const auto size = static_cast<std::int64_t>(size_of(type.dtype));
-      if (type.shape != l_.root().type().shape || l_.buffer_elements(buffer) * size <= l_.target().l2_bytes)
-        continue;
       for (std::int64_t r = 0; r < rows; r++)
         for (std::int64_t c = 0; c < columns; c += line_elements(type.dtype))
           l_.add(prefetch(buffer, l_.output_position(i, p_.result(outer, row + r, column + c))));

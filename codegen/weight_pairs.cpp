@@ -61,7 +61,8 @@ int pair_lanes(const Kernel& kernel, int buffer) {
   PairedLoads loads(buffer);
   loads.block(kernel.body, nullptr);
   const int lanes = loads.lanes();
-  return lanes > 0 && kernel.buffers[static_cast<std::size_t>(buffer)].elements % (2 * lanes) == 0 ? lanes : 0;
+  return lanes > 0 && kernel.buffers[static_cast<std::size_t>(buffer)].elements % (2 * lanes) == 0 ? lanes
+                                                                                                   : 0;
 }
 
 std::string in_pairs(const std::string& halves, int lanes) {
@@ -72,7 +73,8 @@ std::string in_pairs(const std::string& halves, int lanes) {
     for (std::size_t byte = 0; byte < vector; byte += half)
       for (const std::size_t second : {0, 1}) {
         const auto from = halves.begin() + static_cast<std::ptrdiff_t>(pair + second * vector + byte);
-        std::copy_n(from, half, result.begin() + static_cast<std::ptrdiff_t>(pair + 2 * byte + second * half));
+        std::copy_n(from, half,
+                    result.begin() + static_cast<std::ptrdiff_t>(pair + 2 * byte + second * half));
       }
   return result;
 }

@@ -13,7 +13,8 @@ namespace kiln::codegen {
 /// its pair. `loop`: the vector loop around it.
 bool reads_of_a_pair(const ExprNode& load, const Stmt& loop);
 
-/// The lanes of the vectors in which a kernel reads a parameter, if pairs of them serve all its loads; else 0.
+/// The lanes of the vectors in which a kernel reads a parameter, if pairs of them serve all its loads; else
+/// 0.
 int pair_lanes(const Kernel& kernel, int buffer);
 
 /// Elements of two bytes, a multiple of 2 * lanes of them, put in pairs of vectors.

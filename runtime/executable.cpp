@@ -306,7 +306,8 @@ void Executable::fill_table(Scratch& scratch, std::span<const Tensor> inputs, st
 
 void Executable::make_room(Scratch& scratch, int threads) const {
   if (scratch_entries_.empty() || scratch.threads >= threads) return;
-  const auto bytes = static_cast<std::uint64_t>(program_->scratch_bytes) * static_cast<std::uint64_t>(threads);
+  const auto bytes =
+      static_cast<std::uint64_t>(program_->scratch_bytes) * static_cast<std::uint64_t>(threads);
   scratch.threads = 0;
   scratch.of_threads.reset(static_cast<std::byte*>(allocate_working_memory(bytes)));
   if (!scratch.of_threads) throw_no_memory(*program_, static_cast<double>(bytes));

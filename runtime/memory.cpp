@@ -29,7 +29,8 @@ void* aligned(std::uint64_t bytes, std::uint64_t alignment) {
 /// All but what is left behind the last whole one.
 void* in_huge_pages(std::uint64_t bytes) {
   void* p = aligned(bytes, kHugePage);
-  if (p != nullptr) (void)madvise(p, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish: others work too
+  if (p != nullptr)
+    (void)madvise(p, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish: others work too
   return p;
 }
 

@@ -133,9 +133,9 @@ struct ExportArgs {
   /// `path`.weights, of which the functions take the address: a file that can be mapped into memory.
   std::string weights = "embedded";
   /// "float16" and "bfloat16" keep each float32 weight in two bytes, rounded; all is computed in float32.
-  /// bfloat16, 8 bits of each weight, is quick: where the weights' bytes are what takes the time (Dense layers
-  /// at batch size 1), it takes about half of it. float16 keeps 11 bits and saves room alone. (A CPU that is
-  /// set to flush subnormal numbers loses float16's below 6e-5.)
+  /// bfloat16, 8 bits of each weight, is quick: where the weights' bytes are what takes the time (Dense
+  /// layers at batch size 1), it takes about half of it. float16 keeps 11 bits and saves room alone. (A CPU
+  /// that is set to flush subnormal numbers loses float16's below 6e-5.)
   std::string weight_storage = "float32";
   /// "size": short code, direct convolutions and little scratch memory, as microcontrollers get them in any
   /// case; on this machine the results are then predict's within rounding. "speed": they have predict's bits.
@@ -310,8 +310,8 @@ class KILN_API Model : public Layer {
   /// float32 in the outputs' shape, int32 for sparse ones.
   ///
   /// Throws StateError if the model isn't compiled or built, ValueError if no weight is trainable; else as
-  /// `export_library` does. Schedules and Adafactor need float64, which small CPUs lack: compile with a number
-  /// as learning rate, and let the device set others.
+  /// `export_library` does. Schedules and Adafactor need float64, which small CPUs lack: compile with a
+  /// number as learning rate, and let the device set others.
   void export_training_step(const std::string& path, ExportTrainingArgs args = {}) const;
 
   ModelImpl& model_impl() const;

@@ -183,8 +183,10 @@ class WinogradKernel {
     constexpr std::int64_t page = 4096, line = 64;
     const auto size = static_cast<std::int64_t>(size_of(dtype_));
     const Expr first = l_.operand(node_, operand, Indices(4, Index(0)));
-    if (first->kind != ExprKind::load || l_.buffer_elements(first->buffer) * size <= l_.target().l2_bytes) return;
-    const std::int64_t image = node_.operand(operand).shape().tail().elements(), tiles = tiles_.down * tiles_.across;
+    if (first->kind != ExprKind::load || l_.buffer_elements(first->buffer) * size <= l_.target().l2_bytes)
+      return;
+    const std::int64_t image = node_.operand(operand).shape().tail().elements(),
+                       tiles = tiles_.down * tiles_.across;
     const Index here = first->index + floor_div(tile * image, tiles);
     for (std::int64_t byte = 0; byte < image * size / tiles; byte += line)
       l_.add(prefetch(first->buffer, here + (page + byte) / size, CacheLevel::second));

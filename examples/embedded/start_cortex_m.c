@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-extern uint32_t stack_top[], bss_begin[], bss_end[];
+extern uint32_t stack_top[], bss_begin[], bss_end[], data_begin[], data_end[], data_source[];
 
 // Arm's semihosting (Arm document IHI 0100): number in r0, argument in r1.
 static int host(int operation, const void* argument) {
@@ -32,6 +32,7 @@ static void fault(void) {
 __attribute__((used)) void reset(void) {
   *(volatile uint32_t*)0xe000ed88 |= 0xfu << 20;  // CPACR: the floating-point unit may be used
   __asm__ volatile("dsb\n  isb" ::: "memory");
+  for (uint32_t *p = data_begin, *from = data_source; p < data_end; p++, from++) *p = *from;
   for (uint32_t* p = bss_begin; p < bss_end; p++) *p = 0;
   leave(main());
 }

@@ -218,6 +218,49 @@ TEST(Lower, ProductsAskForTheNextRowsOfTheirLeftOperand) {
       << columns;
 }
 
+TEST(Lower, LongSumsAskForWhereFarResultsWillBeWritten) {
+  const auto asks = [](std::int64_t rows, std::int64_t steps) {
+    const std::string text = product_kernel(rows, steps, 64);
+    std::smatch output;
+    std::regex_search(text, output, std::regex("(b[0-9]): f32\\[[0-9]+\\] written"));
+    return text.find("prefetch " + output.str(1) + "[") != std::string::npos;
+  };
+  EXPECT_TRUE(asks(8192, 128));
+  EXPECT_FALSE(asks(8192, 32)) << "a short sum";
+  EXPECT_FALSE(asks(2048, 128)) << "half a megabyte stays in the cache";
+}
+
+TEST(Lower, SquaresAskForRowsThatLieFarApart) {
+  const auto asks = [](std::int64_t rows, std::int64_t columns) {
+    using namespace graph;
+    Graph g("turn");
+    g.output("y", transpose(g.input("x", {DType::f32, {rows, columns}}), {1, 0}));
+    const std::string text = print(lower_all(std::move(g)).back().kernel);
+    std::smatch line;
+    return std::regex_search(text, line, std::regex("prefetch .*")) ? line.str() : "";
+  };
+  const std::regex two("\\+ 32768\\] into the second cache"), four("\\+ 64000\\] into the second cache");
+  EXPECT_TRUE(std::regex_search(asks(1024, 1024), two)) << asks(1024, 1024);
+  EXPECT_TRUE(std::regex_search(asks(1024, 1000), four)) << asks(1024, 1000);
+  EXPECT_EQ(asks(256, 256), "");
+}
+
+TEST(Lower, WinogradsKernelGradientsAskForLaterImages) {
+  const auto asks = [](std::int64_t images) {
+    using namespace graph;
+    Graph g("grad");
+    const Value x = g.input("x", {DType::f32, {images, 12, 12, 8}});
+    const Value dy = g.input("dy", {DType::f32, {images, 8, 8, 16}});
+    g.output("sums", winograd_kernel_grad(x, dy, 5, {0, 0}, {0, 0}, 1));
+    const std::string text = print(lower_all(std::move(g)).back().kernel);
+    const std::regex line("prefetch .* into the second cache");
+    return std::distance(std::sregex_iterator(text.begin(), text.end(), line), std::sregex_iterator());
+  };
+  EXPECT_EQ(asks(1024),
+            5 + 4);  // lines of the 72 and 64 elements of an image that each of 16 tiles stands for
+  EXPECT_EQ(asks(64), 0);
+}
+
 // A weight that is updated in place is read when its gradient's sum is complete: parts of it wait elsewhere.
 TEST(Lower, SumsOfUpdatesWaitInScratchMemory) {
   using namespace graph;

@@ -254,7 +254,8 @@ TEST(ExportMistakes, SayHowToMendThem) {
     expect(refused("net", {.target = slip}), "is no part of a target that LLVM knows");
   expect(refused("net", {.target = "cortex-m4"}),
          "a CPU's name, such as cortex-m4, is given beside its target");
-  expect(refused("net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m99"}), "cpu \"cortex-m99\"");
+  expect(refused("net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m99"}),
+         "export_library: cpu \"cortex-m99\"");
   expect(refused("net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m3"}),
          "no instructions for float32");
   expect(refused("net", {.features = "+avx2"}), "features are added to a target's; give the target, too");

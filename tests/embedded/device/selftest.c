@@ -34,9 +34,13 @@ __attribute__((noinline)) static int stayed_in_stack(volatile uint8_t* top) {
 #define stayed_in_stack(top) 1
 #endif
 
+// Shows that a device's start-up code brings data with their values into memory.
+static volatile uint32_t initialised = 0x600dda7a;
+
 int main(void);
 
 int main(void) {
+  if (initialised++ != 0x600dda7a) return 7;
   uint8_t* scratch = memory + GUARD + (NET_SCRATCH_BYTES > 0 ? NET_SCRATCH_ALIGN : 0);
   const uint8_t* end = memory + sizeof memory;
   for (uint8_t* p = memory; p < end; p++) *p = FILL;
