@@ -6,6 +6,7 @@
 #include "codegen/elementwise.h"
 #include "codegen/emitter.h"
 #include "codegen/faults.h"
+#include "codegen/weight_pairs.h"
 
 namespace kiln::codegen {
 
@@ -191,8 +192,8 @@ KernelEmitter::Lanes KernelEmitter::load(const ExprNode& e) {
   std::optional<Lanes> predicate;
   if (e.predicate) predicate = expr(e.predicate);
   const Lanes* condition = predicate ? &*predicate : nullptr;
+  if (parameter(e.buffer).pair_lanes > 0) return {load_of_pair(e), true};
   const Address a = address(e.index);
-  if (parameter(e.buffer).storage == Storage::bfloat16_pairs) return {load_of_pair(e, a), true};
   if (!a.varies()) {
     llvm::Value* value = load_uniform(e, a, condition);
     if (condition == nullptr || !condition->varies) return {value};
@@ -246,12 +247,12 @@ llvm::Value* KernelEmitter::load_vector(const ExprNode& e, const Address& a, llv
   return from_memory(loaded, e.buffer);
 }
 
-llvm::Value* KernelEmitter::load_of_pair(const ExprNode& e, const Address& a) {
+llvm::Value* KernelEmitter::load_of_pair(const ExprNode& e) {
   const int n = lanes();
-  const auto place = mod(e.index - Index(vector_->variable), 2 * n)->constant;
   const std::int64_t base = llvm::cast<llvm::ConstantInt>(vector_->base)->getSExtValue();
-  const bool second = (place + base) / n % 2 == 1;
-  llvm::Value* pair = element_pointer(e.buffer, second ? b_.CreateSub(a.uniform, number(n)) : a.uniform);
+  const bool second = (*place_in_pair(e.index, vector_->variable, n) + base) / n % 2 == 1;
+  // The same address for both, so that one load serves them.
+  llvm::Value* pair = element_pointer(e.buffer, address(second ? e.index - n : e.index).uniform);
   llvm::Type* type = llvm::VectorType::get(b_.getInt32Ty(), static_cast<unsigned>(n), false);
   llvm::Value* halves = mark(b_.CreateAlignedLoad(type, pair, llvm::Align(4)), e.buffer);
   const auto bits = [&](std::uint64_t x) { return llvm::ConstantInt::get(type, x); };

@@ -87,7 +87,7 @@ class KernelEmitter {
   Lanes load(const ExprNode& e);
   llvm::Value* load_uniform(const ExprNode& e, const Address& a, const Lanes* predicate);
   llvm::Value* load_vector(const ExprNode& e, const Address& a, llvm::Value* mask);
-  llvm::Value* load_of_pair(const ExprNode& e, const Address& a);
+  llvm::Value* load_of_pair(const ExprNode& e);
   void store(const Stmt& s);
   void prefetch(const Stmt& s);
   void store_vector(const Stmt& s, const Address& a, llvm::Value* value, llvm::Value* mask);

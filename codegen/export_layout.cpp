@@ -65,7 +65,7 @@ ScratchLayout::ScratchLayout(const LoweredPlan& plan, int max_threads) {
 StoredWeights::StoredWeights(LoweredPlan& plan, WeightStorage storage) {
   for (const Tensor& t : plan.program.constants) {
     const Tensor dense = t.contiguous();
-    Constant c{t.dtype(), Storage::whole, {}, round_up(bytes, alignment)};
+    Constant c{t.dtype(), Storage::whole, 0, {}, round_up(bytes, alignment)};
     if (const auto halves = narrowed(dense, storage)) {
       c.storage = storage == WeightStorage::float16 ? Storage::float16 : Storage::bfloat16;
       c.bytes.assign(reinterpret_cast<const char*>(halves->data()), 2 * halves->size());
@@ -75,9 +75,11 @@ StoredWeights::StoredWeights(LoweredPlan& plan, WeightStorage storage) {
     bytes = c.offset + static_cast<std::int64_t>(c.bytes.size());
     constants.push_back(std::move(c));
   }
-  pair_vectors(plan);
+  if (storage == WeightStorage::bfloat16) pair_vectors(plan);
   each_constant(plan, [&](std::size_t constant, std::size_t kernel, std::size_t parameter) {
-    plan.kernels[kernel].buffers[parameter].storage = constants[constant].storage;
+    BufferParam& buffer = plan.kernels[kernel].buffers[parameter];
+    buffer.storage = constants[constant].storage;
+    buffer.pair_lanes = constants[constant].pair_lanes;
   });
 }
 
@@ -89,8 +91,8 @@ void StoredWeights::pair_vectors(const LoweredPlan& plan) {
   for (std::size_t i = 0; i < constants.size(); ++i) {
     Constant& c = constants[i];
     if (c.storage != Storage::bfloat16 || lanes[i].size() != 1 || *lanes[i].begin() == 0) continue;
-    c.storage = Storage::bfloat16_pairs;
-    c.bytes = in_pairs(c.bytes, *lanes[i].begin());
+    c.pair_lanes = *lanes[i].begin();
+    c.bytes = in_pairs(c.bytes, c.pair_lanes);
   }
 }
 

@@ -28,6 +28,7 @@ struct StoredWeights {
   struct Constant {
     DType dtype = DType::f32;
     Storage storage = Storage::whole;
+    int pair_lanes = 0;  ///< as BufferParam's
     std::string bytes;
     std::int64_t offset = 0;
   };

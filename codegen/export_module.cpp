@@ -27,7 +27,9 @@ class ExportEmitter {
 
  private:
   llvm::Type* element_type(const StoredWeights::Constant& c) {
-    return c.storage == Storage::whole ? memory_type(e_.context, c.dtype) : e_.b.getInt16Ty();
+    if (c.storage == Storage::whole) return memory_type(e_.context, c.dtype);
+    return c.pair_lanes > 0 ? e_.b.getInt32Ty()
+                            : e_.b.getInt16Ty();  // as loads read them: an array's alignment
   }
   llvm::Function* kernel_function(const Kernel& kernel) {
     verify(kernel);

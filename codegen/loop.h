@@ -194,9 +194,8 @@ Stmt turn(Reg reg, int unit = 1);
 
 // ---- kernels ----------------------------------------------------------------------------------------------
 
-/// How f32 elements lie in memory: as they are, or in two bytes, from which a load widens them; or in two
-/// bytes in pairs of the vectors that loads read (weight_pairs.h).
-enum class Storage : std::uint8_t { whole, float16, bfloat16, bfloat16_pairs };
+/// How f32 elements lie in memory: as they are, or in two bytes, from which a load widens them.
+enum class Storage : std::uint8_t { whole, float16, bfloat16 };
 
 struct BufferParam {
   DType dtype = DType::f32;
@@ -208,6 +207,7 @@ struct BufferParam {
   /// no longer than itself. Nothing is known of what lies there before.
   std::int64_t scratch = -1;
   Storage storage = Storage::whole;
+  int pair_lanes = 0;  ///< not 0: bf16 in pairs of vectors of so many lanes (weight_pairs.h)
 };
 
 /// One kernel. An array that is updated in place is ONE parameter, read and written.

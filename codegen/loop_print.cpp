@@ -8,18 +8,10 @@
 namespace kiln::codegen {
 namespace {
 
-const char* as_stored(Storage storage) {
-  switch (storage) {
-    case Storage::whole:
-      break;
-    case Storage::float16:
-      return " as f16";
-    case Storage::bfloat16:
-      return " as bf16";
-    case Storage::bfloat16_pairs:
-      return " as bf16 in pairs";
-  }
-  return "";
+std::string as_stored(const BufferParam& b) {
+  if (b.storage == Storage::whole) return "";
+  if (b.storage == Storage::float16) return " as f16";
+  return b.pair_lanes == 0 ? " as bf16" : fmt::format(" as bf16 in pairs of {}", b.pair_lanes);
 }
 
 /// Prints with names given in print order. For readers, variables and registers keep the names that lowering
@@ -35,7 +27,7 @@ class Printer {
       const BufferParam& b = kernel_.buffers[i];
       out_ += fmt::format("{}b{}: {}[{}]{}{}", i == 0 ? "" : ", ", i, short_name(b.dtype), b.elements,
                           b.written ? " written" : "", b.may_alias ? " may_alias" : "");
-      out_ += as_stored(b.storage);
+      out_ += as_stored(b);
       if (b.scratch >= 0) out_ += fmt::format(" scratch at {} of {}", b.scratch, kernel_.scratch_stride);
     }
     out_ += ") {\n";

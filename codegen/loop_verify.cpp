@@ -34,6 +34,8 @@ class Verifier {
       const std::int64_t bytes = b.elements * static_cast<std::int64_t>(size_of(b.dtype));
       if (b.storage != Storage::whole && (b.dtype != DType::f32 || b.written))
         fail("only f32 that is read alone lies in two bytes an element");
+      if (b.pair_lanes > 0 && (b.storage != Storage::bfloat16 || b.elements % (2 * b.pair_lanes) != 0))
+        fail(fmt::format("{} elements in pairs of vectors of {}", b.elements, b.pair_lanes));
       if (b.scratch >= 0 && b.scratch + bytes > kernel_.scratch_stride)
         fail(fmt::format("scratch of {} bytes at {} of {}", bytes, b.scratch, kernel_.scratch_stride));
     }
@@ -206,8 +208,8 @@ class Verifier {
         break;
       case ExprKind::load:
         access(e->buffer, e->index, e->dtype, e->predicate);
-        if (kernel_.buffers[static_cast<std::size_t>(e->buffer)].storage == Storage::bfloat16_pairs &&
-            (vector_ == nullptr || !reads_of_a_pair(*e, *vector_)))
+        if (const int lanes = parameter(e->buffer).pair_lanes;
+            lanes > 0 && (vector_ == nullptr || vector_->lanes != lanes || !reads_of_a_pair(*e, *vector_)))
           fail(fmt::format("b{} lies in pairs of vectors, and a load isn't of one", e->buffer));
         break;
       case ExprKind::read:

@@ -105,11 +105,9 @@ class MapKernel {
     });
   }
 
-  static constexpr std::int64_t page = 4096;
-
-  /// An array that the second cache doesn't hold.
   bool is_far(int buffer, DType dtype) const {
-    return l_.buffer_elements(buffer) * static_cast<std::int64_t>(size_of(dtype)) > l_.target().l2_bytes;
+    return codegen::is_far(l_.buffer_elements(buffer) * static_cast<std::int64_t>(size_of(dtype)),
+                           l_.target());
   }
 
   /// Asks for what large arrays will be read for a page later: the machine's own prefetching stops at the end
@@ -127,7 +125,7 @@ class MapKernel {
             }))
           return;
         seen.push_back(e);
-        l_.add(prefetch(e->buffer, e->index + page / static_cast<std::int64_t>(size_of(e->dtype))));
+        l_.add(prefetch(e->buffer, e->index + page_bytes / static_cast<std::int64_t>(size_of(e->dtype))));
       });
   }
 
@@ -238,10 +236,10 @@ class MapKernel {
   void square(const Indices& before, const Index& along, const Index& v, const Expr& corner) {
     const std::int64_t side = l_.lanes(), most = side > 8 ? 4 : side;
     std::int64_t group = 0;
-    // Rows that lie far apart are each on a page of its own, where the machine's own prefetching begins anew.
-    // Whole pages apart, they meet in few sets of the second cache, which hold no more than two squares.
+    // Rows of a square are pieces too short for the machine's own prefetching. Rows whole pages apart meet in
+    // few sets of the second cache (16 KiB apart, one of 1 MiB holds four squares).
     const std::int64_t row_bytes = across_.stride * static_cast<std::int64_t>(size_of(across_.dtype)),
-                       squares_ahead = row_bytes % page == 0 ? 2 : 4;
+                       squares_ahead = row_bytes % page_bytes == 0 ? 2 : 4;
     const bool asks = is_far(corner->buffer, corner->dtype);
     const auto scratch = [&](const Index& r, const Index& c) { return r * side + c; };
     for (std::int64_t unit = 1; unit < side; unit *= group) {

@@ -19,7 +19,7 @@ void ask_for(Lowering& l, const Expr& element, CacheLevel into = CacheLevel::nea
 }
 
 std::int64_t line_elements(DType dtype) {
-  return 64 / static_cast<std::int64_t>(size_of(dtype));
+  return line_bytes / static_cast<std::int64_t>(size_of(dtype));
 }
 
 /// Asks for a row of a right operand.
@@ -356,16 +356,18 @@ class ProductKernel {
   }
 
   /// Asks for where a tile's results will be written, if that is far away: the rest of its line has to come
-  /// before a store is done, and long sums leave time for it.
+  /// before a store is done, and long sums leave time for it. (What the epilogue reads there, too, such as a
+  /// weight that is updated, it reads early enough.)
   void ask_for_outputs(const Indices& outer, const Index& row, std::int64_t rows, const Index& column,
                        std::int64_t columns) {
     constexpr std::int64_t long_sum = 64;
-    if (passes_ > 1 || product(p_.contraction) < long_sum || l_.target().is_small) return;
+    if (passes_ > 1 || product(p_.contraction) < long_sum) return;
     const std::vector<Value>& outputs = l_.group().outputs;
     for (int i = 0; i < static_cast<int>(outputs.size()); i++) {
       const graph::Type& type = outputs[static_cast<std::size_t>(i)].type();
       const std::int64_t bytes = type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype));
-      if (type.shape != l_.root().type().shape || bytes <= l_.target().l2_bytes) continue;
+      if (type.shape != l_.root().type().shape || !is_far(bytes, l_.target()) || !l_.is_private_output(i))
+        continue;
       const int buffer = l_.output_buffer(i);
       for (std::int64_t r = 0; r < rows; r++)
         for (std::int64_t c = 0; c < columns; c += line_elements(type.dtype))

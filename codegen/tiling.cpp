@@ -25,8 +25,7 @@ double smallest_tile(const Target& target) {
 /// `most`.
 std::int64_t room_for_pieces(std::int64_t piece_bytes, std::int64_t distance, std::int64_t most,
                              const Target& target) {
-  constexpr std::int64_t page = 4096;
-  const std::int64_t pattern = std::gcd(distance, page);
+  const std::int64_t pattern = std::gcd(distance, page_bytes);
   return pattern <= piece_bytes ? most : target.l2_bytes * 3 / 4 * piece_bytes / pattern;
 }
 

@@ -55,6 +55,13 @@ ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, con
 std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
                           std::int64_t row_bytes, const Target& target);
 
+inline constexpr std::int64_t page_bytes = 4096, line_bytes = 64;
+
+/// An array that the second cache doesn't hold: what is read or written of it is worth asking for ahead.
+inline bool is_far(std::int64_t bytes, const Target& target) {
+  return !target.is_small && bytes > target.l2_bytes;
+}
+
 /// The cache behind the second, of which we know no more than that it is several times as large.
 inline std::int64_t last_cache_bytes(const Target& target) {
   return 4 * target.l2_bytes;

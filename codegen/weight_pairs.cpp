@@ -49,12 +49,18 @@ class PairedLoads {
 
 }  // namespace
 
-bool reads_of_a_pair(const ExprNode& load, const Stmt& loop) {
-  const std::int64_t extent = loop.variable->extent;
-  if (loop.lanes <= 1 || extent % loop.lanes != 0 || load.predicate) return false;
-  if (!loop.unroll && extent > loop.lanes) return false;
-  const Index start = load.index - Index(loop.variable), place = mod(start, 2 * loop.lanes);
-  return !depends_on(start, loop.variable) && place.is_constant() && place->constant % loop.lanes == 0;
+std::optional<std::int64_t> place_in_pair(const Index& index, const Var& variable, int lanes) {
+  const Index start = index - Index(variable), place = mod(start, 2 * lanes);
+  if (depends_on(start, variable) || !place.is_constant() || place->constant % lanes != 0)
+    return std::nullopt;
+  return place->constant;
+}
+
+bool reads_of_a_pair(const ExprNode& load, const Stmt& vector_loop) {
+  const std::int64_t extent = vector_loop.variable->extent;
+  const int lanes = vector_loop.lanes;
+  return lanes > 1 && extent % lanes == 0 && !load.predicate && (vector_loop.unroll || extent == lanes) &&
+         place_in_pair(load.index, vector_loop.variable, lanes).has_value();
 }
 
 int pair_lanes(const Kernel& kernel, int buffer) {

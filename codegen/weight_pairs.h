@@ -1,17 +1,21 @@
 #pragma once
+#include <optional>
 #include <string>
 
 #include "codegen/loop.h"
 
-/// Weights of two bytes in pairs of vectors. Where a kernel reads a constant in whole vectors alone, one read
-/// of 32-bit elements can bring two of them, each widened by one instruction: the first vector's bf16 lie in
-/// the elements' lower halves, the second one's in the upper halves. In order, each vector is a read of half
-/// the width and a conversion that takes the CPU as long as the reads that were saved.
+/// bf16 weights in pairs of vectors. Where kernels read a constant in whole vectors alone, one read of 32-bit
+/// elements can bring two of them, each widened by one instruction: the first vector's bf16 lie in the
+/// elements' lower halves, the second one's in the upper halves. In order, each vector is a read of half the
+/// width and two instructions, which take most of the time that the shorter reads save.
 namespace kiln::codegen {
 
-/// A load in whole vectors of which it is known, when code is made, whether it is the first or the second of
-/// its pair. `loop`: the vector loop around it.
-bool reads_of_a_pair(const ExprNode& load, const Stmt& loop);
+/// Where in a pair of vectors a load's first vector begins, if that is known when code is made: 0 or `lanes`.
+/// `variable` is the one of the vector loop around it.
+std::optional<std::int64_t> place_in_pair(const Index& index, const Var& variable, int lanes);
+
+/// A load in whole vectors, each known to be the first or the second of its pair.
+bool reads_of_a_pair(const ExprNode& load, const Stmt& vector_loop);
 
 /// The lanes of the vectors in which a kernel reads a parameter, if pairs of them serve all its loads; else
 /// 0.

@@ -177,19 +177,20 @@ class WinogradKernel {
     return both(in_range(row, 0, tiles_.height), in_range(column, 0, tiles_.width));
   }
 
-  /// Asks for what tiles a page on will read of an operand that comes from far away, each for its share of an
-  /// image: squares of it are read in pieces too short for the machine's own prefetching.
-  void read_ahead(std::size_t operand, const Index& tile) {
-    constexpr std::int64_t page = 4096, line = 64;
+  /// Squares are read in pieces too short for the machine's own prefetching. Where an operand comes from far
+  /// away, the tiles of an image together ask for all of a later one, each for an equal piece a page ahead.
+  void read_ahead(int operand, const Index& tile) {
     const auto size = static_cast<std::int64_t>(size_of(dtype_));
-    const Expr first = l_.operand(node_, operand, Indices(4, Index(0)));
-    if (first->kind != ExprKind::load || l_.buffer_elements(first->buffer) * size <= l_.target().l2_bytes)
+    const Expr first = l_.operand(node_, operand, {0, 0, 0, 0}),
+               next = l_.operand(node_, operand, {1, 0, 0, 0});
+    if (first->kind != ExprKind::load || !is_far(l_.buffer_elements(first->buffer) * size, l_.target()))
       return;
     const std::int64_t image = node_.operand(operand).shape().tail().elements(),
                        tiles = tiles_.down * tiles_.across;
+    if (!(next->index - first->index).is_constant(image)) return;  // a part of a wider array
     const Index here = first->index + floor_div(tile * image, tiles);
-    for (std::int64_t byte = 0; byte < image * size / tiles; byte += line)
-      l_.add(prefetch(first->buffer, here + (page + byte) / size, CacheLevel::second));
+    for (std::int64_t byte = 0; byte < image * size / tiles; byte += line_bytes)
+      l_.add(prefetch(first->buffer, here + (page_bytes + byte) / size, CacheLevel::second));
   }
 
   /// A vector loop whose vectors aren't wider than its extent.
@@ -330,7 +331,7 @@ class ConvKernel : WinogradKernel {
             over("n", count, [&](const Index& n) {
               const Expr x = x_at({at[0], at[1], at[2], first + n}, nullptr);
               constexpr std::int64_t pieces_ahead = 8;
-              if (x->kind == ExprKind::load)  // each piece lies on a page of its own
+              if (x->kind == ExprKind::load)  // pieces lie far apart
                 l_.add(prefetch(x->buffer, x->index + pieces_ahead * x_[0], CacheLevel::second));
               l_.add(store(copy, place_in_copy(at[0], at[1], at[2]) + n, x));
             });

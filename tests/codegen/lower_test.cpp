@@ -253,7 +253,7 @@ TEST(Lower, WinogradsKernelGradientsAskForLaterImages) {
     const Value dy = g.input("dy", {DType::f32, {images, 8, 8, 16}});
     g.output("sums", winograd_kernel_grad(x, dy, 5, {0, 0}, {0, 0}, 1));
     const std::string text = print(lower_all(std::move(g)).back().kernel);
-    const std::regex line("prefetch .* into the second cache");
+    const std::regex line("prefetch b[0-9]\\[[^\n]*\\*(72|64) \\+ 1[0-9]{3}\\] into the second cache");
     return std::distance(std::sregex_iterator(text.begin(), text.end(), line), std::sregex_iterator());
   };
   EXPECT_EQ(asks(1024),

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 
@@ -10,14 +11,15 @@
 namespace kiln::codegen {
 namespace {
 
-/// Copies `columns` of each of the rows, by a vector loop, from a matrix whose rows lie `stride` apart.
+/// Copies `columns` of each of the rows, by a vector loop, from a matrix whose rows lie `stride` apart and
+/// begin at `first`.
 Kernel copy_rows(std::int64_t rows, std::int64_t columns, std::int64_t stride, int lanes, bool unrolled,
-                 Expr predicate = nullptr) {
+                 Expr predicate = nullptr, std::int64_t first = 0) {
   Kernel k{.name = "copy",
            .buffers = {{.elements = rows * stride}, {.elements = rows * columns, .written = true}}};
   const Var row = make_var("r", rows), column = make_var("c", columns);
   const Stmt copy = store(1, Index(row) * columns + column,
-                          load(0, DType::f32, Index(row) * stride + column, std::move(predicate)));
+                          load(0, DType::f32, Index(row) * stride + column + first, std::move(predicate)));
   k.body = {loop(LoopKind::serial, row, {vector_loop(column, lanes, {copy}, unrolled)})};
   return k;
 }
@@ -31,6 +33,7 @@ TEST(WeightPairs, AreOfWholeVectorsInKnownPlaces) {
   EXPECT_EQ(pair_lanes(copy_rows(3, 60, 64, 16, true), 0), 0) << "a tail";
   EXPECT_EQ(pair_lanes(copy_rows(4, 32, 40, 16, true), 0), 0) << "rows between vectors";
   EXPECT_EQ(pair_lanes(copy_rows(3, 64, 64, 16, true, integer_expr(DType::bool_, 1)), 0), 0);
+  EXPECT_EQ(pair_lanes(copy_rows(1, 16, 16, 16, true), 0), 0) << "the only vector";
   EXPECT_EQ(pair_lanes(copy_rows(3, 64, 64, 16, true), 1), 0) << "is not read at all";
   Kernel twice = copy_rows(2, 32, 32, 16, true);
   const Kernel other = copy_rows(2, 32, 32, 8, true);
@@ -39,8 +42,8 @@ TEST(WeightPairs, AreOfWholeVectorsInKnownPlaces) {
 }
 
 TEST(WeightPairs, GiveTheElementsInOrder) {
-  constexpr std::int64_t rows = 3, columns = 64;
-  std::vector<float> numbers(rows * columns), copied(rows * columns);
+  constexpr std::int64_t rows = 3, stride = 96;
+  std::vector<float> numbers(rows * stride);
   std::iota(numbers.begin(), numbers.end(), -100.f);
   std::string halves;  // these numbers need no more than 8 bits
   for (const float x : numbers) {
@@ -48,23 +51,34 @@ TEST(WeightPairs, GiveTheElementsInOrder) {
     std::memcpy(bytes, &x, 4);
     halves.append(bytes + 2, 2);
   }
-  for (const Target& target : targets()) {
-    const int lanes = target.lanes(DType::f32);
-    Kernel k = copy_rows(rows, columns, columns, lanes, true);
-    ASSERT_EQ(pair_lanes(k, 0), lanes);
-    k.buffers[0].storage = Storage::bfloat16_pairs;
-    std::string pairs = in_pairs(halves, lanes);
-    EXPECT_NE(pairs, halves);
-    std::ranges::fill(copied, 0.f);
-    RunnableKernel(k, target)({pairs.data(), copied.data()});
-    EXPECT_EQ(copied, numbers) << target.cpu;
-  }
+  for (const Target& target : targets())
+    for (const bool from_second : {false, true}) {
+      const int lanes = target.lanes(DType::f32);
+      const std::int64_t columns = 64, first = from_second ? lanes : 0;
+      Kernel k = copy_rows(rows, columns, stride, lanes, true, nullptr, first);
+      ASSERT_EQ(pair_lanes(k, 0), lanes);
+      k.buffers[0].storage = Storage::bfloat16;
+      k.buffers[0].pair_lanes = lanes;
+      std::string pairs = in_pairs(halves, lanes);
+      EXPECT_NE(pairs, halves);
+      std::vector<float> copied(rows * columns), expected;
+      for (std::int64_t r = 0; r < rows; r++)
+        std::copy_n(numbers.begin() + r * stride + first, columns, std::back_inserter(expected));
+      RunnableKernel(k, target)({pairs.data(), copied.data()});
+      EXPECT_EQ(copied, expected) << target.cpu << " " << target.vector_bits << " " << first;
+    }
 }
 
 TEST(WeightPairs, AreRefusedWhereALoadIsOfNone) {
-  Kernel k = copy_rows(3, 60, 64, 16, true);
-  k.buffers[0].storage = Storage::bfloat16_pairs;
-  EXPECT_THROW(verify(k), InternalError);
+  const auto verify_pairs = [](Kernel k, int lanes) {
+    k.buffers[0].storage = Storage::bfloat16;
+    k.buffers[0].pair_lanes = lanes;
+    verify(k);
+  };
+  verify_pairs(copy_rows(3, 64, 64, 16, true), 16);
+  EXPECT_THROW(verify_pairs(copy_rows(3, 60, 64, 16, true), 16), InternalError) << "a tail";
+  EXPECT_THROW(verify_pairs(copy_rows(3, 64, 64, 16, true), 8), InternalError) << "other vectors";
+  EXPECT_THROW(verify_pairs(copy_rows(1, 16, 16, 16, true), 16), InternalError) << "half a pair";
 }
 
 }  // namespace

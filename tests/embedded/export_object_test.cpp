@@ -75,6 +75,10 @@ TEST(ExportedWeights, InTwoBytesEachAreWidenedExactly) {
         device.args.weight_storage = storage;
         const TemporaryFolder folder;
         EXPECT_EQ(selftest_on(device, c.make(), folder), 0) << storage << name << c.name;
+        if (!std::string_view(name).starts_with("riscv64_v") || std::string_view(storage) == "float16")
+          continue;
+        device.args.optimize = "size";
+        EXPECT_EQ(selftest_on(device, c.make(), folder), 0) << "short code" << c.name;
       }
 }
 
@@ -118,6 +122,17 @@ TEST_P(ExportedWeightsOf, InTwoBytesEachTakeHalfTheRoom) {
     alignas(8) std::byte scratch[4096];
     EXPECT_EQ(predict(x.data<float>(), y.data<float>(), scratch), 0);
     EXPECT_TRUE(same_bits(y, expected)) << storage;
+
+    model.export_library(folder / "apart", {.weights = "separate", .weight_storage = storage});
+    const std::string file = read_file(folder / "apart.weights");
+    alignas(64) std::byte weights[16384];
+    ASSERT_LE(file.size(), sizeof weights);
+    std::memcpy(weights, file.data(), file.size());
+    const Loaded apart(folder, "apart");
+    auto* with_weights = apart.find<std::int32_t(const float*, float*, const void*, void*)>("apart_predict");
+    y = Tensor(expected.shape(), DType::f32);
+    EXPECT_EQ(with_weights(x.data<float>(), y.data<float>(), weights, scratch), 0);
+    EXPECT_TRUE(same_bits(y, expected)) << storage;
   }
   w[3] = 70'000;
   model.set_weights(weights);
@@ -154,13 +169,21 @@ std::string assembly(const Model& model, const ExportArgs& args) {
 
 TEST(ExportedWeights, OfWholeVectorsAreReadTwoByTwo) {
   const Sequential model({Input({40}), Dense(64, {.activation = "relu"}), Dense(32)});
-  for (const char* cpu : {"x86-64-v3", "x86-64-v4"}) {
-    const auto code = [&](const char* storage) {
-      return assembly(model, {.target = "x86_64-linux-gnu", .cpu = cpu, .weight_storage = storage});
+  for (const int lanes : {8, 16}) {
+    const ExportArgs args{.target = "x86_64-linux-gnu",
+                          .cpu = lanes == 8 ? "x86-64-v3" : "x86-64-v4",
+                          .weight_storage = "bfloat16",
+                          .selftest = false};
+    const std::string text = text_of(model, args, "llvm_ir", ".ll");
+    const auto count = [&](const std::string& pattern) {
+      const std::regex line(fmt::format(fmt::runtime(pattern), lanes));
+      return std::distance(std::sregex_iterator(text.begin(), text.end(), line), std::sregex_iterator());
     };
-    const auto widens = [](const std::string& text) { return text.find("vpmovzxwd") != std::string::npos; };
-    EXPECT_TRUE(widens(code("float16"))) << cpu;
-    EXPECT_FALSE(widens(code("bfloat16"))) << cpu;
+    const auto pairs = count("load <{} x i32>");
+    EXPECT_GT(pairs, 0);
+    EXPECT_EQ(count("shl <{} x i32>"), pairs) << text;
+    EXPECT_EQ(count("and <{} x i32>"), pairs);
+    EXPECT_EQ(count("load <{} x i16>"), 0);
   }
 }
 
