@@ -126,9 +126,11 @@ Target export_target(const ExportOptions& options) {
     throw ValueError(
         fmt::format("{}: the path ends without a name; give one such as \"out/lenet\"", options.caller));
   if (!is_identifier(options.prefix))
-    throw ValueError(fmt::format(
-        "{}: \"{}\" can't begin the names of C functions; give letters, digits and _, and no ending",
-        options.caller, options.prefix));
+    throw ValueError(
+        fmt::format("{}: \"{}\" can't begin the names of C functions; end the path with letters, digits and "
+                    "_, a letter first, "
+                    "and no ending",
+                    options.caller, options.prefix));
   Target target;
   try {
     target = target_of(options);

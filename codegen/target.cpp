@@ -68,7 +68,7 @@ void describe_cortex_m(Target& t) {
     if (v8m) t.features = with_features("-dsp", t.features);  // not every M33 has it
   }
   const auto cpu = subtarget(t.triple, t.cpu, t.features);
-  if (cpu->checkFeatures("+armv8-m.main") != v8m)
+  if (cpu->checkFeatures("+armv8-m.main") != v8m || !cpu->checkFeatures("+mclass"))
     throw ValueError(
         fmt::format("cpu \"{}\" isn't one of {}: Cortex-M4 and M7 are of thumbv7em, M33 is of thumbv8m.main",
                     t.cpu, t.triple));

@@ -170,11 +170,6 @@ bool failed(const ErrorRecord& error) {
   return error.check >= 0;
 }
 
-/// Where overruns are watched, exactly so many bytes: AddressSanitizer knows their end.
-std::byte* memory_for(const Program& program, std::uint64_t bytes) {
-  return static_cast<std::byte*>(program.red_zones ? allocate(bytes) : allocate_working_memory(bytes));
-}
-
 [[noreturn]] void throw_no_memory(const Program& program, double bytes) {
   throw ShapeError(
       fmt::format("program '{}' needs {:.1f} GB for its intermediate values, which this machine "
@@ -226,7 +221,7 @@ class Executable::Lease {
  private:
   static std::unique_ptr<Scratch> make(const Program& program) {
     auto scratch = std::make_unique<Scratch>();
-    scratch->arena.reset(memory_for(program, static_cast<std::uint64_t>(program.arena_bytes)));
+    scratch->arena.reset(static_cast<std::byte*>(allocate(static_cast<std::uint64_t>(program.arena_bytes))));
     if (!scratch->arena) throw_no_memory(program, static_cast<double>(program.arena_bytes));
     if (program.red_zones) poison_gaps(program, scratch->arena.get());
     for (const Step& step : program.steps) {
@@ -313,7 +308,9 @@ void Executable::make_room(Scratch& scratch, int threads) const {
   const auto bytes =
       static_cast<std::uint64_t>(program_->scratch_bytes) * static_cast<std::uint64_t>(threads);
   scratch.threads = 0;
-  scratch.of_threads.reset(memory_for(*program_, bytes));
+  // Where overruns are watched, exactly so many bytes: AddressSanitizer knows their end.
+  void* memory = program_->red_zones ? allocate(bytes) : allocate_scratch(bytes);
+  scratch.of_threads.reset(static_cast<std::byte*>(memory));
   if (!scratch.of_threads) throw_no_memory(*program_, static_cast<double>(bytes));
   if (program_->red_zones) fill_with_nan(scratch.of_threads.get(), static_cast<std::int64_t>(bytes));
   scratch.threads = threads;

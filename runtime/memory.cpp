@@ -40,7 +40,7 @@ void* allocate(std::uint64_t bytes) {
   return bytes < 2 * kHugePage ? aligned(bytes, kAlignment) : in_huge_pages(bytes);
 }
 
-void* allocate_working_memory(std::uint64_t bytes) {
+void* allocate_scratch(std::uint64_t bytes) {
   // A quarter of the second caches that we know best. Less than that seldom meets in one set too often, and
   // would hardly fill the page.
   constexpr std::uint64_t worth_a_page = std::uint64_t{256} << 10;

@@ -11,9 +11,9 @@ inline constexpr std::size_t kAlignment = 64;  ///< a cache line, and the widest
 /// blocks get huge pages where the system offers them.
 void* allocate(std::uint64_t bytes);
 
-/// The same for what kernels work in, their arena and their scratch memory: from 256 KiB on, whole huge
-/// pages. In small ones, which lines meet in a set of the second cache is the system's choice, another one in
-/// each process: with scratch memory of half that cache, kernels took 40 % longer in every other process.
-void* allocate_working_memory(std::uint64_t bytes);
+/// The same for what kernels read and write again and again within a tile: from 256 KiB on, whole huge pages.
+/// In small ones, which lines meet in a set of the second cache is the system's choice, another one in each
+/// process: with scratch memory of half that cache, kernels took 40 % longer in every other process.
+void* allocate_scratch(std::uint64_t bytes);
 
 }  // namespace kiln::runtime

@@ -133,13 +133,14 @@ struct ExportArgs {
   /// `path`.weights, of which the functions take the address: a file that can be mapped into memory.
   std::string weights = "embedded";
   /// "float16" and "bfloat16" keep each float32 weight in two bytes, rounded; all is computed in float32.
-  /// bfloat16, 8 bits of each weight, is quick, too: Dense layers at batch size 1, bound by their weights'
-  /// bytes, take about half the time, if their units are a multiple of two vectors (32 with AVX-512, 16 with
-  /// AVX2, 8 with 128 bits). float16 keeps 11 bits and saves room alone. (A CPU that is set to flush
-  /// subnormal numbers loses float16's below 6e-5.)
+  /// bfloat16, 8 bits of each weight, is for speed, too: with AVX2 or AVX-512, large Dense layers at batch
+  /// size 1, bound by their weights' bytes, take about half the time, if their units are a multiple of two
+  /// vectors (16 or 32). On microcontrollers both cost time, float16, which keeps 11 bits, anywhere. (A CPU
+  /// that is set to flush subnormal numbers loses float16's below 6e-5.)
   std::string weight_storage = "float32";
   /// "size": short code, direct convolutions and little scratch memory, as microcontrollers get them in any
-  /// case; on this machine the results are then predict's within rounding. "speed": they have predict's bits.
+  /// case; the results are then predict's within rounding. "speed": they have predict's bits, if the code is
+  /// for this machine (no target) and the weights are float32 or rounded already.
   std::string optimize = "speed";
   /// "openmp": the functions run with a team of libomp's, which the program then links; for Linux on CPUs of
   /// 64 bits. The results are the same to the bit. "single": they run on the thread that calls them.

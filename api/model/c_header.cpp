@@ -107,13 +107,14 @@ std::string CHeader::name_of(const Layer& layer, const std::string& standard, co
 }
 
 void CHeader::describe(const Model& model, const codegen::ExportedCode& code, const std::string& batch,
-                       const std::string& multiply_adds, bool trains) {
+                       const std::string& weights, const std::string& multiply_adds, bool trains) {
   const bool has_name = model.impl().named_by_user();
   line("/* {}: a model{} made by Kiln. Do not edit.\n *", prefix_,
        has_name ? fmt::format(", \"{}\",", commented(model.name())) : "");
   line(" * Target         {}{}{}", code.target, code.cpu.empty() ? "" : ", ", code.cpu);
   line(" * Batch          {}", batch);
   line(" * Parameters     {}", model.count_params());
+  line(" * Weights        {}", weights);
   line(" * Multiply-adds  {}", multiply_adds);
   line(" * Code bytes     {}", code.code_bytes);
   line(" * Digest         {} (of graph, weights, target, threads)\n *", code.digest);

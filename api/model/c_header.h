@@ -34,7 +34,7 @@ class CHeader {
 
   /// The comment at the top; of a training step it says which layers are frozen.
   void describe(const Model& model, const codegen::ExportedCode& code, const std::string& batch,
-                const std::string& multiply_adds, bool trains);
+                const std::string& weights, const std::string& multiply_adds, bool trains);
   /// Include guard and what the rest needs.
   void begin();
   /// A parameter's type, shape and number of elements, a macro with the parameter's name and `suffix`.

@@ -99,7 +99,7 @@ void Model::export_library(const std::string& path, ExportArgs args) const {
   const std::vector<Tensor> weights = internal::copies(model, call.storage());
   const codegen::ExportedProgram program =
       codegen::export_program(graph, weights, test_inputs(model, types, args), options);
-  internal::ExportedFiles files(path);
+  internal::ExportedFiles files("export_library", path);
   files.add(internal::suffix(options.format), program.code);
   if (options.weights == codegen::WeightPlace::separate) files.add(".weights", program.weights);
   files.add(".h", internal::export_header(*this, program, args, options.prefix));

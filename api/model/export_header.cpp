@@ -21,6 +21,7 @@ class PredictionHeader {
   std::string text() {
     const codegen::ExportedFunction& predict = program_.predict;
     header_.describe(model_, program_, std::to_string(args_.batch_size),
+                     args_.weight_storage + (args_.weights == "separate" ? ", in a file of their own" : ""),
                      std::to_string(predict.multiply_adds), false);
     header_.begin();
     header_.line("/* Rows of a call. */\n#define {}_BATCH {}\n", header_.macro(), args_.batch_size);

@@ -98,7 +98,7 @@ std::vector<Tensor> copies(ModelImpl& model, const std::vector<Tensor>& storage)
 void ExportedFiles::commit() {
   for (const std::string& name : names_)
     if (std::filesystem::is_directory(name))
-      throw FileError(fmt::format("{} is a folder; move it, or give another name", name));
+      throw FileError(fmt::format("{}: {} is a folder; move it, or give another name", caller_, name));
   for (runtime::AtomicFile& file : files_) file.commit();
 }
 

@@ -68,7 +68,7 @@ std::vector<Tensor> copies(ModelImpl& model, const std::vector<Tensor>& storage)
 /// Files that all are on the disk before the first takes its name; the last added speaks of the others.
 class ExportedFiles {
  public:
-  explicit ExportedFiles(std::string path) : path_(std::move(path)) {}
+  ExportedFiles(std::string caller, std::string path) : caller_(std::move(caller)), path_(std::move(path)) {}
   void add(const std::string& suffix, const std::string& content) {
     names_.push_back(path_ + suffix);
     files_.emplace_back(names_.back()).write(content.data(), content.size());
@@ -77,7 +77,7 @@ class ExportedFiles {
   void commit();
 
  private:
-  std::string path_;
+  std::string caller_, path_;
   std::vector<std::string> names_;
   std::deque<runtime::AtomicFile> files_;
 };

@@ -95,7 +95,7 @@ void Model::export_training_step(const std::string& path, ExportTrainingArgs arg
       static_cast<std::size_t>(std::count_if(arrays.begin(), arrays.end(),
                                              [](const DeviceArray& a) { return a.kind == Kind::weight; })),
       rate == arrays.end() ? -1 : static_cast<int>(rate - arrays.begin()), options);
-  internal::ExportedFiles files(path);
+  internal::ExportedFiles files("export_training_step", path);
   files.add(internal::suffix(options.format), program.code);
   files.add(".h", internal::export_training_header(*this, program, args, arrays, trainer.has_loss(),
                                                    options.prefix));

@@ -32,6 +32,7 @@ class TrainingHeader {
     header_.describe(
         model_, program_,
         fmt::format("{} in training, {} in predictions", args_.batch_size, args_.predict_batch_size),
+        "float32, in the device's memory",
         fmt::format("{} of a training step, {} of a prediction", train.multiply_adds, predict.multiply_adds),
         true);
     header_.begin();

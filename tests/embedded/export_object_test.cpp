@@ -271,7 +271,7 @@ TEST(ExportMistakes, SayHowToMendThem) {
     EXPECT_NE(message.find(text), std::string::npos) << message;
   };
   expect(refused("2nd", {}),
-         "export_library: \"2nd\" can't begin the names of C functions; give letters, digits and _");
+         "export_library: \"2nd\" can't begin the names of C functions; end the path with letters, digits");
   expect(refused("net", {.target = "sparc-sun-solaris"}), "Kiln makes no code for sparc-sun-solaris");
   for (const char* slip : {"thumbv7em-non-eabihf", "thumbv7em-none-eabihff", "x86_64-linus-gnu"})
     expect(refused("net", {.target = slip}), "is no part of a target that LLVM knows");
@@ -279,6 +279,8 @@ TEST(ExportMistakes, SayHowToMendThem) {
          "a CPU's name, such as cortex-m4, is given beside its target");
   expect(refused("net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m99"}),
          "export_library: cpu \"cortex-m99\"");
+  expect(refused("net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-a53"}),
+         "cpu \"cortex-a53\" isn't one of thumbv7em");
   expect(refused("net", {.target = "thumbv7em-none-eabihf", .cpu = "cortex-m3"}),
          "no instructions for float32");
   expect(refused("net", {.features = "+avx2"}), "features are added to a target's; give the target, too");

@@ -22,16 +22,16 @@ std::uintptr_t address(const Memory& memory) {
 
 TEST(Memory, BeginsWithACacheLine) {
   for (const std::uint64_t bytes : {0, 1, 100, 300'000})
-    for (const auto from : {allocate, allocate_working_memory}) {
+    for (const auto from : {allocate, allocate_scratch}) {
       const Memory memory(from(bytes));
       ASSERT_NE(memory, nullptr) << bytes;
       EXPECT_EQ(address(memory) % kAlignment, 0u) << bytes;
     }
 }
 
-TEST(Memory, ThatKernelsWorkInFillsHugePages) {
+TEST(Memory, OfScratchFillsHugePages) {
   for (const std::uint64_t bytes : {256 << 10, 3 << 20, 9 << 20}) {
-    const Memory memory(allocate_working_memory(bytes));
+    const Memory memory(allocate_scratch(bytes));
     ASSERT_NE(memory, nullptr) << bytes;
     EXPECT_EQ(address(memory) % huge_page, 0u) << bytes;
   }
@@ -40,7 +40,7 @@ TEST(Memory, ThatKernelsWorkInFillsHugePages) {
 TEST(Memory, BeyondTheMachinesIsNone) {
   for (const std::uint64_t bytes : {UINT64_MAX, UINT64_MAX - huge_page, UINT64_MAX / 2}) {
     EXPECT_EQ(allocate(bytes), nullptr) << bytes;
-    EXPECT_EQ(allocate_working_memory(bytes), nullptr) << bytes;
+    EXPECT_EQ(allocate_scratch(bytes), nullptr) << bytes;
   }
 }
 
