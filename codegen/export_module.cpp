@@ -28,8 +28,8 @@ class ExportEmitter {
  private:
   llvm::Type* element_type(const StoredWeights::Constant& c) {
     if (c.storage == Storage::whole) return memory_type(e_.context, c.dtype);
-    return c.pair_lanes > 0 ? e_.b.getInt32Ty()
-                            : e_.b.getInt16Ty();  // as loads read them: an array's alignment
+    // As loads read them, for that is an array's alignment.
+    return c.pair_lanes > 0 ? e_.b.getInt32Ty() : e_.b.getInt16Ty();
   }
   llvm::Function* kernel_function(const Kernel& kernel) {
     verify(kernel);

@@ -128,8 +128,7 @@ Target export_target(const ExportOptions& options) {
   if (!is_identifier(options.prefix))
     throw ValueError(
         fmt::format("{}: \"{}\" can't begin the names of C functions; end the path with letters, digits and "
-                    "_, a letter first, "
-                    "and no ending",
+                    "_, no digit first, and no ending",
                     options.caller, options.prefix));
   Target target;
   try {

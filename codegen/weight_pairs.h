@@ -17,8 +17,7 @@ std::optional<std::int64_t> place_in_pair(const Index& index, const Var& variabl
 /// A load in whole vectors, each known to be the first or the second of its pair.
 bool reads_of_a_pair(const ExprNode& load, const Stmt& vector_loop);
 
-/// The lanes of the vectors in which a kernel reads a parameter, if pairs of them serve all its loads; else
-/// 0.
+/// The lanes of the vectors in which a kernel reads a parameter, if pairs of them serve all its loads, or 0.
 int pair_lanes(const Kernel& kernel, int buffer);
 
 /// Elements of two bytes, a multiple of 2 * lanes of them, put in pairs of vectors.
