@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <llvm/IR/MDBuilder.h>
+#include <llvm/IR/Operator.h>
 
 #include <numeric>
 
@@ -76,7 +77,14 @@ llvm::Value* KernelEmitter::to_memory(llvm::Value* value, DType dtype) {
 }
 
 llvm::Value* KernelEmitter::element_pointer(int buffer, llvm::Value* index) {
-  return b_.CreateGEP(stored_type(buffer), buffers_[static_cast<std::size_t>(buffer)], index);
+  llvm::Type* element = stored_type(buffer);
+  llvm::Value* base = buffers_[static_cast<std::size_t>(buffer)];
+  // A constant apart, so that it becomes the instruction's displacement: LLVM finds that out of a sum, too,
+  // but searches long.
+  auto* sum = llvm::dyn_cast<llvm::AddOperator>(index);
+  if (sum == nullptr || !llvm::isa<llvm::ConstantInt>(sum->getOperand(1)))
+    return b_.CreateGEP(element, base, index);
+  return b_.CreateGEP(element, b_.CreateGEP(element, base, sum->getOperand(0)), sum->getOperand(1));
 }
 
 llvm::Value* KernelEmitter::lane_pointers(int buffer, const Index& index, const Address& a) {

@@ -18,6 +18,7 @@
 #include "codegen/faults.h"
 #include "codegen/forks.h"
 #include "codegen/object.h"
+#include "runtime/threads.h"
 
 namespace kiln::codegen {
 namespace {
@@ -105,7 +106,7 @@ void compile_all(std::vector<Job>& jobs, const Target& target) {
   };
   std::vector<std::thread> others;
   try {
-    const std::size_t threads = std::min<std::size_t>(order.size(), std::thread::hardware_concurrency());
+    const std::size_t threads = std::min(order.size(), static_cast<std::size_t>(runtime::usable_cores()));
     while (others.size() + 1 < threads) others.emplace_back(work);
   } catch (const std::system_error&) {
     // No more threads are to be had, and none is needed.

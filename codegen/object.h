@@ -47,6 +47,7 @@ class ObjectMaker {
 
   llvm::LLVMContext context_;  // dies after all that was made in it
   std::unique_ptr<llvm::TargetMachine> machine_;
+  std::vector<llvm::StringRef> idle_passes_;
   std::unique_ptr<Generator> objects_;
   std::map<std::string, std::int64_t> frame_bytes_;
 };

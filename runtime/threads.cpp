@@ -49,10 +49,8 @@ void watch_forks() {
 }
 
 int default_threads() {
-  if (const int n = parse_num_threads(std::getenv("OMP_NUM_THREADS")); n > 0) return n;
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(CPU_COUNT(&cores), 1);
-  return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
+  const int n = parse_num_threads(std::getenv("OMP_NUM_THREADS"));
+  return n > 0 ? n : usable_cores();
 }
 
 struct Team {
@@ -65,6 +63,12 @@ void enter_team(std::int32_t*, std::int32_t* thread, Team* team) {
 }
 
 }  // namespace
+
+int usable_cores() {
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(CPU_COUNT(&cores), 1);
+  return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
+}
 
 void run_team(int threads, void (*body)(void*, int, int), void* context) {
   if (threads <= 1) return body(context, 0, 1);

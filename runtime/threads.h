@@ -23,6 +23,10 @@ void run_team(int threads, F&& f) {
 /// Waits for all threads of the team; for use inside run_team's body.
 KILN_API void team_barrier(int threads);
 
+/// The number of cores that the calling thread may run on; std::thread::hardware_concurrency counts others,
+/// too.
+KILN_API int usable_cores();
+
 /// Held while a program runs; decides how many threads it may use (see Executable).
 class RunGuard {
  public:
