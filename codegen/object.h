@@ -3,6 +3,7 @@
 #include <llvm/IR/Module.h>
 #include <llvm/Target/TargetMachine.h>
 
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
@@ -43,12 +44,14 @@ class ObjectMaker {
   std::string make_assembly(const llvm::Module& module);
 
  private:
+  class Optimizer;
   class Generator;
 
   llvm::LLVMContext context_;  // dies after all that was made in it
   std::unique_ptr<llvm::TargetMachine> machine_;
-  std::vector<llvm::StringRef> idle_passes_;
-  std::unique_ptr<Generator> objects_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::array<std::vector<llvm::StringRef>, 2> idle_passes_;  ///< of small modules, and of large ones
+  std::array<std::unique_ptr<Generator>, 2> objects_;        ///< so, too
   std::map<std::string, std::int64_t> frame_bytes_;
 };
 
