@@ -200,6 +200,10 @@ class ProductKernel {
     const std::int64_t block =
         cached_steps(steps, product(p_.contraction), width * size, p_.columns * size, l_.target());
     if (block == 0) return;
+    const bool in_one_pass = block == product(p_.contraction);
+    if (in_one_pass && (tiles_of_rows <= most_asking_tiles ||
+                        panel_stays(steps, width * size, p_.columns * size, l_.target())))
+      return;
     packs_ = tiles_of_rows >= fewest_packed_tiles;
     set_passes(block, most_large_tiles);
   }
@@ -221,9 +225,7 @@ class ProductKernel {
   /// A right operand that few tiles of rows share is mostly read from afar, in pieces too short for the
   /// machine's own prefetching.
   void read_ahead(std::int64_t tiles_of_rows) {
-    constexpr std::int64_t most_tiles_of_rows = 24;
-    if (p_.one_rhs && p_.rows > 1 && tiles_of_rows <= most_tiles_of_rows &&
-        rhs_bytes() > l_.target().l1_bytes)
+    if (p_.one_rhs && p_.rows > 1 && tiles_of_rows <= most_asking_tiles && rhs_bytes() > l_.target().l1_bytes)
       ahead_ = Ahead::steps;
   }
 

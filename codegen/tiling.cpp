@@ -79,6 +79,11 @@ std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64
   return 0;
 }
 
+bool panel_stays(std::int64_t steps, std::int64_t step_bytes, std::int64_t row_bytes, const Target& target) {
+  const std::int64_t pattern = std::max(step_bytes, std::gcd(row_bytes, page_bytes));
+  return steps * step_bytes <= std::min(target.l2_bytes / 2, target.l2_bytes * step_bytes / pattern);
+}
+
 namespace {
 
 /// Tiles of rows in a block: what they read stays in a cache, and there are enough blocks for all threads.

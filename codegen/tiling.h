@@ -55,6 +55,10 @@ ProductTile product_tile(std::int64_t rows, std::int64_t columns, int lanes, con
 std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64_t step_bytes,
                           std::int64_t row_bytes, const Target& target);
 
+/// Do so many steps' parts stay in the second cache, read from where they are? For that they may not all fall
+/// on few of its sets.
+bool panel_stays(std::int64_t steps, std::int64_t step_bytes, std::int64_t row_bytes, const Target& target);
+
 inline constexpr std::int64_t page_bytes = 4096, line_bytes = 64;
 
 /// An array that the second cache doesn't hold: what is read or written of it is worth asking for ahead.
@@ -69,6 +73,8 @@ inline std::int64_t last_cache_bytes(const Target& target) {
 
 /// Tiles of rows that make up for a copy of the part of the right operand that they share.
 inline constexpr std::int64_t fewest_packed_tiles = 12;
+/// So few tiles of rows ask ahead for the right operand that they share.
+inline constexpr std::int64_t most_asking_tiles = 24;
 
 /// How many of `count` tiles of rows share a copy. With each of the `panels` and each pass, a tile reads
 /// `bytes` of the left operand.

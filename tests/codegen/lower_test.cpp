@@ -200,9 +200,12 @@ TEST(Lower, ConvolutionsOfFewPixelsAskForLaterRowsOfTheKernel) {
 }
 
 TEST(Lower, WhatIsCopiedIsNotAskedForWhereItWas) {
-  const std::string text = product_kernel(128, 512, 1024);
+  const std::string text = product_kernel(256, 512, 1024);
   EXPECT_EQ(text.find("prefetch b1"), std::string::npos) << text;
   EXPECT_NE(text.find("store b3"), std::string::npos) << "the copy:\n" << text;
+  const std::string few = product_kernel(128, 512, 1024);
+  EXPECT_NE(few.find("prefetch b1"), std::string::npos) << few;
+  EXPECT_EQ(few.find("store b3"), std::string::npos) << "a copy:\n" << few;
 }
 
 TEST(Lower, ProductsAskForTheNextRowsOfTheirLeftOperand) {
@@ -282,10 +285,10 @@ TEST(Lower, ProductsCopyPanelsWhoseRowsMeetInFewSetsOfTheCache) {
     return lower_all(std::move(g)).at(0).kernel.scratch_stride;
   };
   EXPECT_EQ(scratch_bytes(512, 1024), 512 * 4 * 64);  // rows whole pages apart: all steps of a panel
-  EXPECT_EQ(scratch_bytes(512, 512), 512 * 4 * 64);   // half a page
+  EXPECT_EQ(scratch_bytes(512, 512), 0);              // half a page: an eighth of the cache is enough
   EXPECT_EQ(scratch_bytes(512, 256), 0);              // four rows on a page: all sets are used
   EXPECT_EQ(scratch_bytes(512, 1008), 0);
-  EXPECT_EQ(scratch_bytes(48, 1024), 0);  // too few tiles of rows to make up for the copy
+  EXPECT_EQ(scratch_bytes(128, 1024), 0);  // few tiles of rows ask for their panel ahead instead
 }
 
 TEST(Lower, ImagesThatMeetInFewSetsOfTheCacheAreCopied) {
