@@ -1,5 +1,8 @@
 // What the machine code of typical kernels looks like: vector width, calls, spills.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <regex>
 
 #include "tests/codegen/assembly.h"
 #include "tests/codegen/run_kernel.h"
@@ -103,6 +106,22 @@ TEST(Assembly, MatmulTilesStayInRegisters) {
                                                            << listing.assembly;
       EXPECT_EQ(count(listing.assembly, "vfmadd"), s.rows * s.vectors) << listing.assembly;
     }
+  }
+}
+
+TEST(Assembly, ConstantsOfAddressesAreDisplacements) {
+  const Var i = make_var("i", 100), lane = make_var("lane", 16);
+  Kernel k{.name = "sums"};
+  k.buffers = {{DType::f32, 6400, false, false}, {DType::f32, 1600, true, false}};
+  const Index at = Index(i) * 16 + lane;
+  Expr sum = load(0, DType::f32, at);
+  for (std::int64_t part : {1600, 3200, 4800}) sum = apply(Op::add, {sum, load(0, DType::f32, at + part)});
+  k.body = {loop(LoopKind::serial, i, {vector_loop(lane, 16, {store(1, at, sum)})})};
+  const std::string ir = list_kernel(k, Target::host()).ir;
+  for (const char* part : {"1600", "3200", "4800"}) {
+    const std::regex apart(fmt::format("getelementptr float, ptr %[0-9]+, i64 {}\\b", part));
+    EXPECT_TRUE(std::regex_search(ir, apart)) << ir;
+    EXPECT_FALSE(std::regex_search(ir, std::regex(fmt::format("add .*, {}\\b", part)))) << ir;
   }
 }
 

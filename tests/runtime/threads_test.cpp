@@ -1,8 +1,10 @@
 #include "runtime/threads.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
+#include <thread>
 #include <vector>
 
 namespace kiln::runtime {
@@ -21,6 +23,20 @@ TEST_F(Threads, OmpNumThreadsIsANumberOrAList) {
   for (const char* nonsense : {"", " ", "0", "-2", "four", "4x", "4 2", "99999999999"})
     EXPECT_EQ(parse_num_threads(nonsense), 0) << nonsense;
   EXPECT_EQ(parse_num_threads(nullptr), 0);
+}
+
+TEST_F(Threads, UsableCoresAreThoseOfTheCallingThread) {
+  const int all = usable_cores();
+  EXPECT_GE(all, 1);
+  int of_pinned = 0;
+  std::thread([&] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<std::size_t>(sched_getcpu()), &one);
+    if (sched_setaffinity(0, sizeof one, &one) == 0) of_pinned = usable_cores();
+  }).join();
+  EXPECT_EQ(of_pinned, 1);
+  EXPECT_EQ(usable_cores(), all);
 }
 
 TEST_F(Threads, SetAndRestore) {
