@@ -5,7 +5,7 @@
     train, predict  a network's step; ratio = best peer's time / ours
     kernels         products, convolutions, elementwise ops, reductions alone
     embedded        one image by the exported function, linked as a library, on one thread; and how many
-                    instructions it takes on a Cortex-M4
+                    instructions it takes on a Cortex-M4; and the bytes that others take
     scale           networks over batch sizes; how time per sample grows
     compile         seconds of the first training step in a fresh process, and of them the compiler's: without the
                     disk cache, and with what an earlier process left in it
@@ -280,6 +280,19 @@ def show_device_counts(names):
     kiln.close()
 
 
+def show_peers_sizes(names):
+    """What other ways to a device take for the same networks."""
+    for name in names:
+        command = [str(PYTHON), str(HERE / "peers/sizes.py"), name, "--threads", "1"]
+        ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if ended.returncode != 0:
+            print(f"{name} x1, sizes of the peers: {(ended.stderr.splitlines() or ['?'])[-1]}", flush=True)
+            continue
+        for peer, sizes in json.loads(ended.stdout.splitlines()[-1]).items():
+            numbers = [f"{what} {sizes[what]} bytes" for what in ("code", "memory") if what in sizes]
+            print(f"{name} x1, {peer}: {', '.join(numbers + [sizes['note']])}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -316,7 +329,10 @@ def main():
                 failed = failed or not result["agree"] or "kiln" in result["peers"]
                 (RESULTS / f"{suite}.json").write_text(json.dumps(results, indent=1))
         if suite == "embedded":
-            show_device_counts([n for n in ("mlp", "lenet") if n in (args.networks or "mlp,lenet").split(",")])
+            small = [n for n in ("mlp", "lenet") if n in (args.networks or "mlp,lenet").split(",")]
+            show_device_counts(small)
+            if peers:
+                show_peers_sizes(small)
     if failed:
         sys.exit("Kiln failed a row, or disagrees")
 

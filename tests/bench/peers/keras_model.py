@@ -1,6 +1,7 @@
 """A network as a Keras model on TensorFlow, for the peers that begin with one."""
 
 import os
+import tempfile
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -92,3 +93,12 @@ def keras_model(row):
     inputs = keras.Input(network["input"])
     ops = Ops(weights_of(row["network"]), row["dropout"])
     return keras.Model(inputs, Walk(ops).run(network["layers"], inputs))
+
+
+def flatbuffer(row):
+    """The network in TensorFlow Lite's format."""
+    model = keras_model(row)
+    signature = keras.InputSpec(shape=[row["batch"], *NETWORKS[row["network"]]["input"]], dtype="float32")
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, input_signature=[signature], verbose=False)
+        return tf.lite.TFLiteConverter.from_saved_model(folder).convert()

@@ -1,18 +1,8 @@
 """LiteRT, which was TensorFlow Lite, with its XNNPACK kernels; prediction only."""
 
-import tempfile
-
 from ai_edge_litert.interpreter import Interpreter
-from common import NETWORKS, THREADS, serve
-from keras_model import keras, keras_model, tf
-
-
-def flatbuffer(row):
-    model = keras_model(row)
-    signature = keras.InputSpec(shape=[row["batch"], *NETWORKS[row["network"]]["input"]], dtype="float32")
-    with tempfile.TemporaryDirectory() as folder:
-        model.export(folder, input_signature=[signature], verbose=False)
-        return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+from common import THREADS, serve
+from keras_model import flatbuffer
 
 
 def prepare(row):
