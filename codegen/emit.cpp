@@ -23,6 +23,7 @@ void KernelEmitter::fail(const std::string& reason) const {
 }
 
 void KernelEmitter::begin(const std::string& symbol, KernelAbi abi) {
+  constants_apart_ = abi == KernelAbi::table;
   llvm::Type* pointer = b_.getPtrTy();
   std::vector<llvm::Type*> parameters(abi == KernelAbi::table ? 1 : kernel_.buffers.size(), pointer);
   if (abi == KernelAbi::table) parameters.insert(parameters.end(), 2, index_type_);

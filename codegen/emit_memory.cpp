@@ -79,10 +79,11 @@ llvm::Value* KernelEmitter::to_memory(llvm::Value* value, DType dtype) {
 llvm::Value* KernelEmitter::element_pointer(int buffer, llvm::Value* index) {
   llvm::Type* element = stored_type(buffer);
   llvm::Value* base = buffers_[static_cast<std::size_t>(buffer)];
-  // A constant apart, so that it becomes the instruction's displacement: LLVM finds that out of a sum, too,
-  // but searches long.
+  // A constant apart, so that it becomes the instruction's displacement: LLVM makes one of a sum's constant,
+  // too, but searches long. Kernels that stand alone may become one function (share_kernels.cpp), which
+  // passes what differs between them, constants of sums too, as arguments.
   auto* sum = llvm::dyn_cast<llvm::AddOperator>(index);
-  if (sum == nullptr || !llvm::isa<llvm::ConstantInt>(sum->getOperand(1)))
+  if (!constants_apart_ || sum == nullptr || !llvm::isa<llvm::ConstantInt>(sum->getOperand(1)))
     return b_.CreateGEP(element, base, index);
   return b_.CreateGEP(element, b_.CreateGEP(element, base, sum->getOperand(0)), sum->getOperand(1));
 }

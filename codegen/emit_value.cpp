@@ -165,25 +165,18 @@ KernelEmitter::Address KernelEmitter::address(const Index& index, llvm::Type* la
     case IndexKind::add: {
       // Constants last: addresses that differ in them only then share a register, and the constants become
       // the instructions' displacements.
-      const auto add = [&](llvm::Value* a, llvm::Value* b) {
-        const auto* left = llvm::dyn_cast<llvm::ConstantInt>(a);
-        const auto* right = llvm::dyn_cast<llvm::ConstantInt>(b);
-        if (left != nullptr && left->isZero()) return b;
-        if (right != nullptr && right->isZero()) return a;
-        return b_.CreateNSWAdd(a, b);
-      };
       Address sum{number(0)};
       llvm::Value* constants = number(0);
       for (const Index& operand : index->operands) {
         const Address part = address(operand, lane_type);
         llvm::Value*& total = llvm::isa<llvm::ConstantInt>(part.uniform) ? constants : sum.uniform;
-        total = add(total, part.uniform);
+        total = b_.CreateNSWAdd(total, part.uniform);
         sum.stride += part.stride;
         if (part.lanes != nullptr) {
           sum.lanes = sum.lanes == nullptr ? part.lanes : b_.CreateAdd(sum.lanes, part.lanes);
         }
       }
-      sum.uniform = add(sum.uniform, constants);
+      sum.uniform = b_.CreateNSWAdd(sum.uniform, constants);
       return sum;
     }
     case IndexKind::mul: {

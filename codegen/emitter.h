@@ -126,6 +126,7 @@ class KernelEmitter {
   llvm::Function* function_ = nullptr;
   llvm::Value *thread_ = nullptr, *threads_ = nullptr;
   llvm::BasicBlock* entry_ = nullptr;
+  bool constants_apart_ = false;  ///< of addresses: see element_pointer
   std::vector<llvm::Value*> buffers_;
   std::vector<llvm::MDNode*> own_scope_, other_scopes_;
   std::unordered_map<const Variable*, llvm::Value*> variables_;

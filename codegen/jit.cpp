@@ -79,7 +79,7 @@ struct Job {
   std::shared_ptr<const ObjectCode> object = nullptr;
 };
 
-/// Compiles all jobs, on all cores that this process may use. The threads end here: a process that forks
+/// Compiles all jobs, on all cores that the calling thread may use. The threads end here: a process that forks
 /// later must not miss them.
 void compile_all(std::vector<Job>& jobs, const Target& target) {
   // Long ones first: no thread is to be left alone with one at the end.

@@ -22,6 +22,8 @@
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
 #include <llvm/Transforms/Utils/Cloning.h>
 
+#include <set>
+
 #include "codegen/llvm_target.h"
 #include "kiln/runtime/error.h"
 
@@ -112,19 +114,21 @@ std::string text_of(const llvm::Module& module) {
 
 namespace {
 
-/// Passes of LLVM's code generator that do nothing for kernels of a running program, by their arguments. On
-/// x86-64 they took a third of its time, and no kernel of the bench got slower without: addresses have the
-/// form that instructions take, the CPU orders instructions itself, masks need no other registers. But for
-/// sixteen vector registers it takes the machine scheduler's order, and small kernels, elementwise ones, are
-/// up to 2 % faster in the order of the scheduler after it, which takes longest in long blocks.
-std::vector<llvm::StringRef> idle_passes(const Target& target, LinkedInto place, bool is_large) {
+/// Passes of LLVM's code generator, by their arguments, that don't pay for kernels of a running program. On
+/// x86-64 they took a third of its time, and one kernel of the bench got slower without (a Winograd
+/// convolution, by 2 to 4 %): addresses have the form that instructions take, the CPU orders instructions
+/// itself, masks need no other registers. Two of them do pay elsewhere. Tiles for sixteen vector registers
+/// spill without the machine scheduler. And small kernels, softmax or exp, are 2 % faster in the order of the
+/// scheduler after register allocation, whose time grows faster than the kernel.
+std::vector<llvm::StringRef> passes_left_out(const Target& target, LinkedInto place, bool large) {
   if (place == LinkedInto::program || !llvm::Triple(target.triple).isX86()) return {};
   std::vector<llvm::StringRef> passes = {"canon-freeze", "loop-reduce", "x86-domain-reassignment"};
   if (target.vector_registers >= 32) passes.push_back("machine-scheduler");
-  if (is_large) passes.push_back("post-RA-sched");
+  if (large) passes.push_back("post-RA-sched");
   return passes;
 }
 
+/// Larger than the kernels that the last scheduler does something for: of these softmax has the most, 410.
 bool is_large(const llvm::Module& module) {
   return module.getInstructionCount() > 450;
 }
@@ -133,15 +137,26 @@ bool is_large(const llvm::Module& module) {
 class PassesBut : public llvm::legacy::PassManager {
  public:
   explicit PassesBut(std::vector<llvm::StringRef> left_out) : left_out_(std::move(left_out)) {}
+
   void add(llvm::Pass* pass) override {
     const llvm::PassInfo* info = llvm::PassRegistry::getPassRegistry()->getPassInfo(pass->getPassID());
     if (info == nullptr || !llvm::is_contained(left_out_, info->getPassArgument()))
       return llvm::legacy::PassManager::add(pass);
+    met_.insert(info->getPassArgument());
     delete pass;  // this owns what it is given
+  }
+
+  /// Passes that were to be left out, but that nobody added: another LLVM may have other names for them.
+  std::vector<llvm::StringRef> never_met() const {
+    std::vector<llvm::StringRef> names;
+    for (const llvm::StringRef name : left_out_)
+      if (met_.count(name) == 0) names.push_back(name);
+    return names;
   }
 
  private:
   std::vector<llvm::StringRef> left_out_;
+  std::set<llvm::StringRef> met_;
 };
 
 }  // namespace
@@ -149,7 +164,7 @@ class PassesBut : public llvm::legacy::PassManager {
 /// The passes over IR, and what they find out.
 class ObjectMaker::Optimizer {
  public:
-  explicit Optimizer(llvm::TargetMachine& machine) {
+  Optimizer(llvm::TargetMachine& machine, LinkedInto place) {
     llvm::PassBuilder builder(&machine);
     builder.registerModuleAnalyses(module_analyses_);
     builder.registerCGSCCAnalyses(call_graph_analyses_);
@@ -165,6 +180,8 @@ class ObjectMaker::Optimizer {
     passes.addPass(llvm::SimplifyCFGPass());
     passes.addPass(
         llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), /*UseMemorySSA=*/true));
+    // What the invariants of several loops have in common. For a running program it isn't worth the time.
+    if (place == LinkedInto::program) passes.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
     tidying_.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(passes)));
     instrumenting_.addPass(llvm::AddressSanitizerPass(llvm::AddressSanitizerOptions(), /*UseGlobalGC=*/false,
                                                       /*UseOdrIndicator=*/false, llvm::AsanDtorKind::None));
@@ -200,6 +217,8 @@ class ObjectMaker::Generator {
     if (machine.addPassesToEmitFile(passes_, stream_, nullptr, type)) {
       throw InternalError(fmt::format("LLVM can't write code for {}", machine.getTargetTriple().str()));
     }
+    if (const auto names = passes_.never_met(); !names.empty())
+      throw InternalError(fmt::format("LLVM's code generator has no pass {}", names[0].str()));
   }
   std::string operator()(llvm::Module& module, std::map<std::string, std::int64_t>& frame_bytes) {
     bytes_.clear();
@@ -218,8 +237,9 @@ class ObjectMaker::Generator {
 };
 
 ObjectMaker::ObjectMaker(const Target& target, LinkedInto place)
-    : machine_(make_machine(target, place)),
-      idle_passes_{idle_passes(target, place, false), idle_passes(target, place, true)} {}
+    : place_(place),
+      machine_(make_machine(target, place)),
+      passes_left_out_{passes_left_out(target, place, false), passes_left_out(target, place, true)} {}
 ObjectMaker::~ObjectMaker() = default;
 
 void ObjectMaker::optimize(llvm::Module& module, bool instrument) {
@@ -234,7 +254,7 @@ void ObjectMaker::optimize(llvm::Module& module, bool instrument) {
     throw InternalError(fmt::format("broken LLVM IR: {}\n{}", stream.str(), text_of(module)));
   }
 
-  if (optimizer_ == nullptr) optimizer_ = std::make_unique<Optimizer>(*machine_);
+  if (optimizer_ == nullptr) optimizer_ = std::make_unique<Optimizer>(*machine_, place_);
   (*optimizer_)(module, instrument);
 }
 
@@ -249,14 +269,15 @@ std::string ObjectMaker::make_object(llvm::Module& module) {
   const bool large = is_large(module);
   std::unique_ptr<Generator>& objects = objects_[large];
   if (objects == nullptr)
-    objects = std::make_unique<Generator>(*machine_, idle_passes_[large], llvm::CodeGenFileType::ObjectFile);
+    objects =
+        std::make_unique<Generator>(*machine_, passes_left_out_[large], llvm::CodeGenFileType::ObjectFile);
   return (*objects)(module, frame_bytes_);
 }
 
 std::string ObjectMaker::make_assembly(const llvm::Module& module) {
   // Code generation changes the module.
   const std::unique_ptr<llvm::Module> copy = llvm::CloneModule(module);
-  const std::vector<llvm::StringRef>& left_out = idle_passes_[is_large(module)];
+  const std::vector<llvm::StringRef>& left_out = passes_left_out_[is_large(module)];
   return Generator(*machine_, left_out, llvm::CodeGenFileType::AssemblyFile)(*copy, frame_bytes_);
 }
 

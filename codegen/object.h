@@ -19,8 +19,8 @@ namespace kiln::codegen {
 enum class LinkedInto : std::uint8_t { process, program };
 
 /// Makes objects of modules, one module after the other. For one thread: LLVM's classes aren't safe to share.
-/// It is worth keeping one for many modules, as setting up LLVM's passes takes half a millisecond, as long as
-/// a small kernel takes in them.
+/// It is worth keeping one for many modules, as setting up LLVM's passes takes as long as a small kernel
+/// takes in them.
 class ObjectMaker {
  public:
   explicit ObjectMaker(const Target& target, LinkedInto place = LinkedInto::process);
@@ -47,11 +47,13 @@ class ObjectMaker {
   class Optimizer;
   class Generator;
 
+  LinkedInto place_;
   llvm::LLVMContext context_;  // dies after all that was made in it
   std::unique_ptr<llvm::TargetMachine> machine_;
   std::unique_ptr<Optimizer> optimizer_;
-  std::array<std::vector<llvm::StringRef>, 2> idle_passes_;  ///< of small modules, and of large ones
-  std::array<std::unique_ptr<Generator>, 2> objects_;        ///< so, too
+  // For small modules, and for large ones:
+  std::array<std::vector<llvm::StringRef>, 2> passes_left_out_;
+  std::array<std::unique_ptr<Generator>, 2> objects_;
   std::map<std::string, std::int64_t> frame_bytes_;
 };
 

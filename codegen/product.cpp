@@ -113,7 +113,7 @@ class ProductKernel {
       return build_by_panels(tile.rows, panels, row_tiles);
     }
     if (streams) stream_rhs(tiles_of_rows);
-    if (passes && passes_ == 1) choose_passes(std::min(width, p_.columns), tiles_of_rows);
+    if (passes && passes_ == 1) choose_passes(std::min(width, p_.columns), tiles_of_rows, streams);
     if (packs_) return build_by_panels(tile.rows, panels, row_tiles);
     if (passes_ == 1) {
       block_ = 0;
@@ -191,8 +191,8 @@ class ProductKernel {
   }
 
   /// A right operand larger than the cache is gone through in passes over all rows, a part of the k loops
-  /// each; the sums wait meanwhile. That changes no bit of them.
-  void choose_passes(std::int64_t width, std::int64_t tiles_of_rows) {
+  /// each; the sums wait meanwhile. That changes no bit of them. `in_place`: one pass may do without a copy.
+  void choose_passes(std::int64_t width, std::int64_t tiles_of_rows, bool in_place) {
     constexpr std::int64_t fewest_tiles = 4;  // that share a part
     if (!p_.one_rhs || partial_sums() || p_.contraction.empty() || tiles_of_rows < fewest_tiles) return;
     const std::int64_t steps = p_.contraction.back();
@@ -200,9 +200,8 @@ class ProductKernel {
     const std::int64_t block =
         cached_steps(steps, product(p_.contraction), width * size, p_.columns * size, l_.target());
     if (block == 0) return;
-    const bool in_one_pass = block == product(p_.contraction);
-    if (in_one_pass && (tiles_of_rows <= most_asking_tiles ||
-                        panel_stays(steps, width * size, p_.columns * size, l_.target())))
+    if (in_place && block == product(p_.contraction) && product(p_.outer) == 1 &&
+        (asks_for_steps(tiles_of_rows) || panel_stays(steps, width * size, p_.columns * size, l_.target())))
       return;
     packs_ = tiles_of_rows >= fewest_packed_tiles;
     set_passes(block, most_large_tiles);
@@ -225,8 +224,11 @@ class ProductKernel {
   /// A right operand that few tiles of rows share is mostly read from afar, in pieces too short for the
   /// machine's own prefetching.
   void read_ahead(std::int64_t tiles_of_rows) {
-    if (p_.one_rhs && p_.rows > 1 && tiles_of_rows <= most_asking_tiles && rhs_bytes() > l_.target().l1_bytes)
-      ahead_ = Ahead::steps;
+    if (asks_for_steps(tiles_of_rows)) ahead_ = Ahead::steps;
+  }
+  bool asks_for_steps(std::int64_t tiles_of_rows) const {
+    return p_.one_rhs && p_.rows > 1 && tiles_of_rows <= most_asking_tiles &&
+           rhs_bytes() > l_.target().l1_bytes && !l_.target().is_small;
   }
 
   /// The sums wait in the output between passes of `block` steps; where it lies over an input, in scratch

@@ -110,10 +110,10 @@ std::int64_t panel_row_tiles(std::int64_t count, std::int64_t bytes, std::int64_
 
 std::int64_t streamed_steps(std::int64_t steps, std::int64_t row_bytes, std::int64_t tiles_of_rows,
                             const Target& target) {
-  constexpr std::int64_t most_tiles_of_rows = 24;
-  // Packing is quicker, where it pays, unless the operand comes from memory.
+  // Panels, copied or read in place, are quicker where many tiles share them, unless the operand comes from
+  // memory.
   const std::int64_t least_bytes = target.l2_bytes * (tiles_of_rows < fewest_packed_tiles ? 1 : 4);
-  if (tiles_of_rows > most_tiles_of_rows || steps * row_bytes < least_bytes) return 0;
+  if (tiles_of_rows > most_asking_tiles || steps * row_bytes < least_bytes) return 0;
   // As few rows as prefetchers follow. Where sums take longer than reading, more, so that sums wait seldom;
   // but no more than stay, of one panel, in the nearest cache.
   const std::int64_t least = tiles_of_rows <= 2 ? 8 : tiles_of_rows <= 4 ? 32 : 128;

@@ -117,11 +117,14 @@ TEST(Assembly, ConstantsOfAddressesAreDisplacements) {
   Expr sum = load(0, DType::f32, at);
   for (std::int64_t part : {1600, 3200, 4800}) sum = apply(Op::add, {sum, load(0, DType::f32, at + part)});
   k.body = {loop(LoopKind::serial, i, {vector_loop(lane, 16, {store(1, at, sum)})})};
-  const std::string ir = list_kernel(k, Target::host()).ir;
-  for (const char* part : {"1600", "3200", "4800"}) {
+  const Listing listing = list_kernel(k, Target::host());
+  for (const int part : {1600, 3200, 4800}) {
     const std::regex apart(fmt::format("getelementptr float, ptr %[0-9]+, i64 {}\\b", part));
-    EXPECT_TRUE(std::regex_search(ir, apart)) << ir;
-    EXPECT_FALSE(std::regex_search(ir, std::regex(fmt::format("add .*, {}\\b", part)))) << ir;
+    EXPECT_TRUE(std::regex_search(listing.ir, apart)) << listing.ir;
+    EXPECT_FALSE(std::regex_search(listing.ir, std::regex(fmt::format("add .*, {}\\b", part)))) << listing.ir;
+    if (is_x86()) {
+      EXPECT_GT(count(listing.assembly, fmt::format("\\b{}\\(%r", 4 * part)), 0) << listing.assembly;
+    }
   }
 }
 

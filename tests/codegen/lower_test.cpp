@@ -277,18 +277,22 @@ TEST(Lower, SumsOfUpdatesWaitInScratchMemory) {
 }
 
 TEST(Lower, ProductsCopyPanelsWhoseRowsMeetInFewSetsOfTheCache) {
-  const auto scratch_bytes = [](std::int64_t rows, std::int64_t columns) {
+  const auto scratch_bytes = [](std::int64_t rows, std::int64_t columns, std::int64_t steps) {
     using namespace graph;
     Graph g("dot");
-    const Value x = g.input("x", {DType::f32, {rows, 512}}), w = g.input("w", {DType::f32, {512, columns}});
+    const Value x = g.input("x", {DType::f32, {rows, steps}}),
+                w = g.input("w", {DType::f32, {steps, columns}});
     g.output("y", matmul(x, w));
     return lower_all(std::move(g)).at(0).kernel.scratch_stride;
   };
-  EXPECT_EQ(scratch_bytes(512, 1024), 512 * 4 * 64);  // rows whole pages apart: all steps of a panel
-  EXPECT_EQ(scratch_bytes(512, 512), 0);              // half a page: an eighth of the cache is enough
-  EXPECT_EQ(scratch_bytes(512, 256), 0);              // four rows on a page: all sets are used
-  EXPECT_EQ(scratch_bytes(512, 1008), 0);
-  EXPECT_EQ(scratch_bytes(128, 1024), 0);  // few tiles of rows ask for their panel ahead instead
+  EXPECT_EQ(scratch_bytes(512, 1024, 512), 512 * 4 * 64);  // rows whole pages apart: all steps of a panel
+  EXPECT_EQ(scratch_bytes(512, 512, 512), 0);              // half a page: an eighth of the cache is enough
+  EXPECT_EQ(scratch_bytes(512, 512, 640), 640 * 4 * 64);   // and now it isn't
+  EXPECT_EQ(scratch_bytes(512, 256, 512), 0);              // four rows on a page: all sets are used
+  EXPECT_EQ(scratch_bytes(512, 1008, 512), 0);
+  EXPECT_EQ(scratch_bytes(128, 1024, 512), 0);  // few tiles of rows ask for their panel ahead instead
+  EXPECT_EQ(scratch_bytes(512, 1024, 2048), 1024 * 4 * 64);  // in two passes
+  EXPECT_EQ(scratch_bytes(144, 512, 1536), 768 * 4 * 64);    // so few tiles of rows, too
 }
 
 TEST(Lower, ImagesThatMeetInFewSetsOfTheCacheAreCopied) {
