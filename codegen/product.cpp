@@ -200,8 +200,10 @@ class ProductKernel {
     const std::int64_t block =
         cached_steps(steps, product(p_.contraction), width * size, p_.columns * size, l_.target());
     if (block == 0) return;
+    const bool comes_from_memory = rhs_bytes() > last_cache_bytes(l_.target());  // asking hides less of that
     if (in_place && block == product(p_.contraction) && product(p_.outer) == 1 &&
-        (asks_for_steps(tiles_of_rows) || panel_stays(steps, width * size, p_.columns * size, l_.target())))
+        ((asks_for_steps(tiles_of_rows) && !comes_from_memory) ||
+         panel_stays(steps, width * size, p_.columns * size, l_.target())))
       return;
     packs_ = tiles_of_rows >= fewest_packed_tiles;
     set_passes(block, most_large_tiles);
