@@ -20,13 +20,18 @@ double smallest_tile(const Target& target) {
   return 1024.0 * target.lanes(DType::f32);
 }
 
+/// The distance at which pieces of `piece_bytes` that lie `distance` bytes apart would use as many sets.
+std::int64_t pattern_of_pieces(std::int64_t piece_bytes, std::int64_t distance) {
+  return std::max(piece_bytes, std::gcd(distance, page_bytes));
+}
+
 /// Bytes that the second cache holds of pieces of `piece_bytes` that lie `distance` bytes apart. Where that
 /// has a large divisor in common with a page, they meet in few of its sets: three quarters of those; else
 /// `most`.
 std::int64_t room_for_pieces(std::int64_t piece_bytes, std::int64_t distance, std::int64_t most,
                              const Target& target) {
-  const std::int64_t pattern = std::gcd(distance, page_bytes);
-  return pattern <= piece_bytes ? most : target.l2_bytes * 3 / 4 * piece_bytes / pattern;
+  const std::int64_t pattern = pattern_of_pieces(piece_bytes, distance);
+  return pattern == piece_bytes ? most : target.l2_bytes * 3 / 4 * piece_bytes / pattern;
 }
 
 /// The smallest divisor of `extent` in [low, 2 low], or `low` if there is none: then the last block is short.
@@ -80,7 +85,7 @@ std::int64_t cached_steps(std::int64_t steps, std::int64_t all_steps, std::int64
 }
 
 bool panel_stays(std::int64_t steps, std::int64_t step_bytes, std::int64_t row_bytes, const Target& target) {
-  const std::int64_t pattern = std::max(step_bytes, std::gcd(row_bytes, page_bytes));
+  const std::int64_t pattern = pattern_of_pieces(step_bytes, row_bytes);
   return steps * step_bytes <= std::min(target.l2_bytes / 2, target.l2_bytes * step_bytes / pattern);
 }
 

@@ -375,7 +375,7 @@ TEST(Emit, AnObjectDoesNotDependOnThoseMadeBefore) {
   };
   ObjectMaker one(Target::host());
   std::vector<std::string> objects;
-  for (const std::int64_t n : {40, 41, 200, 1000, 200, 40}) {
+  for (const std::int64_t n : std::vector<std::int64_t>{40, 41, large, 1000, large, 40}) {
     ObjectMaker fresh(Target::host());
     objects.push_back(object_of(one, n));
     EXPECT_EQ(objects.back(), object_of(fresh, n)) << n;

@@ -7,6 +7,7 @@ be known here; "note" says what is meant.
 import contextlib
 import importlib.util
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -27,6 +28,13 @@ def library(package, *names):
     if not files:
         raise FileNotFoundError(f"{package} has no {names[0]}")
     return sum(file.stat().st_size for file in files)
+
+
+def system_headers():
+    """Where the C library of this machine has its headers, as the compiler says."""
+    told = subprocess.run(["clang-19", "-E", "-v", "-x", "c", os.devnull], check=True, capture_output=True, text=True)
+    folders = told.stderr.split("search starts here:")[-1].split("End of search list")[0]
+    return [f"-isystem{folder.strip()}" for folder in folders.splitlines() if folder.strip()]
 
 
 def tflite_micro():
@@ -67,7 +75,7 @@ def emlearn():
         # The C library's headers of this machine do; they ask for one that only its 32-bit library has.
         pathlib.Path(folder, "gnu").mkdir()
         pathlib.Path(folder, "gnu/stubs-32.h").touch()
-        system = [f"-isystem{folder}", "-isystem/usr/include", "-isystem/usr/include/x86_64-linux-gnu"]
+        system = [f"-isystem{folder}", *system_headers()]
         subprocess.run([*CORTEX_M4, *system, f"-I{package.includedir}", "-c", f"{folder}/net.c", "-o",
                         f"{folder}/net.o"], check=True, capture_output=True)
         subprocess.run(["ld.lld-19", "--gc-sections", "--entry=run", "--unresolved-symbols=ignore-all",
