@@ -101,7 +101,7 @@ class ProductKernel {
     }
     const std::int64_t width = std::int64_t{tile.vectors} * l_.lanes();
     width_ = width;
-    if (has_long_epilogue() && tile.rows * tile.vectors > 4 && p_.columns >= l_.lanes())
+    if (has_long_epilogue(l_.group()) && tile.rows * tile.vectors > 4 && p_.columns >= l_.lanes())
       totals_ = l_.scratch_buffer(p_.dtype, tile.rows * width);
     const std::int64_t panels = (p_.columns + width - 1) / width,
                        row_tiles = (p_.rows + tile.rows - 1) / tile.rows;
@@ -179,15 +179,6 @@ class ProductKernel {
   }
   std::int64_t rhs_bytes() const {
     return product(p_.contraction) * p_.columns * static_cast<std::int64_t>(size_of(p_.dtype));
-  }
-
-  /// A function of each total, written out for a whole tile, is thousands of instructions that the compiler
-  /// mixes until registers run out; a loop over the tile takes the same time and a fifth of the code.
-  bool has_long_epilogue() const {
-    const std::vector<const Node*>& nodes = l_.group().nodes;
-    return std::any_of(nodes.begin(), nodes.end(), [&](const Node* n) {
-      return n != l_.group().root && graph::is_elemental(*n) && graph::is_expensive(*n);
-    });
   }
 
   /// A right operand larger than the cache is gone through in passes over all rows, a part of the k loops
@@ -488,13 +479,19 @@ class ProductKernel {
 
 }  // namespace
 
+bool has_long_epilogue(const Group& group) {
+  return std::any_of(group.nodes.begin(), group.nodes.end(), [&](const Node* n) {
+    return n != group.root && graph::is_elemental(*n) && graph::is_expensive(*n);
+  });
+}
+
 void lower_product(Lowering& lowering, const Product& p) {
   if (product(p.outer) * p.rows * p.columns == 0) return;
   ProductKernel(lowering, p).build();
 }
 
 void lower_inner_product(Lowering& l, const InnerProduct& p) {
-  const ProductTile shape = product_tile(p.rows, p.columns, l.lanes(), l.target());
+  const ProductTile shape = product_tile(p.rows, p.columns, l.lanes(), l.target(), p.row_group);
   const std::int64_t width = std::int64_t{shape.vectors} * l.lanes();
   const auto tile = [&](const Index& outer, const Index& row, std::int64_t rows, const Index& column,
                         std::int64_t columns) {
@@ -512,14 +509,19 @@ void lower_inner_product(Lowering& l, const InnerProduct& p) {
       sum.multiply_add([&](const Index& r) { return p.lhs(l, outer, row + r, k); },
                        [&](const Index& c) { return p.rhs(l, outer, k, column + c); });
     });
+    if (p.finish) {
+      const auto at = [&](const Index& r, const Index& c) { return sum.at(r, c); };
+      return p.finish(l, outer, {row, rows, column, columns, at});
+    }
     sum.each([&](const Index& r, const Index& c) { p.store(l, outer, row + r, column + c, sum.at(r, c)); });
   };
   const auto parts = [](std::int64_t extent, std::int64_t size) { return (extent + size - 1) / size; };
   l.serial("o", p.outer, [&](const Index& outer) {
     l.serial("panel", parts(p.columns, width), [&](const Index& panel) {
       l.part(panel, p.columns, width, [&](const Index& column, std::int64_t columns) {
-        l.serial("tile", parts(p.rows, shape.rows), [&](const Index& number) {
-          l.even_part(number, p.rows, shape.rows, 1,
+        const EvenParts tiles(p.rows / p.row_group, shape.rows / p.row_group);
+        l.serial("tile", tiles.count, [&](const Index& number) {
+          l.even_part(number, p.rows, shape.rows, p.row_group,
                       [&](const Index& row, std::int64_t rows) { tile(outer, row, rows, column, columns); });
         });
       });

@@ -29,14 +29,29 @@ struct Product {
   std::function<Indices(const Indices& outer, const Index& row, const Index& column)> result;
 };
 
+/// Is a function of each total computed behind the group's root? Written out for a whole register tile, that
+/// is thousands of instructions, which the compiler mixes until registers run out; a loop over the tile takes
+/// the same time and a fifth of the code.
+bool has_long_epilogue(const Group& group);
+
 void lower_product(Lowering& lowering, const Product& product);
 
 /// A product that is a part of a kernel's tile, from arrays in memory to arrays in memory. `outer`, panels of
 /// columns and tiles of rows are loops in this order: what a panel reads of the right operand stays in the
 /// cache.
 struct InnerProduct {
+  /// The sums of a register tile: at(r, c) is one of row `row` + r and column `column` + c.
+  struct Sums {
+    Index row;
+    std::int64_t rows = 1;
+    Index column;
+    std::int64_t columns = 1;
+    std::function<Expr(const Index& r, const Index& c)> at;
+  };
+
   DType dtype = DType::f32;
   std::int64_t outer = 1, rows = 1, columns = 1;
+  std::int64_t row_group = 1;             ///< tiles are whole groups of rows
   std::vector<std::int64_t> contraction;  ///< the k loops, outermost first
   bool rhs_is_far = false;                ///< no cache holds the right operand: its later rows are asked for
   std::function<Expr(Lowering&, const Index& outer, const Index& row, const Indices& k)> lhs;
@@ -45,6 +60,8 @@ struct InnerProduct {
   /// What the sums are added to; null: zeros.
   std::function<Expr(Lowering&, const Index& outer, const Index& row, const Index& column)> initial;
   std::function<void(Lowering&, const Index& outer, const Index& row, const Index& column, Expr sum)> store;
+  /// Instead of `store`: takes the sums of a whole tile while they are in registers.
+  std::function<void(Lowering&, const Index& outer, const Sums& sums)> finish;
 };
 
 void lower_inner_product(Lowering& lowering, const InnerProduct& product);

@@ -226,7 +226,8 @@ std::vector<ProductTile> product_tiles(std::int64_t rows, std::int64_t columns, 
     // Groups lie close together in memory, and have no pointers of their own: as many rows as there is room
     // for. Only AVX-512 multiplies by a factor in memory; elsewhere some are loaded ahead.
     const int ahead = v > 1 && target.masked_access != MaskedAccess::all ? 2 : 0;
-    const int registers = group > 1 ? rest - ahead : std::min(accumulator_registers(target), rest);
+    const int registers =
+        group > 1 && !target.is_small ? rest - ahead : std::min(accumulator_registers(target), rest);
     if (v > 1 && group * v > registers) break;
     std::int64_t most = std::max<std::int64_t>(group, std::min<std::int64_t>(rows, registers / v));
     if (group == 1) most = std::min<std::int64_t>(most, v == 1 ? 14 : 8);

@@ -200,6 +200,63 @@ std::int64_t windows_together(std::int64_t windows, std::int64_t width, const Ta
   return together;
 }
 
+/// Does a register tile have rows for a window's elements, and room to compute what becomes of them?
+bool fits_registers(const Lowering& l, const Pool& pool) {
+  return product(pool.window) <= accumulator_registers(l.target()) && !has_long_epilogue(l.group());
+}
+
+/// Windows side by side, whose sums a register tile holds until they are pooled: its rows are windows, and in
+/// them their elements.
+void pooled_in_registers(Lowering& l, const Conv& c, const Pool& pool) {
+  const std::vector<std::int64_t> windows(pool.shape().begin() + 1, pool.shape().end() - 1);
+  const std::int64_t elements = product(pool.window);
+  InnerProduct p;
+  p.dtype = c.node->type().dtype;
+  p.rows = windows.back() * elements;
+  p.row_group = elements;
+  p.columns = c.filters;
+  p.contraction = tap_loops(c);
+  l.set_lanes(p.dtype);
+  l.narrow_lanes(c.filters);
+  p.rhs = [&](Lowering& low, const Index&, const Indices& k, const Index& filter) {
+    Index channel;
+    const Indices tap = tap_index(c, k, channel);
+    return low.operand(*c.node, 1, Conv::kernel_index(tap, channel, filter));
+  };
+  const auto work = static_cast<double>(p.rows * p.columns * product(p.contraction));
+  l.tiles(concat({c.images}, {windows.begin(), windows.end() - 1}), work, [&](const Indices& point) {
+    const auto window_index = [&](const Index& window, const Index& filter) {
+      Indices index = point;
+      index.push_back(window);
+      index.push_back(filter);
+      return index;
+    };
+    p.lhs = [&](Lowering& low, const Index&, const Index& row, const Indices& k) {
+      Index channel;
+      const Indices tap = tap_index(c, k, channel);
+      const Indices in_window = unflatten(mod(row, elements), pool.window);
+      Indices pixel = window_index(floor_div(row, elements), Index(0));
+      for (std::size_t i = 0; i < pixel.size(); i++) pixel[i] = pixel[i] * pool.window[i] + in_window[i];
+      return low.operand(*c.node, 0,
+                         c.x_index(pixel[0], std::span(pixel).subspan(1, c.out.size()), tap, channel));
+    };
+    p.finish = [&](Lowering& low, const Index&, const InnerProduct::Sums& sums) {
+      for (std::int64_t w = 0; w < sums.rows / elements; w++)
+        low.vector(
+            "f", sums.columns,
+            [&](const Index& f) {
+              store_pooled(low, pool, window_index(floor_div(sums.row, elements) + w, sums.column + f),
+                           [&](const Ints& tap) {
+                             const Index element = row_major({tap.begin(), tap.end()}, pool.window);
+                             return sums.at(w * elements + element, f);
+                           });
+            },
+            true);
+    };
+    lower_inner_product(l, p);
+  });
+}
+
 /// Pixels of one image and, of the output's axes but the last, of one row of windows, or a part of it: the
 /// sums lie in scratch memory, (element of the window along those axes, pixel along the last axis, filter),
 /// until they are pooled.
@@ -261,7 +318,8 @@ void pooled_kernel(Lowering& l, const Conv& c, const Pool& pool) {
 void conv_kernel(Lowering& l) {
   const Node& node = l.root();
   const Conv c(node, node.operand(0).shape(), node.operand(1).shape(), node.type().shape);
-  if (const auto pool = pool_of(l.group())) return pooled_kernel(l, c, *pool);
+  if (const auto pool = pool_of(l.group()))
+    return fits_registers(l, *pool) ? pooled_in_registers(l, c, *pool) : pooled_kernel(l, c, *pool);
   if (c.pointwise()) return pointwise_kernel(l, c);
   if (c.depthwise()) return depthwise_kernel(l, c);
   general_kernel(l, c);
