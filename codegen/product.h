@@ -1,5 +1,8 @@
 #pragma once
+#include <optional>
+
 #include "codegen/lowering.h"
+#include "codegen/tiling.h"
 
 /// Products: result[o, r, c] = sum over k of lhs(o, r, k) * rhs(o, k, c), in register tiles of rows and
 /// vectors of columns. Matrix products and convolutions differ in their addresses only.
@@ -47,11 +50,15 @@ struct InnerProduct {
     Index column;
     std::int64_t columns = 1;
     std::function<Expr(const Index& r, const Index& c)> at;
+    /// Stores them in rows of `width` elements, whole vectors, also where a tail's last lanes are of no
+    /// meaning: a CPU waits long for what it has just stored under a mask.
+    void store_all(Lowering& lowering, int buffer, std::int64_t width) const;
   };
 
   DType dtype = DType::f32;
   std::int64_t outer = 1, rows = 1, columns = 1;
   std::int64_t row_group = 1;             ///< tiles are whole groups of rows
+  std::optional<ProductTile> tile;        ///< none: the best
   std::vector<std::int64_t> contraction;  ///< the k loops, outermost first
   bool rhs_is_far = false;                ///< no cache holds the right operand: its later rows are asked for
   std::function<Expr(Lowering&, const Index& outer, const Index& row, const Indices& k)> lhs;

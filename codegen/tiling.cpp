@@ -136,6 +136,20 @@ bool kernel_is_large(std::int64_t channels, std::int64_t filters, const Target& 
   return graph::winograd::positions * channels * filters * 4 > target.l2_bytes;
 }
 
+bool kernel_stays_near(std::int64_t channels, std::int64_t filters, const Target& target) {
+  return graph::winograd::positions * channels * filters * 4 <= target.l1_bytes / 2;
+}
+
+WinogradRegisters winograd_registers(std::int64_t tiles, std::int64_t filters, int lanes,
+                                     const Target& target) {
+  // Two vectors for each element of the input, where there are, and two tiles for each vector of the kernel,
+  // where there are registers. More tiles would only take more memory.
+  constexpr std::int64_t most = 2;
+  const std::int64_t vectors = std::min(ceil_div(filters, lanes), most),
+                     fit = accumulator_registers(target) / (graph::winograd::side * vectors);
+  return {std::clamp<std::int64_t>(fit, 1, std::min(tiles, most)), vectors};
+}
+
 WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters, int lanes,
                              const Target& target) {
   using graph::winograd::positions;

@@ -105,6 +105,17 @@ struct WinogradBlock {
 WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters, int lanes,
                              const Target& target);
 
+/// Does a transformed kernel stay in the first cache, beside what it is multiplied with?
+bool kernel_stays_near(std::int64_t channels, std::int64_t filters, const Target& target);
+
+/// How such a convolution is cut: into `tiles` tiles of the image and `vectors` of filters at a time, whose
+/// sums at a column's six positions have a register each.
+struct WinogradRegisters {
+  std::int64_t tiles = 1, vectors = 1;
+};
+WinogradRegisters winograd_registers(std::int64_t tiles, std::int64_t filters, int lanes,
+                                     const Target& target);
+
 /// With the batch last: images whose squares the cache holds.
 std::int64_t winograd_images(std::int64_t images, std::int64_t channels, std::int64_t filters, int lanes,
                              const Target& target);

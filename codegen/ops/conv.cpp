@@ -187,27 +187,19 @@ void depthwise_kernel(Lowering& l, const Conv& c) {
   lower_reduction(l, std::move(r));
 }
 
-/// So many of a row's windows are computed together: all; on a microcontroller, whose memory is small, about
-/// as many as give a register tile its rows.
-std::int64_t windows_together(std::int64_t windows, std::int64_t width, const Target& target) {
-  constexpr std::int64_t wanted_rows = 4;
-  const std::int64_t wanted = (wanted_rows + width - 1) / width;
-  if (!target.is_small || windows <= wanted) return windows;
-  for (std::int64_t together = wanted; together <= 2 * wanted; together++)
-    if (windows % together == 0) return together;
-  std::int64_t together = wanted;
-  while (windows % together != 0) together--;
-  return together;
-}
-
-/// Does a register tile have rows for a window's elements, and room to compute what becomes of them?
-bool fits_registers(const Lowering& l, const Pool& pool) {
-  return product(pool.window) <= accumulator_registers(l.target()) && !has_long_epilogue(l.group());
+/// The best tile, or, if its sums go to memory, the best of few.
+ProductTile tile_of_windows(const InnerProduct& p, const Lowering& l, bool sums_go_to_memory) {
+  constexpr int few = 12;  // vectors, which hide a multiply-add's latency
+  const std::vector<ProductTile> tiles = product_tiles(p.rows, p.columns, l.lanes(), l.target(), p.row_group);
+  const auto tile = std::find_if(tiles.begin(), tiles.end(), [&](const ProductTile& t) {
+    return !sums_go_to_memory || t.rows * t.vectors <= few;
+  });
+  return tile == tiles.end() ? tiles.front() : *tile;
 }
 
 /// Windows side by side, whose sums a register tile holds until they are pooled: its rows are windows, and in
-/// them their elements.
-void pooled_in_registers(Lowering& l, const Conv& c, const Pool& pool) {
+/// them their elements. Only for a long epilogue do the sums of a tile go to scratch memory.
+void pooled_kernel(Lowering& l, const Conv& c, const Pool& pool) {
   const std::vector<std::int64_t> windows(pool.shape().begin() + 1, pool.shape().end() - 1);
   const std::int64_t elements = product(pool.window);
   InnerProduct p;
@@ -218,6 +210,10 @@ void pooled_in_registers(Lowering& l, const Conv& c, const Pool& pool) {
   p.contraction = tap_loops(c);
   l.set_lanes(p.dtype);
   l.narrow_lanes(c.filters);
+  const bool is_long = has_long_epilogue(l.group());
+  p.tile = tile_of_windows(p, l, is_long);
+  const std::int64_t width = std::int64_t{p.tile->vectors} * l.lanes();
+  const int totals = is_long ? l.scratch_buffer(p.dtype, p.tile->rows * width) : -1;
   p.rhs = [&](Lowering& low, const Index&, const Indices& k, const Index& filter) {
     Index channel;
     const Indices tap = tap_index(c, k, channel);
@@ -240,86 +236,42 @@ void pooled_in_registers(Lowering& l, const Conv& c, const Pool& pool) {
       return low.operand(*c.node, 0,
                          c.x_index(pixel[0], std::span(pixel).subspan(1, c.out.size()), tap, channel));
     };
-    p.finish = [&](Lowering& low, const Index&, const InnerProduct::Sums& sums) {
-      for (std::int64_t w = 0; w < sums.rows / elements; w++)
-        low.vector(
-            "f", sums.columns,
-            [&](const Index& f) {
-              store_pooled(low, pool, window_index(floor_div(sums.row, elements) + w, sums.column + f),
-                           [&](const Ints& tap) {
-                             const Index element = row_major({tap.begin(), tap.end()}, pool.window);
-                             return sums.at(w * elements + element, f);
-                           });
-            },
-            true);
+    const auto pool_window = [&](const Index& window, const Index& filter, const auto& sum_of) {
+      store_pooled(l, pool, window_index(window, filter),
+                   [&](const Ints& tap) { return sum_of(row_major({tap.begin(), tap.end()}, pool.window)); });
     };
-    lower_inner_product(l, p);
-  });
-}
-
-/// Pixels of one image and, of the output's axes but the last, of one row of windows, or a part of it: the
-/// sums lie in scratch memory, (element of the window along those axes, pixel along the last axis, filter),
-/// until they are pooled.
-void pooled_kernel(Lowering& l, const Conv& c, const Pool& pool) {
-  const DType dtype = c.node->type().dtype;
-  const std::vector<std::int64_t> windows(pool.shape().begin() + 1, pool.shape().end() - 1);
-  const std::vector<std::int64_t> height(pool.window.begin() + 1, pool.window.end() - 2);
-  const std::int64_t width = pool.window.end()[-2];
-  InnerProduct p;
-  p.dtype = dtype;
-  p.outer = product(height);
-  const std::int64_t together = windows_together(windows.back(), width, l.target());
-  p.rows = together * width;
-  p.columns = c.filters;
-  p.contraction = tap_loops(c);
-  l.set_lanes(dtype);
-  l.narrow_lanes(c.filters);
-  const int sums = l.scratch_buffer(dtype, p.outer * p.rows * p.columns);
-  const auto place = [&](const Index& line, const Index& pixel, const Index& filter) {
-    return (line * p.rows + pixel) * c.filters + filter;
-  };
-  p.store = [&](Lowering& low, const Index& line, const Index& pixel, const Index& filter, Expr sum) {
-    low.add(store(sums, place(line, pixel, filter), std::move(sum)));
-  };
-  p.rhs = [&](Lowering& low, const Index&, const Indices& k, const Index& filter) {
-    Index channel;
-    const Indices tap = tap_index(c, k, channel);
-    return low.operand(*c.node, 1, Conv::kernel_index(tap, channel, filter));
-  };
-  const auto work = static_cast<double>(p.outer * p.rows * p.columns * product(p.contraction));
-  std::vector<std::int64_t> points = concat({c.images}, {windows.begin(), windows.end() - 1});
-  if (together < windows.back()) points.push_back(windows.back() / together);
-  l.tiles(points, work, [&](const Indices& point) {
-    const Index first = together < windows.back() ? point.back() * together : Index(0);
-    p.lhs = [&](Lowering& low, const Index& line, const Index& row, const Indices& k) {
-      Index channel;
-      const Indices tap = tap_index(c, k, channel);
-      Indices pixel = unflatten(line, height);
-      for (std::size_t i = 0; i < height.size(); i++) pixel[i] = point[i + 1] * height[i] + pixel[i];
-      pixel.push_back(first * width + row);
-      return low.operand(*c.node, 0, c.x_index(point[0], pixel, tap, channel));
-    };
-    lower_inner_product(l, p);
-    l.serial("w", together, [&](const Index& window) {
-      l.vector("f", c.filters, [&](const Index& filter) {
-        Indices index(point.begin(), point.begin() + static_cast<std::ptrdiff_t>(windows.size()));
-        index.push_back(first + window);
-        index.push_back(filter);
-        store_pooled(l, pool, index, [&](const Ints& tap) {
-          const Indices line(tap.begin() + 1, tap.end() - 2);
-          const Index pixel = window * width + tap.end()[-2];
-          return load(sums, dtype, place(row_major(line, height), pixel, filter));
+    p.finish = [&](Lowering&, const Index&, const InnerProduct::Sums& sums) {
+      const Index first = floor_div(sums.row, elements);
+      const std::int64_t count = sums.rows / elements;
+      if (totals < 0) {
+        l.unrolled("w", count, [&](const Index& w) {
+          l.vector(
+              "f", sums.columns,
+              [&](const Index& f) {
+                pool_window(first + w, sums.column + f,
+                            [&](const Index& element) { return sums.at(w * elements + element, f); });
+              },
+              true);
+        });
+        return;
+      }
+      sums.store_all(l, totals, width);
+      l.serial("w", count, [&](const Index& w) {
+        l.vector("f", sums.columns, [&](const Index& f) {
+          pool_window(first + w, sums.column + f, [&](const Index& element) {
+            return load(totals, p.dtype, (w * elements + element) * width + f);
+          });
         });
       });
-    });
+    };
+    lower_inner_product(l, p);
   });
 }
 
 void conv_kernel(Lowering& l) {
   const Node& node = l.root();
   const Conv c(node, node.operand(0).shape(), node.operand(1).shape(), node.type().shape);
-  if (const auto pool = pool_of(l.group()))
-    return fits_registers(l, *pool) ? pooled_in_registers(l, c, *pool) : pooled_kernel(l, c, *pool);
+  if (const auto pool = pool_of(l.group())) return pooled_kernel(l, c, *pool);
   if (c.pointwise()) return pointwise_kernel(l, c);
   if (c.depthwise()) return depthwise_kernel(l, c);
   general_kernel(l, c);

@@ -10,6 +10,7 @@
 #include "codegen/pooling.h"
 #include "codegen/product.h"
 #include "codegen/tiling.h"
+#include "codegen/winograd_squares.h"
 #include "graph/ops/batch_last.h"
 
 namespace kiln::codegen {
@@ -17,130 +18,9 @@ namespace {
 
 using graph::winograd::positions;
 using graph::winograd::side;
-using Line = std::vector<Expr>;  ///< elements along one axis
-
-Expr times(double factor, Expr x) {
-  return apply(Op::mul, {constant_expr(x->dtype, factor), std::move(x)});
-}
-Expr sum(Expr a, Expr b) {
-  return apply(Op::add, {std::move(a), std::move(b)});
-}
-Expr difference(Expr a, Expr b) {
-  return apply(Op::sub, {std::move(a), std::move(b)});
-}
-/// factor * a + b
-Expr scaled_sum(double factor, const Expr& a, Expr b) {
-  return fma(constant_expr(a->dtype, factor), a, std::move(b));
-}
-
-/// Transforms of one line, as graph/ops/winograd.cpp's matrices have them. The points come in pairs +-p:
-/// their rows have the same even terms and opposite odd ones, so that each pair shares its sums.
-class Transforms {
- public:
-  explicit Transforms(Lowering& l) : l_(l) {}
-
-  /// B^T d
-  Line input(const Line& d) {
-    using namespace graph::winograd;
-    constexpr double squares = inner_squared + outer_squared;
-    Line t{l_.let(scaled_sum(-squares, d[2], sum(d[0], d[4])))};
-    const auto pair = [&](double p, double other_squared) {
-      const Expr even = l_.let(scaled_sum(-other_squared, d[2], d[4]));
-      const Expr odd = l_.let(scaled_sum(-other_squared, d[1], d[3]));
-      t.push_back(l_.let(scaled_sum(p, odd, even)));
-      t.push_back(l_.let(scaled_sum(-p, odd, even)));
-    };
-    pair(inner, outer_squared);
-    pair(outer, inner_squared);
-    t.push_back(l_.let(scaled_sum(-squares, d[3], sum(d[1], d[5]))));
-    return t;
-  }
-
-  /// A^T m: 4 or 2 results
-  Line results(const Line& m, std::int64_t count) {
-    using namespace graph::winograd;
-    const Expr inner_sum = l_.let(sum(m[1], m[2])), outer_sum = l_.let(sum(m[3], m[4]));
-    const Expr inner_difference = l_.let(difference(m[1], m[2]));
-    const Expr outer_difference = l_.let(difference(m[3], m[4]));
-    Line y{l_.let(sum(sum(m[0], inner_sum), outer_sum))};
-    double inner_power = 1, outer_power = 1;
-    for (std::int64_t i = 1; i < count; i++) {
-      inner_power *= inner;
-      outer_power *= outer;
-      const bool odd = i % 2 == 1;
-      Expr value = scaled_sum(inner_power, odd ? inner_difference : inner_sum,
-                              times(outer_power, odd ? outer_difference : outer_sum));
-      y.push_back(l_.let(i == count - 1 ? sum(std::move(value), m[5]) : std::move(value)));
-    }
-    return y;
-  }
-
-  /// A y, the transpose of the above: 6 of 4 or 2
-  Line errors(const Line& y) {
-    using namespace graph::winograd;
-    Line t{y[0]};
-    const auto pair = [&](double p, double square) {
-      Expr even = y[0], odd = y[1];
-      if (y.size() == 4) {
-        even = l_.let(scaled_sum(square, y[2], y[0]));
-        odd = l_.let(scaled_sum(square, y[3], y[1]));
-      }
-      t.push_back(l_.let(scaled_sum(p, odd, even)));
-      t.push_back(l_.let(scaled_sum(-p, odd, even)));
-    };
-    pair(inner, inner_squared);
-    pair(outer, outer_squared);
-    t.push_back(y.back());
-    return t;
-  }
-
-  /// Applies a transform to the columns, then to the rows of a square whose elements `element(i, j)` gives,
-  /// and calls `use(i, j, value)`.
-  template <class Transform, class Element, class Use>
-  void on_square(std::int64_t edge, const Transform& transform, const Element& element, const Use& use) {
-    std::vector<Line> columns;
-    for (std::int64_t j = 0; j < edge; j++) {
-      Line column;
-      for (std::int64_t i = 0; i < edge; i++) column.push_back(l_.let(element(i, j)));
-      columns.push_back(transform(column));
-    }
-    for (std::size_t i = 0; i < columns[0].size(); i++) {
-      Line row;
-      for (const Line& column : columns) row.push_back(column[i]);
-      const Line values = transform(row);
-      for (std::size_t j = 0; j < values.size(); j++)
-        use(static_cast<std::int64_t>(i), static_cast<std::int64_t>(j), values[j]);
-    }
-  }
-
- private:
-  Lowering& l_;
-};
-
-/// An array of one square a tile and channel in scratch, (position, tile, channel). Positions lie a cache
-/// line more than a power of two apart, lest a square's 36 elements meet in one set of the cache.
-class Squares {
- public:
-  Squares(Lowering& l, DType dtype, std::int64_t tiles, std::int64_t channels)
-      : dtype_(dtype), channels_(channels), stride_(tiles * channels + line) {
-    buffer_ = l.scratch_buffer(dtype, positions * stride_);
-  }
-  Expr at(const Index& position, const Index& tile, const Index& channel) const {
-    return load(buffer_, dtype_, place(position, tile, channel));
-  }
-  Stmt set(const Index& position, const Index& tile, const Index& channel, Expr value) const {
-    return store(buffer_, place(position, tile, channel), std::move(value));
-  }
-
- private:
-  static constexpr std::int64_t line = 16;  // elements
-  Index place(const Index& position, const Index& tile, const Index& channel) const {
-    return position * stride_ + tile * channels_ + channel;
-  }
-  DType dtype_;
-  std::int64_t channels_, stride_;
-  int buffer_ = -1;
-};
+using winograd::Line;
+using winograd::Squares;
+using winograd::Transforms;
 
 /// What both kernels share: the image in tiles, and the transform of its elements.
 class WinogradKernel {
@@ -268,6 +148,7 @@ class ConvKernel : WinogradKernel {
     const std::int64_t channels = x_[3], filters = node_.operand(1).shape()[2];
     if (tiles_.count() * filters == 0) return;
     if (is_batch_last(node_)) return build_batch_last(channels, filters);
+    if (kernel_stays_near(channels, filters, l_.target())) return build_in_registers(channels, filters);
     const WinogradBlock block = winograd_block(tiles_.count(), channels, filters, l_.lanes(), l_.target());
     const Squares inputs(l_, dtype_, block.tiles, channels), sums(l_, dtype_, block.tiles, block.filters);
     const std::vector<std::int64_t> points{(tiles_.count() + block.tiles - 1) / block.tiles,
@@ -291,6 +172,95 @@ class ConvKernel : WinogradKernel {
   }
 
  private:
+  /// A few tiles at a time, whose sums never leave the registers: a column of a square's positions is summed,
+  /// and by its transform 6 sums become 4 or 2. Each block reads all of the kernel, which the first cache
+  /// holds. The sums are those of blocks of many tiles, in the same order.
+  void build_in_registers(std::int64_t channels, std::int64_t filters) {
+    l_.narrow_lanes(filters);
+    const WinogradRegisters shape = winograd_registers(tiles_.count(), filters, l_.lanes(), l_.target());
+    const std::int64_t width = shape.vectors * l_.lanes();
+    l_.set_lanes(dtype_);
+    const Squares inputs(l_, dtype_, shape.tiles, channels, 0);
+    const auto work = static_cast<double>(positions * shape.tiles * channels * filters);
+    l_.tiles(std::array{(tiles_.count() + shape.tiles - 1) / shape.tiles}, work, [&](const Indices& point) {
+      const Index first = point[0] * shape.tiles;
+      l_.serial("tile", shape.tiles, [&](const Index& tile) {
+        l_.when(in_range(first + tile, 0, tiles_.count()),
+                [&] { transform_input(inputs, tile, place(first + tile), 0, channels); });
+      });
+      l_.narrow_lanes(filters);
+      l_.serial("panel", (filters + width - 1) / width, [&](const Index& panel) {
+        l_.part(panel, filters, width, [&](const Index& filter, std::int64_t columns) {
+          const Reg halves = half_transformed(inputs, shape, channels, filter, columns);
+          for (std::int64_t tile = 0; tile < shape.tiles; tile++)
+            l_.when(in_range(first + tile, 0, tiles_.count()),
+                    [&] { store_tile(halves, tile, place(first + tile), filter, columns); });
+        });
+      });
+      l_.set_lanes(dtype_);
+    });
+  }
+
+  /// The sums of `columns` filters from `filter` on, transformed along the columns: (tile, column, row) and a
+  /// vector. Behind the last tile they are of no meaning.
+  Reg half_transformed(const Squares& inputs, const WinogradRegisters& shape, std::int64_t channels,
+                       const Index& filter, std::int64_t columns) {
+    const Reg halves =
+        l_.make_register("half", dtype_, RegisterKind::tile, {shape.tiles, side, edge_}, columns);
+    const auto each_filter = [&](const Lowering::Body& body) { l_.vector("f", columns, body, true); };
+    const std::int64_t box[] = {side, shape.tiles};
+    for (std::int64_t j = 0; j < side; j++) {
+      const Reg sums = l_.make_register("acc", dtype_, RegisterKind::tile, {side, shape.tiles}, columns);
+      const auto sum = [&](const Index& i, const Index& tile, const Index& f) {
+        return read(sums, {i, tile, f});
+      };
+      l_.nest("r", box, true, [&](const Indices& at) {
+        each_filter(
+            [&](const Index& f) { l_.add(write(sums, {at[0], at[1], f}, constant_expr(dtype_, 0))); });
+      });
+      l_.serial("k", channels, [&](const Index& channel) {
+        l_.nest("r", box, true, [&](const Indices& at) {
+          const Index &i = at[0], &tile = at[1];
+          const Expr x = l_.let(inputs.at(i * side + j, tile, channel));
+          each_filter([&](const Index& f) {
+            const Expr weight = l_.operand(node_, 1, {i * side + j, channel, filter + f});
+            l_.add(write(sums, {i, tile, f}, fma(x, weight, sum(i, tile, f))));
+          });
+        });
+      });
+      l_.unrolled("tile", shape.tiles, [&](const Index& tile) {
+        each_filter([&](const Index& f) {
+          Line line;
+          for (std::int64_t i = 0; i < side; i++) line.push_back(l_.let(sum(i, tile, f)));
+          const Line half = Transforms(l_).results(line, edge_);
+          for (std::int64_t i = 0; i < edge_; i++)
+            l_.add(write(halves, {tile, j, i, f}, half[static_cast<std::size_t>(i)]));
+        });
+      });
+    }
+    return halves;
+  }
+
+  void store_tile(const Reg& halves, std::int64_t tile, const Place& at, const Index& filter,
+                  std::int64_t columns) {
+    const auto store = [&](bool inside) {
+      l_.vector(
+          "f", columns,
+          [&](const Index& f) {
+            std::vector<Line> lines(side);
+            for (std::int64_t j = 0; j < side; j++)
+              for (std::int64_t i = 0; i < edge_; i++)
+                lines[static_cast<std::size_t>(j)].push_back(read(halves, {tile, j, i, f}));
+            Transforms t(l_);
+            store_results(t, lines, at, inside, [&](const Index& row, const Index& column) {
+              return Indices{at.image, row, column, filter + f};
+            });
+          },
+          true);
+    };
+    l_.when(results_inside(at), [&] { store(true); }, [&] { store(false); });
+  }
+
   /// Vectors run along the batch, and a block is the same tile of many images. The sums are those above, in
   /// the same order.
   void build_batch_last(std::int64_t channels, std::int64_t filters) {
@@ -389,27 +359,37 @@ class ConvKernel : WinogradKernel {
                          const YIndex& y_index) {
     const auto transform = [&](bool inside) {
       over("f", extent, [&](const Index& f) {
-        const std::optional<Pool> pool = pool_of(l_.group());
-        std::vector<Line> square(static_cast<std::size_t>(edge_));
         Transforms t(l_);
-        t.on_square(
+        const std::vector<Line> columns = t.on_columns(
             side, [&](const Line& line) { return t.results(line, edge_); },
-            [&](std::int64_t i, std::int64_t j) { return sums.at(i * side + j, slot, f); },
-            [&](std::int64_t i, std::int64_t j, const Expr& value) {
-              square[static_cast<std::size_t>(i)].push_back(value);
-              const Index row = at.row + i, column = at.column + j;
-              if (pool) {
-                pool_results(*pool, square, i, j, y_index(at.row, at.column, f), inside);
-                return;
-              }
-              l_.isolated([&] {
-                l_.bind(node_.value(), value);
-                l_.store_outputs(y_index(row, column, f), inside ? nullptr : result_inside(row, column));
-              });
-            });
+            [&](std::int64_t i, std::int64_t j) { return sums.at(i * side + j, slot, f); });
+        store_results(t, columns, at, inside,
+                      [&](const Index& row, const Index& column) { return y_index(row, column, f); });
       });
     };
     l_.when(results_inside(at), [&] { transform(true); }, [&] { transform(false); });
+  }
+
+  /// The results of a tile, whose columns are transformed, and what becomes of them.
+  template <class YIndex>
+  void store_results(Transforms& t, const std::vector<Line>& columns, const Place& at, bool inside,
+                     const YIndex& y_index) {
+    const std::optional<Pool> pool = pool_of(l_.group());
+    std::vector<Line> square(static_cast<std::size_t>(edge_));
+    t.on_rows(
+        columns, [&](const Line& line) { return t.results(line, edge_); },
+        [&](std::int64_t i, std::int64_t j, const Expr& value) {
+          square[static_cast<std::size_t>(i)].push_back(value);
+          const Index row = at.row + i, column = at.column + j;
+          if (pool) {
+            pool_results(*pool, square, i, j, y_index(at.row, at.column), inside);
+            return;
+          }
+          l_.isolated([&] {
+            l_.bind(node_.value(), value);
+            l_.store_outputs(y_index(row, column), inside ? nullptr : result_inside(row, column));
+          });
+        });
   }
 
   /// Once element (i, j) of a tile is the last of a window, the window's outputs. `first` is the index of the

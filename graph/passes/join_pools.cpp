@@ -12,9 +12,9 @@
 namespace kiln::graph {
 namespace {
 
-// A convolution that isn't in Winograd's form goes through its kernel once for each row of windows, and keeps
-// the results under these in scratch memory (with the batch last, under one window of many images): both
-// should stay in a near cache.
+// A convolution that isn't in Winograd's form goes through its kernel once for each row of windows, and, with
+// the batch last, keeps the results under one window of many images in scratch memory: both should stay in a
+// near cache.
 constexpr std::int64_t largest_kernel = std::int64_t{128} << 10, largest_scratch = std::int64_t{256} << 10;
 constexpr std::int64_t fewest_rows = 4;  // that threads share
 
@@ -52,23 +52,21 @@ const char* why_no_pool(const Node& conv, const Node& pool) {
   return divide ? nullptr : "its windows cross the convolution's tiles";
 }
 
-// Null if a convolution that isn't in Winograd's form can keep the results under a row of windows.
-const char* why_no_row(const Node& conv, const Node& pool) {
+// Null if a convolution that isn't in Winograd's form can pool its results.
+const char* why_not_directly(const Node& conv, const Node& pool) {
   if (conv.op == Op::winograd_conv) return nullptr;
   if (conv.attributes.integer("groups") != 1) return "the convolution has groups";
   const Value kernel = conv.operand(1);
   if (bytes_of(kernel) > largest_kernel) return "the convolution's kernel is large";
-  const Ints window = spatial(conv, pool.attributes.ints("window"));
-  auto bytes = static_cast<std::int64_t>(size_of(conv.type().dtype));
-  for (std::int64_t size : window) bytes *= size;
   const std::vector<std::int64_t>& y = pool.type().shape.sizes();
-  if (is_batch_last(conv))
-    return bytes * y.end()[-2] * most_pooled_images <= largest_scratch ? nullptr
-                                                                       : "a window of many images is large";
+  if (is_batch_last(conv)) {
+    auto bytes = static_cast<std::int64_t>(size_of(conv.type().dtype)) * y.end()[-2] * most_pooled_images;
+    for (std::int64_t size : spatial(conv, pool.attributes.ints("window"))) bytes *= size;
+    return bytes <= largest_scratch ? nullptr : "a window of many images is large";
+  }
   std::int64_t rows = 1;
   for (std::size_t i = 0; i + 2 < y.size(); i++) rows *= y[i];
-  if (rows < fewest_rows) return "there are too few rows of windows to share";
-  return bytes * y.back() * y.end()[-2] <= largest_scratch ? nullptr : "a row of windows is large";
+  return rows < fewest_rows ? "there are too few rows of windows to share" : nullptr;
 }
 
 class PoolJoiner {
@@ -119,7 +117,7 @@ class PoolJoiner {
       return "one of them is computed a second time";
     if (conv.nodes.size() + pool.nodes.size() > most_nodes_of_a_group) return "the kernel would be too large";
     if (const char* reason = why_no_pool(*conv.root, *pool.root)) return reason;
-    return why_no_row(*conv.root, *pool.root);
+    return why_not_directly(*conv.root, *pool.root);
   }
 
   static Group join(const Group& conv, const Group& pool) {

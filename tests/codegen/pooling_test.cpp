@@ -68,6 +68,7 @@ const Case directly[] = {
     {{4, 40, 3}, {4, 3, 4}, {4}, {.strides = {2}}},
     {{2, 6, 7, 8, 1}, {2, 3, 2, 1, 3}, {2, 1, 3}},
     {{2, 9, 9, 7}, {1, 1, 7, 33}, {3, 3}},
+    {{2, 10, 13, 3}, {2, 2, 3, 5}, {3, 5}},  // of more elements than some CPUs have registers
 };
 TEST(PooledConvolutions, DirectOnesEqualTheInterpreters) {
   for (DType dtype : {DType::f32, DType::f64})
@@ -117,20 +118,21 @@ TEST(PooledConvolutions, InWinogradsForm) {
 
 // A residual is read for the elements of a window, and an array of the pooled size for the window.
 TEST(PooledConvolutions, EpiloguesBeforeAndBehind) {
-  for (ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::winograd}) {
-    Graph g("epilogues");
-    const Value x = g.input("x", {DType::f32, {2, 9, 11, 8}});
-    const Value y = conv(x, g.input("kernel", {DType::f32, {3, 3, 8, 8}}), {});
-    const Value z = sigmoid(y + g.input("residual", y.type()));
-    const WindowAttrs attrs{{1, 2, 2, 1}, {1, 2, 2, 1}};
-    const Value m = window_max(z, attrs);
-    g.output("m", m * g.input("behind", m.type()));
-    g.output("place", window_argmax(z, attrs));
-    const Graph chosen = canonicalize(g, algorithm);
-    EXPECT_EQ(kernels_with_pools(chosen, {.conv = algorithm}), 1);
-    expect_compiled_equals_interpreted(chosen, 2e-5);
-    expect_same_bits(chosen);
-  }
+  for (ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::winograd})
+    for (const std::int64_t filters : {8, 19}) {
+      Graph g("epilogues");
+      const Value x = g.input("x", {DType::f32, {2, 9, 11, 8}});
+      const Value y = conv(x, g.input("kernel", {DType::f32, {3, 3, 8, filters}}), {});
+      const Value z = sigmoid(y + g.input("residual", y.type()));
+      const WindowAttrs attrs{{1, 2, 2, 1}, {1, 2, 2, 1}};
+      const Value m = window_max(z, attrs);
+      g.output("m", m * g.input("behind", m.type()));
+      g.output("place", window_argmax(z, attrs));
+      const Graph chosen = canonicalize(g, algorithm);
+      EXPECT_EQ(kernels_with_pools(chosen, {.conv = algorithm}), 1);
+      expect_compiled_equals_interpreted(chosen, 2e-5);
+      expect_same_bits(chosen);
+    }
 }
 
 TEST(PooledConvolutions, TiesAndNaN) {

@@ -76,6 +76,11 @@ TEST(WinogradKernels, BlocksCoverAllTilesAndFilters) {
         EXPECT_LE(grad.tiles, tiles);
         EXPECT_EQ(channels % grad.channels, 0);
         EXPECT_EQ(filters % grad.filters, 0);
+        for (const int lanes : {4, 8, 16}) {
+          const WinogradRegisters shape = winograd_registers(tiles, filters, lanes, target);
+          EXPECT_LE(shape.tiles, tiles);
+          EXPECT_LE(6 * shape.tiles * shape.vectors, accumulator_registers(target));
+        }
       }
 }
 
@@ -166,6 +171,41 @@ TEST(WinogradKernels, ManyImagesWithTheBatchLastGiveTheSameBits) {
   for (const std::int64_t first : {0, 320, 960}) {
     const Tensor expected = convolved(block(x, first)), got = block(all, first);
     EXPECT_EQ(std::memcmp(got.raw(), expected.raw(), expected.nbytes()), 0) << "images from " << first;
+  }
+}
+
+// A kernel that the first cache holds meets a few tiles at a time, in registers. Sums in squares of many
+// tiles, as with the batch last, have the same bits.
+TEST(WinogradKernels, InRegistersHaveTheSameBits) {
+  struct Case {
+    Shape x;
+    std::int64_t window, filters;
+    Ints low, high;
+  };
+  const Case cases[] = {
+      {{3, 14, 14, 6}, 5, 16, {0, 0}, {0, 0}},  // an odd number of tiles; LeNet's
+      {{2, 9, 12, 4}, 5, 19, {2, 1}, {1, 2}},   // tiles that stick out, filters that fill no vector
+      {{1, 10, 7, 5}, 3, 22, {1, 1}, {1, 1}},  {{5, 3, 3, 9}, 3, 3, {0, 0}, {0, 0}},  // one result an image
+      {{1, 3, 3, 9}, 3, 3, {0, 0}, {0, 0}},
+  };
+  for (const Case& c : cases) {
+    ASSERT_TRUE(kernel_stays_near(c.x[3], c.filters, Target::host()));
+    RandomNumbers random(7);
+    const Tensor x = random.tensor(c.x, -1, 1, DType::f32),
+                 kernel = random.tensor({36, c.x[3], c.filters}, -1, 1, DType::f32);
+    const auto convolved = [&](bool batch_last) {
+      Graph g("convolution");
+      const Value in = input(g, x), k = input(g, kernel);
+      const Value y =
+          batch_last ? transpose(winograd_conv(transpose(in, {1, 2, 3, 0}), k, c.window, c.low, c.high, true),
+                                 {3, 0, 1, 2})
+                     : winograd_conv(in, k, c.window, c.low, c.high);
+      g.output("y", y);
+      expect_compiled_equals_interpreted(g, 2e-5);
+      return run_compiled(g, {x, kernel})[0];
+    };
+    const Tensor expected = convolved(true), got = convolved(false);
+    EXPECT_EQ(std::memcmp(got.raw(), expected.raw(), expected.nbytes()), 0) << c.x;
   }
 }
 

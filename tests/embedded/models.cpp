@@ -13,10 +13,14 @@ Model mlp() {
 }
 
 Model lenet() {
+  return lenet_with("relu");
+}
+
+Model lenet_with(const std::string& activation) {
   set_random_seed(1);
-  return Sequential({Input({28, 28, 1}), Conv2D(6, 5, {.padding = "same", .activation = "relu"}),
-                     MaxPooling2D(2), Conv2D(16, 5, {.activation = "relu"}), MaxPooling2D(2), Flatten(),
-                     Dense(120, {.activation = "relu"}), Dense(84, {.activation = "relu"}),
+  return Sequential({Input({28, 28, 1}), Conv2D(6, 5, {.padding = "same", .activation = activation}),
+                     MaxPooling2D(2), Conv2D(16, 5, {.activation = activation}), MaxPooling2D(2), Flatten(),
+                     Dense(120, {.activation = activation}), Dense(84, {.activation = activation}),
                      Dense(10, {.name = "scores"})});
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "kiln/model.h"
 
@@ -9,6 +10,7 @@ namespace kiln::testing {
 
 Model mlp();
 Model lenet();
+Model lenet_with(const std::string& activation);
 Model depthwise();  ///< depthwise-separable, as microcontrollers run them
 Model vgg();        ///< a quarter of VGG-11's channels
 Model inception();  ///< one of GoogLeNet's blocks: four branches, concatenated
