@@ -117,12 +117,13 @@ class Transforms {
   Lowering& l_;
 };
 
-/// An array of one square a tile and channel in scratch, (position, tile, channel). Positions lie a cache
-/// line more than a power of two apart, lest a square's 36 elements meet in one set of the cache.
+/// An array of one square a tile and channel in scratch, (position, tile, channel). Between positions lies
+/// a cache line (`gap` elements), lest a square's 36 elements, a power of two apart, meet in one set of the
+/// cache; few tiles do without.
 class Squares {
  public:
-  Squares(Lowering& l, DType dtype, std::int64_t tiles, std::int64_t channels, std::int64_t apart = line)
-      : dtype_(dtype), channels_(channels), stride_(tiles * channels + apart) {
+  Squares(Lowering& l, DType dtype, std::int64_t tiles, std::int64_t channels, std::int64_t gap = line)
+      : dtype_(dtype), channels_(channels), stride_(tiles * channels + gap) {
     buffer_ = l.scratch_buffer(dtype, positions * stride_);
   }
   Expr at(const Index& position, const Index& tile, const Index& channel) const {
