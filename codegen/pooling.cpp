@@ -1,5 +1,9 @@
 #include "codegen/pooling.h"
 
+#include <algorithm>
+
+#include "graph/elemental.h"
+
 namespace kiln::codegen {
 
 Expr beats(const Expr& x, const Expr& best) {
@@ -25,14 +29,39 @@ Indices Pool::element(const Indices& window_index, const Ints& tap) const {
   return index;
 }
 
-void store_pooled(Lowering& l, const Pool& pool, const Indices& index,
-                  const std::function<Expr(const Ints& tap)>& root_element, const Expr& predicate) {
-  const Node *sum = nullptr, *maximum = nullptr, *argmax = nullptr;
-  for (const Node* n : l.group().pool)
-    (n->op == Op::window_sum ? sum : n->op == Op::window_max ? maximum : argmax) = n;
+namespace {
+
+/// The group's node that gives the sum, the maximum or its place; null if there is none.
+const Node* member(const Group& group, Op op) {
+  const auto found =
+      std::find_if(group.pool.begin(), group.pool.end(), [&](const Node* n) { return n->op == op; });
+  return found == group.pool.end() ? nullptr : *found;
+}
+
+}  // namespace
+
+bool has_places(const Group& group) {
+  return member(group, Op::window_argmax) != nullptr;
+}
+
+bool has_long_elements(const Group& group) {
+  std::vector<const Node*> needed{group.pool.front()->operand(0).node};
+  for (std::size_t i = 0; i < needed.size(); i++) {
+    const Node* n = needed[i];
+    if (n == group.root || std::find(group.nodes.begin(), group.nodes.end(), n) == group.nodes.end())
+      continue;
+    if (graph::is_elemental(*n) && graph::is_expensive(*n)) return true;
+    for (const Value operand : n->operands) needed.push_back(operand.node);
+  }
+  return false;
+}
+
+Pooled pool_window(Lowering& l, const Pool& pool, const Indices& index,
+                   const std::function<Expr(const Ints& tap)>& root_element, const Expr& predicate) {
+  const bool sums = member(l.group(), Op::window_sum) != nullptr, places = has_places(l.group());
   const Value pooled = pool.node->operand(0);
+  Pooled result;
   l.isolated([&] {
-    Expr result, place;
     for (std::int64_t number = 0; number < product(pool.window); number++) {
       const Ints tap = pool.tap(number);
       Expr x;
@@ -41,23 +70,28 @@ void store_pooled(Lowering& l, const Pool& pool, const Indices& index,
         x = l.let(l.at(pooled, pool.element(index, tap), predicate));
       });
       const Expr here = integer_expr(DType::i32, number);
-      if (sum != nullptr) {
-        const Expr before = number == 0 ? constant_expr(x->dtype, 0) : result;
-        result = l.let(apply(Op::add, {before, x}));
+      if (sums) {
+        const Expr before = number == 0 ? constant_expr(x->dtype, 0) : result.value;
+        result.value = l.let(apply(Op::add, {before, x}));
       } else if (number == 0) {
-        result = x;
-        place = here;
-      } else if (argmax == nullptr) {
-        result = l.let(apply(Op::maximum, {result, x}));
+        result = {x, here};
+      } else if (!places) {
+        result.value = l.let(apply(Op::maximum, {result.value, x}));
       } else {
-        const Expr takes = l.let(beats(x, result));
-        result = l.let(select_expr(takes, x, result));
-        place = l.let(select_expr(takes, here, place));
+        const Expr takes = l.let(beats(x, result.value));
+        result = {l.let(select_expr(takes, x, result.value)), l.let(select_expr(takes, here, result.place))};
       }
     }
-    for (const Node* n : {sum, maximum})
-      if (n != nullptr) l.bind(n->value(), result);
-    if (argmax != nullptr) l.bind(argmax->value(), l.let(convert_expr(place, argmax->type().dtype)));
+  });
+  return result;
+}
+
+void store_pooled(Lowering& l, const Indices& index, const Pooled& pooled, const Expr& predicate) {
+  l.isolated([&] {
+    for (const Op op : {Op::window_sum, Op::window_max})
+      if (const Node* n = member(l.group(), op)) l.bind(n->value(), pooled.value);
+    if (const Node* n = member(l.group(), Op::window_argmax))
+      l.bind(n->value(), l.let(convert_expr(pooled.place, n->type().dtype)));
     l.store_outputs(index, predicate);
   });
 }

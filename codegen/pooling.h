@@ -20,13 +20,28 @@ struct Pool {
   Ints window;  ///< sizes, of all axes
 };
 
+/// Does the group ask for the places of maxima?
+bool has_places(const Group& group);
+/// Is a function computed of each element of the windows?
+bool has_long_elements(const Group& group);
+
 /// None: the group stores what its root and the epilogue give.
 std::optional<Pool> pool_of(const Group& group);
 
-/// Computes and stores the group's outputs at `index` from what the root gives at the window's taps:
-/// `root_element(tap)`. Where `predicate` is false nothing is read or stored.
-void store_pooled(Lowering& lowering, const Pool& pool, const Indices& index,
-                  const std::function<Expr(const Ints& tap)>& root_element, const Expr& predicate = nullptr);
+/// What a window's elements make: their sum or maximum, and, if the group asks for it, the number of the
+/// element that is the maximum (i32).
+struct Pooled {
+  Expr value, place;
+};
+/// Of the window at `index`, from what the root gives at its taps: `root_element(tap)`. Where `predicate` is
+/// false nothing is read.
+Pooled pool_window(Lowering& lowering, const Pool& pool, const Indices& index,
+                   const std::function<Expr(const Ints& tap)>& root_element, const Expr& predicate = nullptr);
+
+/// Computes and stores the group's outputs at `index` from that. Where `predicate` is false nothing is read
+/// or stored.
+void store_pooled(Lowering& lowering, const Indices& index, const Pooled& pooled,
+                  const Expr& predicate = nullptr);
 
 /// Whether x, met later than `best`, takes its place as the maximum: larger, or the first NaN.
 Expr beats(const Expr& x, const Expr& best);

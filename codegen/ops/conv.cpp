@@ -187,18 +187,18 @@ void depthwise_kernel(Lowering& l, const Conv& c) {
   lower_reduction(l, std::move(r));
 }
 
-/// The best tile, or, if its sums go to memory, the best of few.
-ProductTile tile_of_windows(const InnerProduct& p, const Lowering& l, bool sums_go_to_memory) {
+/// The best tile, or, if a function of each of its sums is written out, the best of few.
+ProductTile tile_of_windows(const InnerProduct& p, const Lowering& l) {
   constexpr int few = 12;  // vectors, which hide a multiply-add's latency
   const std::vector<ProductTile> tiles = product_tiles(p.rows, p.columns, l.lanes(), l.target(), p.row_group);
-  const auto tile = std::find_if(tiles.begin(), tiles.end(), [&](const ProductTile& t) {
-    return !sums_go_to_memory || t.rows * t.vectors <= few;
-  });
+  const bool any = !has_long_elements(l.group());
+  const auto tile = std::find_if(tiles.begin(), tiles.end(),
+                                 [&](const ProductTile& t) { return any || t.rows * t.vectors <= few; });
   return tile == tiles.end() ? tiles.front() : *tile;
 }
 
 /// Windows side by side, whose sums a register tile holds until they are pooled: its rows are windows, and in
-/// them their elements. Only for a long epilogue do the sums of a tile go to scratch memory.
+/// them their elements. Before a long epilogue, the pooled values of a tile wait in scratch memory.
 void pooled_kernel(Lowering& l, const Conv& c, const Pool& pool) {
   const std::vector<std::int64_t> windows(pool.shape().begin() + 1, pool.shape().end() - 1);
   const std::int64_t elements = product(pool.window);
@@ -210,10 +210,12 @@ void pooled_kernel(Lowering& l, const Conv& c, const Pool& pool) {
   p.contraction = tap_loops(c);
   l.set_lanes(p.dtype);
   l.narrow_lanes(c.filters);
-  const bool is_long = has_long_epilogue(l.group());
-  p.tile = tile_of_windows(p, l, is_long);
-  const std::int64_t width = std::int64_t{p.tile->vectors} * l.lanes();
-  const int totals = is_long ? l.scratch_buffer(p.dtype, p.tile->rows * width) : -1;
+  p.tile = tile_of_windows(p, l);
+  const std::int64_t width = std::int64_t{p.tile->vectors} * l.lanes(),
+                     size = p.tile->rows / elements * width;
+  const bool waits = has_long_epilogue(l.group()) && !has_long_elements(l.group());
+  const int values = waits ? l.scratch_buffer(p.dtype, size) : -1,
+            places = waits && has_places(l.group()) ? l.scratch_buffer(DType::i32, size) : -1;
   p.rhs = [&](Lowering& low, const Index&, const Indices& k, const Index& filter) {
     Index channel;
     const Indices tap = tap_index(c, k, channel);
@@ -236,31 +238,30 @@ void pooled_kernel(Lowering& l, const Conv& c, const Pool& pool) {
       return low.operand(*c.node, 0,
                          c.x_index(pixel[0], std::span(pixel).subspan(1, c.out.size()), tap, channel));
     };
-    const auto pool_window = [&](const Index& window, const Index& filter, const auto& sum_of) {
-      store_pooled(l, pool, window_index(window, filter),
-                   [&](const Ints& tap) { return sum_of(row_major({tap.begin(), tap.end()}, pool.window)); });
-    };
     p.finish = [&](Lowering&, const Index&, const InnerProduct::Sums& sums) {
       const Index first = floor_div(sums.row, elements);
-      const std::int64_t count = sums.rows / elements;
-      if (totals < 0) {
-        l.unrolled("w", count, [&](const Index& w) {
-          l.vector(
-              "f", sums.columns,
-              [&](const Index& f) {
-                pool_window(first + w, sums.column + f,
-                            [&](const Index& element) { return sums.at(w * elements + element, f); });
-              },
-              true);
-        });
-        return;
-      }
-      sums.store_all(l, totals, width);
-      l.serial("w", count, [&](const Index& w) {
+      const auto index_of = [&](const Index& w, const Index& f) {
+        return window_index(first + w, sums.column + f);
+      };
+      const auto place = [&](const Index& w, const Index& f) { return w * width + f; };
+      const auto from_registers = [&](const Index& w, const Index& f) {
+        const auto sum_at = [&](const Ints& tap) {
+          return sums.at(w * elements + row_major({tap.begin(), tap.end()}, pool.window), f);
+        };
+        const Pooled pooled = pool_window(l, pool, index_of(w, f), sum_at);
+        if (values < 0) return store_pooled(l, index_of(w, f), pooled);
+        l.add(store(values, place(w, f), pooled.value));
+        if (places >= 0) l.add(store(places, place(w, f), pooled.place));
+      };
+      l.unrolled("w", sums.rows / elements, [&](const Index& w) {
+        l.vector("f", sums.columns, [&](const Index& f) { from_registers(w, f); }, true);
+      });
+      if (values < 0) return;
+      l.serial("w", sums.rows / elements, [&](const Index& w) {
         l.vector("f", sums.columns, [&](const Index& f) {
-          pool_window(first + w, sums.column + f, [&](const Index& element) {
-            return load(totals, p.dtype, (w * elements + element) * width + f);
-          });
+          Pooled pooled{load(values, p.dtype, place(w, f)), nullptr};
+          if (places >= 0) pooled.place = load(places, DType::i32, place(w, f));
+          store_pooled(l, index_of(w, f), pooled);
         });
       });
     };
@@ -321,10 +322,11 @@ void pooled_batch_last_kernel(Lowering& l, const Conv& c, const Pool& pool) {
           Indices index(point.begin(), point.end() - 1);
           index.push_back(filter);
           index.push_back(first + image);
-          store_pooled(l, pool, index, [&](const Ints& tap) {
+          const auto sum_at = [&](const Ints& tap) {
             const Indices element(tap.begin(), tap.end() - 2);
             return load(sums, dtype, place(row_major(element, sizes), filter, image));
-          });
+          };
+          store_pooled(l, index, pool_window(l, pool, index, sum_at));
         });
       });
     });

@@ -406,14 +406,11 @@ class ConvKernel : WinogradKernel {
     if (!inside)
       exists = both(in_range(window[rows], 0, pool.shape()[rows]),
                     in_range(window[columns], 0, pool.shape()[columns]));
-    store_pooled(
-        l_, pool, window,
-        [&](const Ints& tap) {
-          const std::int64_t down = i / height * height + tap[rows],
-                             across = j / width * width + tap[columns];
-          return square[static_cast<std::size_t>(down)][static_cast<std::size_t>(across)];
-        },
-        exists);
+    const auto element = [&](const Ints& tap) {
+      const std::int64_t down = i / height * height + tap[rows], across = j / width * width + tap[columns];
+      return square[static_cast<std::size_t>(down)][static_cast<std::size_t>(across)];
+    };
+    store_pooled(l_, window, pool_window(l_, pool, window, element, exists), exists);
   }
 };
 

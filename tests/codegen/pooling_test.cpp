@@ -116,23 +116,28 @@ TEST(PooledConvolutions, InWinogradsForm) {
   }
 }
 
-// A residual is read for the elements of a window, and an array of the pooled size for the window.
+/// A residual is read for the elements of a window, and an array of the pooled size for the window. A long
+/// function is computed of the elements, or of what they pool to.
+Graph with_epilogues(std::int64_t filters, bool of_elements) {
+  Graph g("epilogues");
+  const Value x = g.input("x", {DType::f32, {2, 9, 11, 8}});
+  const Value y = conv(x, g.input("kernel", {DType::f32, {3, 3, 8, filters}}), {});
+  const Value sum = y + g.input("residual", y.type()), z = of_elements ? sigmoid(sum) : sum;
+  const WindowAttrs attrs{{1, 2, 2, 1}, {1, 2, 2, 1}};
+  const Value m = window_max(z, attrs);
+  g.output("m", (of_elements ? m : sigmoid(m)) * g.input("behind", m.type()));
+  g.output("place", window_argmax(z, attrs));
+  return g;
+}
 TEST(PooledConvolutions, EpiloguesBeforeAndBehind) {
-  for (ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::winograd})
-    for (const std::int64_t filters : {8, 19}) {
-      Graph g("epilogues");
-      const Value x = g.input("x", {DType::f32, {2, 9, 11, 8}});
-      const Value y = conv(x, g.input("kernel", {DType::f32, {3, 3, 8, filters}}), {});
-      const Value z = sigmoid(y + g.input("residual", y.type()));
-      const WindowAttrs attrs{{1, 2, 2, 1}, {1, 2, 2, 1}};
-      const Value m = window_max(z, attrs);
-      g.output("m", m * g.input("behind", m.type()));
-      g.output("place", window_argmax(z, attrs));
-      const Graph chosen = canonicalize(g, algorithm);
-      EXPECT_EQ(kernels_with_pools(chosen, {.conv = algorithm}), 1);
-      expect_compiled_equals_interpreted(chosen, 2e-5);
-      expect_same_bits(chosen);
-    }
+  for (const ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::winograd})
+    for (const std::int64_t filters : {8, 19})
+      for (const bool of_elements : {false, true}) {
+        const Graph chosen = canonicalize(with_epilogues(filters, of_elements), algorithm);
+        EXPECT_EQ(kernels_with_pools(chosen, {.conv = algorithm}), 1);
+        expect_compiled_equals_interpreted(chosen, 2e-5);
+        expect_same_bits(chosen);
+      }
 }
 
 TEST(PooledConvolutions, TiesAndNaN) {
