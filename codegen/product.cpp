@@ -507,8 +507,11 @@ void lower_inner_product(Lowering& l, const InnerProduct& p) {
         ask_for_row(l, p.dtype, columns, CacheLevel::nearest,
                     [&](const Index& c) { return p.rhs(l, outer, later, column + c); });
       }
-      sum.multiply_add([&](const Index& r) { return p.lhs(l, outer, row + r, k); },
-                       [&](const Index& c) { return p.rhs(l, outer, k, column + c); });
+      const auto add_step = [&] {
+        sum.multiply_add([&](const Index& r) { return p.lhs(l, outer, row + r, k); },
+                         [&](const Index& c) { return p.rhs(l, outer, k, column + c); });
+      };
+      p.step_counts ? l.when(p.step_counts(l, k), add_step) : add_step();
     });
     if (p.finish) {
       const auto at = [&](const Index& r, const Index& c) { return sum.at(r, c); };

@@ -61,6 +61,8 @@ struct InnerProduct {
   std::function<Expr(Lowering&, const Index& outer, const Index& row, const Indices& k)> lhs;
   /// Contiguous in `column`.
   std::function<Expr(Lowering&, const Index& outer, const Indices& k, const Index& column)> rhs;
+  /// Of the innermost k loop's steps only those are added for which this holds; null: all.
+  std::function<Expr(Lowering&, const Indices& k)> step_counts;
   /// What the sums are added to; null: zeros.
   std::function<Expr(Lowering&, const Index& outer, const Index& row, const Index& column)> initial;
   std::function<void(Lowering&, const Index& outer, const Index& row, const Index& column, Expr sum)> store;

@@ -16,7 +16,11 @@ class ExportedRow final : public Row {
     const Model model = make_network(row["network"], false);
     const Shape sample = input_shape(row["network"]);
     batches_ = rotating_inputs(4 * sample.elements() * batch_);
-    x_ = testing::hash_uniform("bench x", sample.prepend(batches_ * batch_));
+    const float least = row.value("zeros", false) ? 0.5F : 0;
+    x_ = testing::hash_tensor("bench x", sample.prepend(batches_ * batch_), DType::f32, [least](double u) {
+      const auto x = static_cast<float>(u);
+      return x < least ? 0 : x;
+    });
     out_ = Tensor(model.outputs()[0].shape().tail().prepend(batch_), DType::f32);
     const testing::TemporaryFolder folder;
     model.export_library(folder / "net",

@@ -98,13 +98,22 @@ Model tower() {
   return Sequential(layers);
 }
 
+// Large layers, of whose inputs half are zero.
+
+Model wide() {
+  set_random_seed(1);
+  return Sequential({Input({100}), Dense(600, {.activation = "relu"}), Dense(300, {.activation = "sigmoid"}),
+                     Dense(10, {.name = "scores"})});
+}
+
 static constexpr Case all_cases[] = {{"mlp", mlp, true},
                                      {"lenet", lenet, true},
                                      {"depthwise", depthwise, true},
                                      {"embedding", embedding, true},
                                      {"tower", tower, true},
                                      {"vgg", vgg, false},
-                                     {"inception", inception, false}};
+                                     {"inception", inception, false},
+                                     {"wide", wide, false}};
 
 constinit const std::span<const Case> cases = all_cases;
 

@@ -71,6 +71,8 @@ class Data:
         self.batches = max(2, math.ceil(CACHE_BYTES / (4 * math.prod(shape))) + 1)
         rows = self.batches * self.batch
         self.x = uniform("bench x", (rows, *shape[1:])).astype(np.float32)
+        if row.get("zeros"):
+            self.x[self.x < 0.5] = 0
         self.y = labels("bench y", rows, 10)
 
     def __call__(self, step):
