@@ -32,7 +32,8 @@ struct ExportBuilder {
     global = new llvm::GlobalVariable(module, value->getType(), true, llvm::GlobalValue::InternalLinkage,
                                       value, fmt::format("{}_{}", prefix, name));
     // Lines of a cache where there is one.
-    global->setAlignment(llvm::Align(target.is_small ? size : StoredWeights::alignment));
+    const bool has_cache = !target.is_small || target.has_vectors();
+    global->setAlignment(llvm::Align(has_cache ? StoredWeights::alignment : size));
     return global;
   }
   llvm::GlobalVariable* array(const Tensor& t, const std::string& name) {

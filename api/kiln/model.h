@@ -118,8 +118,8 @@ struct BatchArgs {
 
 /// For which machine `Model::export_library` compiles, and what it writes.
 ///
-/// At batch size 1, Dense layers of 256 units and more, on CPUs with vectors, read only those weights whose
-/// input isn't zero: with half of the inputs zero they take about half the time.
+/// At batch size 1, Dense layers of 256 units and more read only those weights whose input isn't zero (on
+/// CPUs with vectors, with `optimize` "speed"): with half of the inputs zero they take about half the time.
 struct ExportArgs {
   /// LLVM's triple: "x86_64-linux-gnu", "aarch64-linux-gnu", "thumbv7em-none-eabihf" (Cortex-M4 and M7),
   /// "thumbv8m.main-none-eabihf" (M33), "riscv64-linux-gnu", "riscv32-unknown-elf", "wasm32-unknown-unknown".
@@ -136,14 +136,16 @@ struct ExportArgs {
   /// `path`.weights, of which the functions take the address: a file that can be mapped into memory.
   std::string weights = "embedded";
   /// "float16" and "bfloat16" keep each float32 weight in two bytes, rounded; all is computed in float32.
+  /// (3x3 and 5x5 convolutions in Winograd's form keep transformed kernels, 36 numbers for each pair of
+  /// channel and filter, which are rounded in that form: about twice the error. `optimize` "size" has none.)
   /// bfloat16, 8 bits of each weight, is for speed, too: with AVX2 or AVX-512, large Dense layers at batch
   /// size 1, bound by their weights' bytes, take about half the time, if their units are a multiple of two
   /// vectors (16 or 32). On microcontrollers both cost time, float16, which keeps 11 bits, anywhere. (A CPU
   /// that is set to flush subnormal numbers loses float16's below 6e-5.)
   std::string weight_storage = "float32";
-  /// "size": short code, direct convolutions and little scratch memory, as microcontrollers get them in any
-  /// case; the results are then predict's within rounding. "speed": they have predict's bits, if the code is
-  /// for this machine (no target) and the weights are float32 or rounded already.
+  /// "size": short code and direct convolutions, which need no scratch memory but for images with padding,
+  /// as microcontrollers get them in any case; the results are then predict's within rounding. "speed": they
+  /// have predict's bits, if the code is for this machine (neither target nor cpu) and the weights float32.
   std::string optimize = "speed";
   /// "openmp": the functions run with a team of libomp's, which the program then links; for Linux on CPUs of
   /// 64 bits. The results are the same to the bit. "single": they run on the thread that calls them.

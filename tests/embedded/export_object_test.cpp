@@ -264,6 +264,16 @@ TEST(ExportedObject, PoolsWithoutScratchMemory) {
     }
 }
 
+TEST(ExportedObject, HasWeightsInLinesOfTheCacheWhereThereIsOne) {
+  const auto aligned = [](const ExportArgs& args) {
+    const std::string ir = text_of(mlp(), args, "llvm_ir", ".ll");
+    return std::regex_search(ir, std::regex("@net_weights_0 = internal constant .*, align 64"));
+  };
+  EXPECT_TRUE(aligned({.target = "x86_64-linux-gnu"}));
+  EXPECT_TRUE(aligned({.target = "x86_64-linux-gnu", .optimize = "size"}));
+  EXPECT_FALSE(aligned({.target = "thumbv7em-none-eabihf", .cpu = "cortex-m4"}));
+}
+
 TEST(ExportedObject, HasOneKernelForLayersOfOneKind) {
   const auto count = [](const std::string& text, const std::string& what) {
     const std::regex pattern(what);
