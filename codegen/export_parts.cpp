@@ -138,6 +138,7 @@ Target export_target(const ExportOptions& options) {
   }
   target.reports_check_values = false;
   target.is_small |= options.small;
+  target.has_team = options.max_threads > 1;
   if (options.max_threads > 1 && (target.pointer_bits != 64 || !llvm::Triple(target.triple).isOSLinux()))
     throw ValueError(
         fmt::format("{}: threads are for Linux on CPUs of 64 bits, where there is libomp, not for {}",

@@ -490,6 +490,15 @@ void lower_product(Lowering& lowering, const Product& p) {
   ProductKernel(lowering, p).build();
 }
 
+void InnerProduct::Sums::store_all(Lowering& l, int buffer, std::int64_t width) const {
+  const std::int64_t lanes = l.lanes();
+  l.unrolled("r", rows, [&](const Index& r) {
+    l.vector(
+        "c", (columns + lanes - 1) / lanes * lanes,
+        [&](const Index& c) { l.add(codegen::store(buffer, r * width + c, at(r, c))); }, true);
+  });
+}
+
 void lower_inner_product(Lowering& l, const InnerProduct& p) {
   const ProductTile shape =
       p.tile ? *p.tile : product_tile(p.rows, p.columns, l.lanes(), l.target(), p.row_group);

@@ -50,6 +50,9 @@ struct InnerProduct {
     Index column;
     std::int64_t columns = 1;
     std::function<Expr(const Index& r, const Index& c)> at;
+    /// Stores them in rows of `width` elements, whole vectors, also where a tail's last lanes are of no
+    /// meaning: a CPU waits long for what it has just stored under a mask.
+    void store_all(Lowering& lowering, int buffer, std::int64_t width) const;
   };
 
   DType dtype = DType::f32;

@@ -39,9 +39,10 @@ static void fields(Archive& archive, const CompileOptions& options) {
 template <class Archive>
 static void fields(Archive& archive, const Target& target) {
   const auto& [triple, cpu, features, vector_bits, vector_registers, has_fma, has_rounding, has_double,
-               pointer_bits, is_small, reports_check_values, masked_access, l1_bytes, l2_bytes] = target;
+               pointer_bits, is_small, has_team, reports_check_values, masked_access, l1_bytes, l2_bytes] =
+      target;
   archive(triple, cpu, features, vector_bits, vector_registers, has_fma, has_rounding, has_double,
-          pointer_bits, is_small, reports_check_values, masked_access, l1_bytes, l2_bytes);
+          pointer_bits, is_small, has_team, reports_check_values, masked_access, l1_bytes, l2_bytes);
 }
 
 template <class Archive>

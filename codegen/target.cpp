@@ -261,11 +261,10 @@ Target Target::host(int vector_bits, std::string_view cpu) {
 
 std::string describe(const Target& target) {
   return fmt::format(
-      "{} {} {} vector_bits={} registers={} fma={} rounding={} double={} pointer={} small={} values={} "
-      "masks={} l1={} "
-      "l2={}",
+      "{} {} {} vector_bits={} registers={} fma={} rounding={} double={} pointer={} small={} team={} "
+      "values={} masks={} l1={} l2={}",
       target.triple, target.cpu, target.features, target.vector_bits, target.vector_registers, target.has_fma,
-      target.has_rounding, target.has_double, target.pointer_bits, target.is_small,
+      target.has_rounding, target.has_double, target.pointer_bits, target.is_small, target.has_team,
       target.reports_check_values, static_cast<int>(target.masked_access), target.l1_bytes, target.l2_bytes);
 }
 

@@ -24,6 +24,7 @@ struct Target {
   bool has_double = true;    ///< so are sums and products of f64
   int pointer_bits = 64;
   bool is_small = false;  ///< a microcontroller, or asked for: short code comes before fast code
+  bool has_team = true;   ///< the code may run on several threads
   bool reports_check_values =
       true;  ///< what a failed check found is kept; exported code gives its number only
   MaskedAccess masked_access = MaskedAccess::all;

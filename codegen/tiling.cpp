@@ -136,8 +136,8 @@ bool kernel_is_large(std::int64_t channels, std::int64_t filters, const Target& 
   return graph::winograd::positions * channels * filters * 4 > target.l2_bytes;
 }
 
-bool kernel_stays_near(std::int64_t channels, std::int64_t filters, const Target& target) {
-  return graph::winograd::positions * channels * filters * 4 <= target.l1_bytes / 2;
+bool sums_in_registers(std::int64_t channels, std::int64_t filters, int lanes, const Target& target) {
+  return filters % lanes == 0 && graph::winograd::positions * channels * filters * 4 <= target.l1_bytes / 2;
 }
 
 WinogradRegisters winograd_registers(std::int64_t tiles, std::int64_t filters, int lanes,

@@ -105,10 +105,11 @@ struct WinogradBlock {
 WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters, int lanes,
                              const Target& target);
 
-/// Does a transformed kernel stay in the first cache, beside what it is multiplied with?
-bool kernel_stays_near(std::int64_t channels, std::int64_t filters, const Target& target);
+/// Is a Winograd convolution as quick a few tiles at a time, whose sums are in registers? Where the
+/// transformed kernel stays in the first cache, as each of them reads all of it, and in whole vectors.
+bool sums_in_registers(std::int64_t channels, std::int64_t filters, int lanes, const Target& target);
 
-/// How such a convolution is cut: into `tiles` tiles of the image and `vectors` of filters at a time, whose
+/// How it is cut then: into `tiles` tiles of the image and `vectors` of filters at a time, whose
 /// sums at a column's six positions have a register each.
 struct WinogradRegisters {
   std::int64_t tiles = 1, vectors = 1;

@@ -118,8 +118,9 @@ struct BatchArgs {
 
 /// For which machine `Model::export_library` compiles, and what it writes.
 ///
-/// At batch size 1, Dense layers of 256 units and more read only those weights whose input isn't zero (on
-/// CPUs with vectors, with `optimize` "speed"): with half of the inputs zero they take about half the time.
+/// At batch size 1, Dense layers of 256 units and more, 32 KiB to 4 MiB of weights, read only those whose
+/// input isn't zero (on CPUs with vectors, `optimize` "speed", `threads` "single"): with half of the inputs
+/// zero they take about half the time.
 struct ExportArgs {
   /// LLVM's triple: "x86_64-linux-gnu", "aarch64-linux-gnu", "thumbv7em-none-eabihf" (Cortex-M4 and M7),
   /// "thumbv8m.main-none-eabihf" (M33), "riscv64-linux-gnu", "riscv32-unknown-elf", "wasm32-unknown-unknown".

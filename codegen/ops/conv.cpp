@@ -187,92 +187,181 @@ void depthwise_kernel(Lowering& l, const Conv& c) {
   lower_reduction(l, std::move(r));
 }
 
-/// The best tile, or, if a function of each of its sums is written out, the best of few.
-ProductTile tile_of_windows(const InnerProduct& p, const Lowering& l) {
-  constexpr int few = 12;  // vectors, which hide a multiply-add's latency
-  const std::vector<ProductTile> tiles = product_tiles(p.rows, p.columns, l.lanes(), l.target(), p.row_group);
-  const bool any = !has_long_elements(l.group());
-  const auto tile = std::find_if(tiles.begin(), tiles.end(),
-                                 [&](const ProductTile& t) { return any || t.rows * t.vectors <= few; });
-  return tile == tiles.end() ? tiles.front() : *tile;
-}
-
-/// Windows side by side, whose sums a register tile holds until they are pooled: its rows are windows, and in
-/// them their elements. Before a long epilogue, the pooled values of a tile wait in scratch memory.
-void pooled_kernel(Lowering& l, const Conv& c, const Pool& pool) {
-  const std::vector<std::int64_t> windows(pool.shape().begin() + 1, pool.shape().end() - 1);
-  const std::int64_t elements = product(pool.window);
-  InnerProduct p;
-  p.dtype = c.node->type().dtype;
-  p.rows = windows.back() * elements;
-  p.row_group = elements;
-  p.columns = c.filters;
-  p.contraction = tap_loops(c);
-  l.set_lanes(p.dtype);
-  l.narrow_lanes(c.filters);
-  p.tile = tile_of_windows(p, l);
-  const std::int64_t width = std::int64_t{p.tile->vectors} * l.lanes(),
-                     size = p.tile->rows / elements * width;
-  const bool waits = has_long_epilogue(l.group()) && !has_long_elements(l.group());
-  const int values = waits ? l.scratch_buffer(p.dtype, size) : -1,
-            places = waits && has_places(l.group()) ? l.scratch_buffer(DType::i32, size) : -1;
-  p.rhs = [&](Lowering& low, const Index&, const Indices& k, const Index& filter) {
-    Index channel;
-    const Indices tap = tap_index(c, k, channel);
-    return low.operand(*c.node, 1, Conv::kernel_index(tap, channel, filter));
-  };
-  const auto work = static_cast<double>(p.rows * p.columns * product(p.contraction));
-  l.tiles(concat({c.images}, {windows.begin(), windows.end() - 1}), work, [&](const Indices& point) {
-    const auto window_index = [&](const Index& window, const Index& filter) {
-      Indices index = point;
-      index.push_back(window);
-      index.push_back(filter);
-      return index;
-    };
-    p.lhs = [&](Lowering& low, const Index&, const Index& row, const Indices& k) {
+/// A convolution whose results are pooled over windows that lie side by side.
+class PooledConv {
+ public:
+  PooledConv(Lowering& l, const Conv& c, const Pool& pool)
+      : l_(l),
+        c_(c),
+        pool_(pool),
+        windows_(pool.shape().begin() + 1, pool.shape().end() - 1),
+        elements_(product(pool.window)) {
+    p_.dtype = c.node->type().dtype;
+    p_.columns = c.filters;
+    p_.contraction = tap_loops(c);
+    p_.rhs = [this](Lowering& low, const Index&, const Indices& k, const Index& filter) {
       Index channel;
-      const Indices tap = tap_index(c, k, channel);
-      const Indices in_window = unflatten(mod(row, elements), pool.window);
-      Indices pixel = window_index(floor_div(row, elements), Index(0));
-      for (std::size_t i = 0; i < pixel.size(); i++) pixel[i] = pixel[i] * pool.window[i] + in_window[i];
-      return low.operand(*c.node, 0,
-                         c.x_index(pixel[0], std::span(pixel).subspan(1, c.out.size()), tap, channel));
+      const Indices tap = tap_index(c_, k, channel);
+      return low.operand(*c_.node, 1, Conv::kernel_index(tap, channel, filter));
     };
-    p.finish = [&](Lowering&, const Index&, const InnerProduct::Sums& sums) {
-      const Index first = floor_div(sums.row, elements);
-      const auto index_of = [&](const Index& w, const Index& f) {
-        return window_index(first + w, sums.column + f);
+    l_.set_lanes(p_.dtype);
+    l_.narrow_lanes(c.filters);
+  }
+
+  void build() {
+    // A tile of one vector alone would read an element of x for each multiply-add.
+    const std::int64_t vectors = c_.filters > l_.lanes() ? 2 : 1;
+    const bool fits = elements_ * vectors <= accumulator_registers(l_.target());
+    fits || l_.target().is_small ? build_in_registers() : build_by_rows();
+  }
+
+ private:
+  /// Calls body(point) for each row of windows of an image.
+  template <class Body>
+  void each_row(const Body& body) {
+    const auto work = static_cast<double>(elements_ * windows_.back() * p_.columns * product(p_.contraction));
+    l_.tiles(concat({c_.images}, {windows_.begin(), windows_.end() - 1}), work, body);
+  }
+  static Indices window_index(const Indices& row, const Index& window, const Index& filter) {
+    Indices index = row;
+    index.insert(index.end(), {window, filter});
+    return index;
+  }
+  /// The element of x under step k of the sum for a pixel (image, position...).
+  Expr x_at(const Indices& pixel, const Indices& k) {
+    Index channel;
+    const Indices tap = tap_index(c_, k, channel);
+    return l_.operand(*c_.node, 0,
+                      c_.x_index(pixel[0], std::span(pixel).subspan(1, c_.out.size()), tap, channel));
+  }
+
+  /// A register tile's rows are windows, and in them their elements, which are pooled where they are. Before
+  /// a function of the pooled values, these wait in scratch memory until a row of them is there; before a
+  /// function of the elements, a tile's sums do.
+  void build_in_registers() {
+    const bool sums_wait = has_long_elements(l_.group()),
+               values_wait = !sums_wait && has_long_epilogue(l_.group());
+    p_.rows = windows_.back() * elements_;
+    p_.row_group = elements_;
+    p_.tile = tile_of_windows(sums_wait);
+    const std::int64_t width = std::int64_t{p_.tile->vectors} * l_.lanes(),
+                       values = windows_.back() * c_.filters;
+    if (sums_wait) sums_ = l_.scratch_buffer(p_.dtype, p_.tile->rows * width);
+    const DType type = pool_.node->operand(0).type().dtype;
+    if (values_wait) values_ = l_.scratch_buffer(type, values);
+    if (values_wait && has_places(l_.group())) places_ = l_.scratch_buffer(DType::i32, values);
+    const auto place = [&](const Index& window, const Index& filter) { return window * c_.filters + filter; };
+    each_row([&](const Indices& row) {
+      p_.lhs = [&](Lowering&, const Index&, const Index& r, const Indices& k) {
+        const Indices in_window = unflatten(mod(r, elements_), pool_.window);
+        Indices pixel = window_index(row, floor_div(r, elements_), 0);
+        for (std::size_t i = 0; i < pixel.size(); i++) pixel[i] = pixel[i] * pool_.window[i] + in_window[i];
+        return x_at(pixel, k);
       };
-      const auto place = [&](const Index& w, const Index& f) { return w * width + f; };
-      const auto from_registers = [&](const Index& w, const Index& f) {
-        const auto sum_at = [&](const Ints& tap) {
-          return sums.at(w * elements + row_major({tap.begin(), tap.end()}, pool.window), f);
+      p_.finish = [&](Lowering&, const Index&, const InnerProduct::Sums& sums) {
+        const Index first = floor_div(sums.row, elements_);
+        const auto pooled = [&](const Index& w, const Index& f, const auto& sum_at) {
+          return pool_window(l_, pool_, window_index(row, first + w, sums.column + f), [&](const Ints& tap) {
+            return sum_at(w * elements_ + row_major({tap.begin(), tap.end()}, pool_.window));
+          });
         };
-        const Pooled pooled = pool_window(l, pool, index_of(w, f), sum_at);
-        if (values < 0) return store_pooled(l, index_of(w, f), pooled);
-        l.add(store(values, place(w, f), pooled.value));
-        if (places >= 0) l.add(store(places, place(w, f), pooled.place));
+        const std::int64_t count = sums.rows / elements_;
+        if (sums_wait) {
+          sums.store_all(l_, sums_, width);
+          l_.serial("w", count, [&](const Index& w) {
+            l_.vector("f", sums.columns, [&](const Index& f) {
+              const Pooled values_here =
+                  pooled(w, f, [&](const Index& r) { return load(sums_, p_.dtype, r * width + f); });
+              store_pooled(l_, window_index(row, first + w, sums.column + f), values_here);
+            });
+          });
+          return;
+        }
+        l_.unrolled("w", count, [&](const Index& w) {
+          l_.vector(
+              "f", sums.columns,
+              [&](const Index& f) {
+                const Pooled values_here = pooled(w, f, [&](const Index& r) { return sums.at(r, f); });
+                const Index window = first + w, filter = sums.column + f;
+                if (!values_wait) return store_pooled(l_, window_index(row, window, filter), values_here);
+                l_.add(store(values_, place(window, filter), values_here.value));
+                if (places_ >= 0) l_.add(store(places_, place(window, filter), values_here.place));
+              },
+              true);
+        });
       };
-      l.unrolled("w", sums.rows / elements, [&](const Index& w) {
-        l.vector("f", sums.columns, [&](const Index& f) { from_registers(w, f); }, true);
-      });
-      if (values < 0) return;
-      l.serial("w", sums.rows / elements, [&](const Index& w) {
-        l.vector("f", sums.columns, [&](const Index& f) {
-          Pooled pooled{load(values, p.dtype, place(w, f)), nullptr};
-          if (places >= 0) pooled.place = load(places, DType::i32, place(w, f));
-          store_pooled(l, index_of(w, f), pooled);
+      lower_inner_product(l_, p_);
+      if (!values_wait) return;
+      l_.serial("w", windows_.back(), [&](const Index& window) {
+        l_.vector("f", c_.filters, [&](const Index& filter) {
+          Pooled pooled{load(values_, type, place(window, filter)), nullptr};
+          if (places_ >= 0) pooled.place = load(places_, DType::i32, place(window, filter));
+          store_pooled(l_, window_index(row, window, filter), pooled);
         });
       });
+    });
+  }
+
+  /// The best tile, or, if its sums go to memory, the best of few.
+  ProductTile tile_of_windows(bool sums_wait) const {
+    const std::int64_t few = std::max<std::int64_t>(12, elements_);  // vectors, which hide the latency
+    const std::vector<ProductTile> tiles =
+        product_tiles(p_.rows, p_.columns, l_.lanes(), l_.target(), p_.row_group);
+    return *std::find_if(tiles.begin(), tiles.end() - 1,
+                         [&](const ProductTile& t) { return !sums_wait || t.rows * t.vectors <= few; });
+  }
+
+  /// Windows of so many elements that a tile would have one vector: the results under a row of windows lie in
+  /// scratch memory, (element of the window along all axes but the last, pixel along the last, filter), until
+  /// they are pooled.
+  void build_by_rows() {
+    const std::vector<std::int64_t> height(pool_.window.begin() + 1, pool_.window.end() - 2);
+    const std::int64_t width = pool_.window.end()[-2];
+    p_.outer = product(height);
+    p_.rows = windows_.back() * width;
+    sums_ = l_.scratch_buffer(p_.dtype, p_.outer * p_.rows * p_.columns);
+    const auto place = [&](const Index& line, const Index& pixel, const Index& filter) {
+      return (line * p_.rows + pixel) * c_.filters + filter;
     };
-    lower_inner_product(l, p);
-  });
-}
+    p_.store = [&](Lowering&, const Index& line, const Index& pixel, const Index& filter, Expr sum) {
+      l_.add(store(sums_, place(line, pixel, filter), std::move(sum)));
+    };
+    each_row([&](const Indices& row) {
+      p_.lhs = [&](Lowering&, const Index& line, const Index& r, const Indices& k) {
+        const Indices in_window = unflatten(line, height);
+        Indices pixel = row;
+        for (std::size_t i = 0; i < height.size(); i++) pixel[i + 1] = row[i + 1] * height[i] + in_window[i];
+        pixel.push_back(r);
+        return x_at(pixel, k);
+      };
+      lower_inner_product(l_, p_);
+      l_.serial("w", windows_.back(), [&](const Index& window) {
+        l_.vector("f", c_.filters, [&](const Index& filter) {
+          const Indices index = window_index(row, window, filter);
+          const auto sum_at = [&](const Ints& tap) {
+            const Indices line(tap.begin() + 1, tap.end() - 2);
+            return load(sums_, p_.dtype,
+                        place(row_major(line, height), window * width + tap.end()[-2], filter));
+          };
+          store_pooled(l_, index, pool_window(l_, pool_, index, sum_at));
+        });
+      });
+    });
+  }
+
+  Lowering& l_;
+  const Conv& c_;
+  const Pool& pool_;
+  std::vector<std::int64_t> windows_;  ///< of an image, along the spatial axes
+  std::int64_t elements_;              ///< of a window
+  InnerProduct p_;
+  int sums_ = -1, values_ = -1, places_ = -1;  ///< parameters
+};
 
 void conv_kernel(Lowering& l) {
   const Node& node = l.root();
   const Conv c(node, node.operand(0).shape(), node.operand(1).shape(), node.type().shape);
-  if (const auto pool = pool_of(l.group())) return pooled_kernel(l, c, *pool);
+  if (const auto pool = pool_of(l.group())) return PooledConv(l, c, *pool).build();
   if (c.pointwise()) return pointwise_kernel(l, c);
   if (c.depthwise()) return depthwise_kernel(l, c);
   general_kernel(l, c);

@@ -101,11 +101,12 @@ bool is_finite(const Tensor& t) {
 }
 
 /// Is SparseRow right, and quicker? The matrix comes from the second or the last cache, in rows so long that
-/// it is quick by rows, and that a look at each factor costs little. (From memory, panels are quicker.)
+/// it is quick by rows, and that a look at each factor costs little. (From memory, panels are quicker; and
+/// they are what threads share.)
 bool skips_zeros(const Lowering& l, const Dot& dot) {
   constexpr std::int64_t fewest_columns = 256;
   const Target& target = l.target();
-  if (dot.batched || dot.rows != 1 || dot.columns < fewest_columns || target.is_small ||
+  if (dot.batched || dot.rows != 1 || dot.columns < fewest_columns || target.is_small || target.has_team ||
       !target.has_vectors())
     return false;
   const Node& matrix = *dot.node->operand(1).node;
@@ -126,8 +127,8 @@ class SparseRow {
   }
 
   void build() {
-    const std::int64_t width = std::min(dot_.columns, most_columns),
-                       points = (dot_.columns + width - 1) / width;
+    const std::int64_t points = (dot_.columns + most_columns - 1) / most_columns,
+                       lines = (dot_.columns + points * line - 1) / (points * line), width = lines * line;
     list_ = l_.scratch_buffer(DType::i32, block);
     sums_ = l_.scratch_buffer(dtype_, width);
     l_.tiles(std::array{points}, static_cast<double>(width * dot_.length), [&](const Indices& point) {
@@ -147,7 +148,7 @@ class SparseRow {
   }
 
  private:
-  static constexpr std::int64_t block = 128, most_columns = 512;
+  static constexpr std::int64_t block = 128, most_columns = 512, line = 16;
 
   Expr factor(const Index& k) { return dot_.lhs(l_, {}, 0, k); }
 

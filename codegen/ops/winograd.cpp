@@ -148,7 +148,8 @@ class ConvKernel : WinogradKernel {
     const std::int64_t channels = x_[3], filters = node_.operand(1).shape()[2];
     if (tiles_.count() * filters == 0) return;
     if (is_batch_last(node_)) return build_batch_last(channels, filters);
-    if (kernel_stays_near(channels, filters, l_.target())) return build_in_registers(channels, filters);
+    if (sums_in_registers(channels, filters, l_.lanes(), l_.target()))
+      return build_in_registers(channels, filters);
     const WinogradBlock block = winograd_block(tiles_.count(), channels, filters, l_.lanes(), l_.target());
     const Squares inputs(l_, dtype_, block.tiles, channels), sums(l_, dtype_, block.tiles, block.filters);
     const std::vector<std::int64_t> points{(tiles_.count() + block.tiles - 1) / block.tiles,
@@ -172,8 +173,8 @@ class ConvKernel : WinogradKernel {
   }
 
  private:
-  /// A few tiles at a time, whose sums never leave the registers: a column of a square's positions is summed,
-  /// and by its transform 6 sums become 4 or 2. Each block reads all of the kernel, which the first cache
+  /// A few tiles at a time, whose sums stay in registers: a column of a square's positions is summed, and by
+  /// its transform 6 sums become 4 or 2. Each block reads all of the kernel, which the first cache
   /// holds. The sums are those of blocks of many tiles, in the same order.
   void build_in_registers(std::int64_t channels, std::int64_t filters) {
     l_.narrow_lanes(filters);

@@ -68,7 +68,8 @@ const Case directly[] = {
     {{4, 40, 3}, {4, 3, 4}, {4}, {.strides = {2}}},
     {{2, 6, 7, 8, 1}, {2, 3, 2, 1, 3}, {2, 1, 3}},
     {{2, 9, 9, 7}, {1, 1, 7, 33}, {3, 3}},
-    {{2, 10, 13, 3}, {2, 2, 3, 5}, {3, 5}},  // of more elements than some CPUs have registers
+    {{2, 10, 13, 3}, {2, 2, 3, 5}, {3, 5}},   // of more elements than some CPUs have registers
+    {{2, 10, 13, 3}, {2, 2, 3, 37}, {3, 3}},  // in rows where registers are few
 };
 TEST(PooledConvolutions, DirectOnesEqualTheInterpreters) {
   for (DType dtype : {DType::f32, DType::f64})
@@ -138,6 +139,20 @@ TEST(PooledConvolutions, EpiloguesBeforeAndBehind) {
         expect_compiled_equals_interpreted(chosen, 2e-5);
         expect_same_bits(chosen);
       }
+}
+
+// The pooled values, which wait for exp, have another type than the sums.
+TEST(PooledConvolutions, TypesMayChangeBetween) {
+  for (const DType type : {DType::i32, DType::i64, DType::f64}) {
+    Graph g("types");
+    const Value x = g.input("x", {DType::f32, {2, 9, 11, 8}});
+    const Value y = conv(x, g.input("kernel", {DType::f32, {3, 3, 8, 6}}), {});
+    const Value m = window_max(convert(y, type), side_by_side({2, 2}));
+    g.output("y", exp(convert(m, DType::f32) * 0.1));
+    const Graph chosen = canonicalize(g, ConvAlgorithm::direct);
+    EXPECT_EQ(kernels_with_pools(chosen, {.conv = ConvAlgorithm::direct}), 1);
+    expect_compiled_equals_interpreted(chosen);
+  }
 }
 
 TEST(PooledConvolutions, TiesAndNaN) {
