@@ -137,7 +137,10 @@ bool kernel_is_large(std::int64_t channels, std::int64_t filters, const Target& 
 }
 
 bool sums_in_registers(std::int64_t channels, std::int64_t filters, int lanes, const Target& target) {
-  return filters % lanes == 0 && graph::winograd::positions * channels * filters * 4 <= target.l1_bytes / 2;
+  const bool is_quick =
+      target.has_fma && (filters > lanes || target.masked_access == MaskedAccess::all);  // see product_tiles
+  return graph::winograd::positions * channels * filters * 4 <= target.l1_bytes / 2 && filters % lanes == 0 &&
+         (is_quick || !target.has_team);
 }
 
 WinogradRegisters winograd_registers(std::int64_t tiles, std::int64_t filters, int lanes,

@@ -105,8 +105,9 @@ struct WinogradBlock {
 WinogradBlock winograd_block(std::int64_t tiles, std::int64_t channels, std::int64_t filters, int lanes,
                              const Target& target);
 
-/// Is a Winograd convolution as quick a few tiles at a time, whose sums are in registers? Where the
-/// transformed kernel stays in the first cache, as each of them reads all of it, and in whole vectors.
+/// Is a Winograd convolution to be computed a few tiles at a time, whose sums are in registers? Where the
+/// transformed kernel stays in the first cache, as each of them reads all of it, in whole vectors. In
+/// exported code, whose memory counts, also where that is a tenth slower.
 bool sums_in_registers(std::int64_t channels, std::int64_t filters, int lanes, const Target& target);
 
 /// How it is cut then: into `tiles` tiles of the image and `vectors` of filters at a time, whose

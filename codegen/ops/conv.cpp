@@ -209,10 +209,13 @@ class PooledConv {
   }
 
   void build() {
-    // A tile of one vector alone would read an element of x for each multiply-add.
+    // A tile of one vector alone would read an element of x for each multiply-add; functions of a row of
+    // elements are quicker than those of a tile's, if a running program, which has the memory, computes them.
+    const Target& target = l_.target();
     const std::int64_t vectors = c_.filters > l_.lanes() ? 2 : 1;
-    const bool fits = elements_ * vectors <= accumulator_registers(l_.target());
-    fits || l_.target().is_small ? build_in_registers() : build_by_rows();
+    const bool by_rows = elements_ * vectors > accumulator_registers(target) ||
+                         (has_long_elements(l_.group()) && target.has_team);
+    by_rows && !target.is_small ? build_by_rows() : build_in_registers();
   }
 
  private:
@@ -311,9 +314,8 @@ class PooledConv {
                          [&](const ProductTile& t) { return !sums_wait || t.rows * t.vectors <= few; });
   }
 
-  /// Windows of so many elements that a tile would have one vector: the results under a row of windows lie in
-  /// scratch memory, (element of the window along all axes but the last, pixel along the last, filter), until
-  /// they are pooled.
+  /// The results under a row of windows lie in scratch memory, (element of the window along all axes but the
+  /// last, pixel along the last, filter), until they are pooled.
   void build_by_rows() {
     const std::vector<std::int64_t> height(pool_.window.begin() + 1, pool_.window.end() - 2);
     const std::int64_t width = pool_.window.end()[-2];

@@ -190,7 +190,8 @@ TEST(WinogradKernels, InRegistersHaveTheSameBits) {
       {{1, 3, 3, 7}, 3, 16, {0, 0}, {0, 0}},
   };
   for (const Case& c : cases) {
-    ASSERT_TRUE(sums_in_registers(c.x[3], c.filters, Target::host().lanes(DType::f32), Target::host()));
+    const Target host = Target::host();
+    ASSERT_TRUE(!host.has_fma || sums_in_registers(c.x[3], c.filters, host.lanes(DType::f32), host));
     RandomNumbers random(7);
     const Tensor x = random.tensor(c.x, -1, 1, DType::f32),
                  kernel = random.tensor({36, c.x[3], c.filters}, -1, 1, DType::f32);

@@ -98,6 +98,15 @@ Model tower() {
   return Sequential(layers);
 }
 
+// Functions before the pooling, and behind it.
+
+Model averages() {
+  set_random_seed(1);
+  return Sequential({Input({16, 15, 2}), Conv2D(7, 3, {.activation = "sigmoid"}), AveragePooling2D(2),
+                     Conv2D(19, 2, {.activation = "tanh"}), MaxPooling2D(2), Flatten(),
+                     Dense(10, {.name = "scores"})});
+}
+
 // Large layers, of whose inputs half are zero.
 
 Model wide() {
@@ -111,6 +120,7 @@ static constexpr Case all_cases[] = {{"mlp", mlp, true},
                                      {"depthwise", depthwise, true},
                                      {"embedding", embedding, true},
                                      {"tower", tower, true},
+                                     {"averages", averages, true},
                                      {"vgg", vgg, false},
                                      {"inception", inception, false},
                                      {"wide", wide, false}};

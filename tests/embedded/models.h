@@ -15,6 +15,7 @@ Model depthwise();  ///< depthwise-separable, as microcontrollers run them
 Model vgg();        ///< a quarter of VGG-11's channels
 Model inception();  ///< one of GoogLeNet's blocks: four branches, concatenated
 Model embedding();  ///< words by number: gathers, and a check of the numbers
+Model averages();   ///< sigmoid before the pooling, tanh behind it
 Model wide();       ///< large Dense layers, of whose inputs half are zero
 Model tower();      ///< layers of few kinds and many sizes, which share kernels where code is to be short
 
@@ -23,7 +24,7 @@ struct Case {
   Model (*make)();
   bool is_small;  ///< a microcontroller has room for it
 };
-/// mlp, lenet, depthwise, embedding and tower, which are small, vgg, inception and wide.
+/// mlp, lenet, depthwise, embedding, tower and averages, which are small, vgg, inception and wide.
 extern const std::span<const Case> cases;
 
 /// Of the model's only input: floats between -1 and 1, or whole numbers below 7.
