@@ -23,7 +23,7 @@ Ints Pool::tap(std::int64_t number) const {
   return tap;
 }
 
-Indices Pool::element(const Indices& window_index, const Ints& tap) const {
+Indices Pool::element(const Indices& window_index, const Indices& tap) const {
   Indices index;
   for (std::size_t i = 0; i < window.size(); i++) index.push_back(window_index[i] * window[i] + tap[i]);
   return index;
@@ -67,7 +67,7 @@ Pooled pool_window(Lowering& l, const Pool& pool, const Indices& index,
       Expr x;
       l.isolated([&] {
         l.bind(l.root().value(), l.let(root_element(tap)));
-        x = l.let(l.at(pooled, pool.element(index, tap), predicate));
+        x = l.let(l.at(pooled, pool.element(index, {tap.begin(), tap.end()}), predicate));
       });
       const Expr here = integer_expr(DType::i32, number);
       if (sums) {

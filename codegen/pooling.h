@@ -14,7 +14,7 @@ struct Pool {
   /// The position in a window of its element number `number`, row-major.
   Ints tap(std::int64_t number) const;
   /// The index in the convolution's result of a window's element.
-  Indices element(const Indices& window_index, const Ints& tap) const;
+  Indices element(const Indices& window_index, const Indices& tap) const;
 
   const Node* node;
   Ints window;  ///< sizes, of all axes

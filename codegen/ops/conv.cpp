@@ -256,10 +256,8 @@ class PooledConv {
     const auto place = [&](const Index& window, const Index& filter) { return window * c_.filters + filter; };
     each_row([&](const Indices& row) {
       p_.lhs = [&](Lowering&, const Index&, const Index& r, const Indices& k) {
-        const Indices in_window = unflatten(mod(r, elements_), pool_.window);
-        Indices pixel = window_index(row, floor_div(r, elements_), 0);
-        for (std::size_t i = 0; i < pixel.size(); i++) pixel[i] = pixel[i] * pool_.window[i] + in_window[i];
-        return x_at(pixel, k);
+        const Indices window = window_index(row, floor_div(r, elements_), 0);
+        return x_at(pool_.element(window, unflatten(mod(r, elements_), pool_.window)), k);
       };
       p_.finish = [&](Lowering&, const Index&, const InnerProduct::Sums& sums) {
         const Index first = floor_div(sums.row, elements_);

@@ -177,10 +177,8 @@ class ConvKernel : WinogradKernel {
   /// its transform 6 sums become 4 or 2. Each block reads all of the kernel, which the first cache
   /// holds. The sums are those of blocks of many tiles, in the same order.
   void build_in_registers(std::int64_t channels, std::int64_t filters) {
-    l_.narrow_lanes(filters);
     const WinogradRegisters shape = winograd_registers(tiles_.count(), filters, l_.lanes(), l_.target());
     const std::int64_t width = shape.vectors * l_.lanes();
-    l_.set_lanes(dtype_);
     const Squares inputs(l_, dtype_, shape.tiles, channels, 0);
     const auto work = static_cast<double>(positions * shape.tiles * channels * filters);
     l_.tiles(std::array{(tiles_.count() + shape.tiles - 1) / shape.tiles}, work, [&](const Indices& point) {
@@ -189,7 +187,6 @@ class ConvKernel : WinogradKernel {
         l_.when(in_range(first + tile, 0, tiles_.count()),
                 [&] { transform_input(inputs, tile, place(first + tile), 0, channels); });
       });
-      l_.narrow_lanes(filters);
       l_.serial("panel", (filters + width - 1) / width, [&](const Index& panel) {
         l_.part(panel, filters, width, [&](const Index& filter, std::int64_t columns) {
           const Reg halves = half_transformed(inputs, shape, channels, filter, columns);
@@ -198,7 +195,6 @@ class ConvKernel : WinogradKernel {
                     [&] { store_tile(halves, tile, place(first + tile), filter, columns); });
         });
       });
-      l_.set_lanes(dtype_);
     });
   }
 
